@@ -1,0 +1,43 @@
+# One command does it all: every target makes the virtual environment when it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+# Without an NVIDIA GPU a pinned torch is installed, which has a CPU build; with one, the newest.
+CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
+# Threads of the tests' torch; large tensors reuse memory instead of faulting in fresh pages.
+
+.PHONY: demo test check lint wheel-test bench clean
+
+demo: .venv/ready
+	$(BIN)/python examples/demo.py
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+check: lint test wheel-test
+
+lint: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# Install the built wheel into an empty environment outside the checkout, and matte there.
+wheel-test: .venv/dev
+	$(BIN)/python tests/wheel_check.py $(CONSTRAINTS)
+
+bench: .venv/dev
+	$(BIN)/python -m benchmarks
+
+eval-dev: .venv/dev
+	$(BIN)/python benchmarks/eval_dev.py
+
+.venv/ready: pyproject.toml setup.py a2u_cli/_affinity.c
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e .
+	touch $@
+
+.venv/dev: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist demo *.egg-info

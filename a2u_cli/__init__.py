@@ -1,0 +1,26 @@
+"""A2U matting: image and trimap in, alpha matte out."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import A2UError as A2UError
+    from .foreground import estimate_foreground as estimate_foreground
+    from .inference import matte as matte
+    from .weights import load_model as load_model
+
+__version__ = "0.1.0"
+_HOMES = {
+    "A2UError": "errors",
+    "estimate_foreground": "foreground",
+    "load_model": "weights",
+    "matte": "inference",
+}
+__all__ = ["A2UError", "estimate_foreground", "load_model", "matte"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names when they are first asked for: torch takes seconds to load."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,0 +1,217 @@
+"""The A2U operator: affinity-aware upsampling kernels and their downsampling twin.
+
+Dai, Lu and Shen, "Learning Affinity-Aware Upsampling for Deep Image Matting", CVPR 2021
+(https://arxiv.org/abs/2011.14288). A low-rank bilinear model of second-order features gives one
+affinity value for each coarse position; projections of the pooled picture turn it into kernels.
+"""
+
+from math import isqrt, sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import native
+
+SCALE = 2
+LEAK = 0.01
+
+
+def downsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
+    """Halve `x` with a kernel of its own for every output position (paper, section 3.1).
+
+    `x` is (N, C, 2h, 2w), `kernels` (N, groups * K * K, h, w) with even K; the result is
+    (N, C, h, w) in the dtype of `x`. Channel c uses kernel group c // (C / groups), tap u * K + v
+    weighs x[2i - p + u, 2j - p + v] with p = (K - 1) // 2; outside the picture is zero.
+
+    Raises ValueError where the shapes do not fit together.
+    """
+    size = _kernel_size(x, kernels, groups)
+    height, width = kernels.shape[-2:]
+    if x.shape[-2:] != (SCALE * height, SCALE * width) or size % 2:
+        raise ValueError(
+            f"downsample needs x of twice the kernels' height and width and an even kernel size, "
+            f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
+        )
+    if groups == 1 and native.usable(x, x):
+        return native.downsample(x, kernels.to(x.dtype))
+    pad = (size - 1) // 2
+    padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
+    taps = kernels.to(_wide(x)).unflatten(1, (groups, size * size))
+    total = torch.zeros((), dtype=_wide(x), device=x.device)
+    for tap in range(size * size):
+        u, v = divmod(tap, size)
+        window = padded[..., u : u + 2 * height - 1 : 2, v : v + 2 * width - 1 : 2]
+        total = total + window * taps[:, :, tap, None]  # (N, groups, C / groups, h, w)
+    return total.flatten(1, 2).to(x.dtype)
+
+
+def upsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
+    """Double `x` with a kernel of its own for every output position (paper, section 3.1).
+
+    `x` is (N, C, h, w), `kernels` (N, groups * K * K, 2h, 2w) with odd K; the result is
+    (N, C, 2h, 2w) in the dtype of `x`. Tap u * K + v of output (y, x) weighs
+    x[y // 2 - p + u, x // 2 - p + v] with p = (K - 1) // 2; outside the picture is zero.
+
+    Raises ValueError where the shapes do not fit together.
+    """
+    size = _kernel_size(x, kernels, groups)
+    height, width = x.shape[-2:]
+    if kernels.shape[-2:] != (SCALE * height, SCALE * width) or not size % 2:
+        raise ValueError(
+            f"upsample needs kernels of twice x's height and width and an odd kernel size, "
+            f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
+        )
+    if groups == 1 and native.usable(x, x):
+        return native.upsample(x, kernels.to(x.dtype))
+    pad = (size - 1) // 2
+    padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
+    taps = kernels.to(_wide(x)).unflatten(1, (groups, size * size))
+    taps = taps.unflatten(-1, (width, SCALE)).unflatten(-3, (height, SCALE))
+    total = torch.zeros((), dtype=_wide(x), device=x.device)
+    for tap in range(size * size):
+        u, v = divmod(tap, size)
+        window = padded[..., u : u + height, v : v + width]
+        window = window[..., :, None, :, None]  # each coarse pixel serves a 2x2 block
+        total = total + window * taps[:, :, tap, None]  # (N, groups, C / groups, h, 2, w, 2)
+    return total.flatten(-2).flatten(-3, -2).flatten(1, 2).to(x.dtype)
+
+
+def normalise_down(logits: Tensor, groups: int) -> Tensor:
+    """Softmax over the taps of each group: (N, groups * K * K, h, w), same shape out."""
+    taps: Tensor = logits.unflatten(1, (groups, -1))  # (N, groups, K * K, h, w)
+    return taps.softmax(2).flatten(1, 2)
+
+
+def normalise_up(logits: Tensor, groups: int) -> Tensor:
+    """Sigmoid, then softmax over the taps of each group, so that no tap can take all."""
+    return normalise_down(logits.sigmoid(), groups)
+
+
+class KernelGenerator(nn.Module):
+    """Make downsampling and upsampling kernels from second-order features (paper, section 3.2).
+
+    For x of (N, C, 2h, 2w) gives `(down, up)`: (N, groups * encode_size^2, h, w) and
+    (N, groups * up_size^2, 2h, 2w), float32 or wider, the taps of each group summing to 1. With
+    rank d the logits are sum_r p[m, r] A_r, where A_r = sum_c a_rc b_rc / sqrt(C) is the bilinear
+    affinity of the r-th pair of encodings and p a projection of the globally pooled x. `shared`
+    encodes all channels with one filter, otherwise each has its own.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        up_size: int = 3,
+        encode_size: int = 6,
+        rank: int = 1,
+        groups: int = 1,
+        shared: bool = True,
+        norm_groups: int = 32,
+    ) -> None:
+        super().__init__()
+        if channels % groups or channels % norm_groups:
+            raise ValueError(f"{channels} channels cannot be split into {groups}/{norm_groups}")
+        self.encode_size, self.rank, self.groups = encode_size, rank, groups
+        filters = rank if shared else rank * channels
+        self.filter_u = nn.Conv2d(channels, filters, 1)
+        self.filter_v = nn.Conv2d(channels, filters, 1)
+        self.norm_u = nn.GroupNorm(norm_groups * rank, rank * channels)
+        self.norm_v = nn.GroupNorm(norm_groups * rank, rank * channels)
+        self.project_down = nn.Conv2d(channels, groups * encode_size**2 * rank, 1)
+        self.project_up = nn.Conv2d(channels, groups * (SCALE * up_size) ** 2 * rank, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        affinity = self.affinity(x)
+        with torch.autocast(x.device.type, enabled=False):
+            mean = x.mean((2, 3), keepdim=True, dtype=_wide(x))
+            down = self._logits(self.project_down, mean, affinity)
+            up = F.pixel_shuffle(self._logits(self.project_up, mean, affinity), SCALE)
+            return normalise_down(down, self.groups), normalise_up(up, self.groups)
+
+    def affinity(self, x: Tensor) -> Tensor:
+        """Give the affinity planes A: (N, C, 2h, 2w) -> (N, rank, h, w), float32 or wider."""
+        channels = x.shape[1]
+        with torch.autocast(x.device.type, enabled=False):
+            pooled = F.adaptive_avg_pool2d(x.to(_wide(x)), self.encode_size)
+            u = _apply(self.filter_u, pooled).unflatten(1, (self.rank, -1))
+            v = _apply(self.filter_v, pooled).unflatten(1, (self.rank, -1))
+            a, b = encode(x, u, v)  # (N, rank * C, h, w)
+            a = F.leaky_relu(_apply(self.norm_u, a.to(_wide(x))), LEAK)
+            b = F.leaky_relu(_apply(self.norm_v, b.to(_wide(x))), LEAK)
+            product: Tensor = (a * b).unflatten(1, (self.rank, channels))  # (N, rank, C, h, w)
+            return product.sum(2) / sqrt(channels)
+
+    def _logits(self, project: nn.Conv2d, mean: Tensor, affinity: Tensor) -> Tensor:
+        weights: Tensor = _apply(project, mean).unflatten(1, (-1, self.rank))  # (N, M, rank, 1, 1)
+        return (weights * affinity[:, None]).sum(2)  # (N, M, h, w)
+
+
+class AffinityPair(nn.Module):
+    """A downsampling and its upsampling twin that share one affinity plane.
+
+    `down(x)` halves (N, C, 2h, 2w) and returns the state that `up(features, state)` needs to
+    double features of (N, C', h, w) again.
+    """
+
+    def __init__(self, channels: int, *, rank: int = 1, groups: int = 1, shared: bool = True):
+        super().__init__()
+        self.generator = KernelGenerator(channels, rank=rank, groups=groups, shared=shared)
+
+    def down(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        down_kernels, up_kernels = self.generator(x)
+        return downsample(x, down_kernels, groups=self.generator.groups), up_kernels
+
+    def up(self, features: Tensor, state: Tensor) -> Tensor:
+        return upsample(features, state, groups=self.generator.groups)
+
+
+def encode(x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Correlate every channel of `x` with the two filters made for its own sample, stride 2.
+
+    `x` is (N, C, 2h, 2w), `u` and `v` (N, rank, 1 or C, K, K): one filter for all channels or one
+    for each. Both results are (N, rank * C, h, w) in the dtype of `x`, rank-major.
+    """
+    if u.shape[1:3] == (1, 1) and native.usable(x, x):
+        return native.filter_pair(x, u.flatten(1).to(x.dtype), v.flatten(1).to(x.dtype))
+    return _correlate(x, u), _correlate(x, v)
+
+
+def _correlate(x: Tensor, filters: Tensor) -> Tensor:
+    samples, channels, height, width = x.shape
+    rank, size = filters.shape[1], filters.shape[-1]
+    weight = filters.expand(-1, -1, channels, -1, -1).transpose(1, 2)  # (N, C, rank, K, K)
+    result = F.conv2d(
+        x.reshape(1, samples * channels, height, width),
+        weight.reshape(-1, 1, size, size).to(x.dtype),
+        stride=SCALE,
+        padding=(size - 1) // 2,
+        groups=samples * channels,
+    )  # (1, N * C * rank, h, w)
+    result = result.reshape(samples, channels, rank, height // SCALE, width // SCALE)
+    return result.transpose(1, 2).flatten(1, 2)  # (N, rank * C, h, w)
+
+
+def _kernel_size(x: Tensor, kernels: Tensor, groups: int) -> int:
+    taps, rest = divmod(kernels.shape[1], groups)
+    size = isqrt(taps)
+    if rest or size * size != taps or x.shape[1] % groups or x.shape[0] != kernels.shape[0]:
+        raise ValueError(
+            f"kernels need (N, groups * K * K, h, w) and x channels divisible by groups, got x "
+            f"{tuple(x.shape)}, kernels {tuple(kernels.shape)}, groups {groups}"
+        )
+    return size
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """Half precision is widened for sums and softmax; float32 and float64 stay."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _apply(layer: nn.Conv2d | nn.GroupNorm, x: Tensor) -> Tensor:
+    """Run a layer whose parameters may be of lower precision in the precision of `x`."""
+    weight = layer.weight.to(x.dtype)
+    bias = None if layer.bias is None else layer.bias.to(x.dtype)
+    if isinstance(layer, nn.GroupNorm):
+        return F.group_norm(x, layer.num_groups, weight, bias, layer.eps)
+    return F.conv2d(x, weight, bias)

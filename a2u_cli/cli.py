@@ -1,0 +1,291 @@
+"""The command `a2u`: parse, import what is needed, call, report, exit."""
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__, cli_weights, registry
+from .errors import A2UError, ImageError, Interrupted, OutOfMemory
+
+app = typer.Typer(
+    help="A2U matting: image + trimap -> alpha matte, for hair, fur, glass and smoke.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(cli_weights.app, name="weights")
+
+Weights = Annotated[
+    str, typer.Option(envvar="A2U_WEIGHTS", help="A name, a file, or hf://owner/repo[@revision].")
+]
+Device = Annotated[
+    str, typer.Option(envvar="A2U_DEVICE", help="auto, cpu, cuda, cuda:N or mps; never another.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse trimap values other than 0, 128 and 255.")
+]
+
+
+def main() -> None:
+    """Run the command line; every failure is one line on stderr and the documented exit code."""
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        app()
+    except MemoryError:
+        _fail(OutOfMemory("out of memory; close other programs or make the picture smaller"))
+    except A2UError as error:
+        _fail(error)
+    except Exception as error:
+        if os.environ.get("A2U_DEBUG"):
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        _fail(A2UError(f"unexpected {text}; set A2U_DEBUG=1 and report the trace"), code=1)
+
+
+def _fail(error: A2UError, code: int | None = None) -> None:
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    raise SystemExit(error.exit_code if code is None else code)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise Interrupted("interrupted; nothing half-written is left, run the command again to go on")
+
+
+def _version(value: bool) -> None:
+    if value:
+        licence = registry.REGISTRY[registry.DEFAULT].licence
+        typer.echo(f"a2u {__version__}, default weights {registry.DEFAULT} ({licence})")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def matte(
+    image: Annotated[str, typer.Argument(help="The picture, or - for stdin.", show_default=False)],
+    *,
+    trimap: Annotated[
+        str,
+        typer.Option(
+            "--trimap",
+            "-t",
+            help="Black background, white foreground, grey unknown; - for stdin.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Alpha matte, .png or .tif, or - for stdout. [default: IMAGE_alpha.png]",
+        ),
+    ] = None,
+    cutout: Annotated[
+        Path | None,
+        typer.Option(help="Also write the cut-out: straight RGBA with foreground colours."),
+    ] = None,
+    depth: Annotated[int, typer.Option(help="Bits a channel: 8 or 16.")] = 8,
+    weights: Weights = registry.DEFAULT,
+    device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="auto (float32), float32, bfloat16 or float16.")
+    ] = "auto",
+    strict: Strict = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate the alpha matte of one picture.
+
+    Example: a2u matte photo.jpg --trimap trimap.png --cutout cutout.png
+    """
+    from . import images
+    from . import trimap as trimaps
+
+    alpha_path = _output_path(image, output)
+    outputs = [path for path in (alpha_path, cutout) if path]
+    for path in outputs:
+        images.output_format(path, channels=4 if path == cutout else 1, depth=depth)
+        _require_free(path, [image, trimap], force=force)
+    if image == trimap == "-":
+        raise ImageError("both the image and the trimap are -; stdin holds one, give a file")
+    picture = images.read_image(_source(image), name=_name(image))
+    grey = images.read_grey(_source(trimap), name=_name(trimap))
+    parsed = trimaps.parse_trimap(grey, strict=strict, name=_name(trimap))
+    warnings = trimaps.check_pair(
+        picture.size,
+        parsed,
+        names=(_name(image), _name(trimap)),
+        image_orientation=picture.orientation,
+    )
+    shares = trimaps.describe(parsed)
+    _say(f"trimap: {shares}")
+    for warning in warnings:
+        _say(f"warning: {warning}")
+
+    from . import inference
+    from . import weights as weights_module
+
+    chosen = inference.pick_device(device)
+    precision = inference.pick_dtype(dtype)
+    network = weights_module.load_model(weights, device=chosen)
+    _say(f"device: {inference.describe_device(chosen)}, {str(precision).removeprefix('torch.')}")
+    start = time.perf_counter()
+    alpha = inference.matte(network, picture.image, parsed, dtype=precision)
+    seconds = time.perf_counter() - start
+    metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}
+    if alpha_path:
+        images.write_image(alpha_path, alpha, **metadata)
+    else:
+        sys.stdout.buffer.write(images.encode_image(alpha, "png", **metadata))
+    if cutout:
+        from .foreground import cut_out
+
+        images.write_image(cutout, cut_out(picture.image, alpha), **metadata)
+    if as_json:
+        report = {
+            "image": image,
+            "trimap": trimap,
+            "outputs": [str(path) for path in outputs],
+            "height": alpha.shape[0],
+            "width": alpha.shape[1],
+            **dataclasses.asdict(shares),
+            "warnings": warnings,
+            "weights": weights,
+            "device": str(chosen),
+            "dtype": str(precision).removeprefix("torch."),
+            "seconds": round(seconds, 3),
+        }
+        typer.echo(json.dumps(report), err=alpha_path is None)
+        return
+    for path in outputs:
+        typer.echo(str(path))
+
+
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Show versions, devices, weights and folders: what to send with a bug report.
+
+    Example: a2u doctor
+    """
+    from .doctor import examine
+
+    facts = examine()
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name:<22} {value}")
+
+
+@app.command()
+def train(
+    folder: Annotated[Path, typer.Argument(help="The run: curve, checkpoint, previews, weights.")],
+    *,
+    foregrounds: Annotated[
+        Path | None, typer.Option(help="A folder of RGBA foregrounds beside the rendered ones.")
+    ] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="A folder of photographs beside the rendered ones.")
+    ] = None,
+    picture_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of foregrounds taken from the folder.")
+    ] = 0.15,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2000,
+    batch: Annotated[int, typer.Option(min=2, help="Crops a step at the first size.")] = 16,
+    size: Annotated[
+        list[int] | None, typer.Option(help="Crop size in pixels; repeat to let it grow.")
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="The highest rate.")] = 3e-3,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights to start from; none for a new network.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence to write into the weights.")] = "unstated",
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help="auto (float32), float32 or bfloat16.")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make samples.")] = 1,
+) -> None:
+    """Train weights; a folder that holds a checkpoint is continued where it stopped.
+
+    Example: a2u train runs/first --backgrounds photos/ --steps 2000
+    """
+    from . import inference
+    from .dataset import SampleSource
+    from .training import Trainer, TrainOptions, even_growth, export, start_network
+
+    chosen = inference.pick_device(device)
+    sizes = tuple(size or TrainOptions.sizes)
+    options = TrainOptions(
+        steps=steps,
+        batch=batch,
+        sizes=sizes,
+        growth=even_growth(sizes),
+        learning_rate=learning_rate,
+        seed=seed,
+        bfloat16=inference.pick_dtype(dtype).itemsize == 2,
+    )
+    source = SampleSource(
+        seed=seed, foregrounds=foregrounds, backgrounds=backgrounds, picture_share=picture_share
+    )
+    network = start_network(weights, seed=seed)
+    trainer = Trainer(network, source, options, folder, device=chosen, workers=workers)
+    _say(f"device: {inference.describe_device(chosen)}; from step {trainer.step} to {steps}")
+
+    def report(line: Any) -> None:
+        if line.validation is not None:
+            _say(
+                f"step {line.step}: loss {line.loss:.4f}, validation {line.validation:.4f}, "
+                f"{line.seconds:.1f} s a step"
+            )
+
+    trainer.run(report)
+    typer.echo(str(export(trainer, licence=licence)))
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _name(argument: str) -> str:
+    return "stdin" if argument == "-" else argument
+
+
+def _source(argument: str) -> Path | bytes:
+    return sys.stdin.buffer.read() if argument == "-" else Path(argument)
+
+
+def _output_path(image: str, output: str | None) -> Path | None:
+    """Choose the matte's path: beside the image unless told; None is stdout."""
+    if output == "-" or (output is None and image == "-"):
+        return None
+    if output is not None:
+        return Path(output)
+    return Path(image).with_name(f"{Path(image).stem}_alpha.png")
+
+
+def _require_free(path: Path, inputs: list[str], *, force: bool) -> None:
+    if any(name != "-" and path.resolve() == Path(name).resolve() for name in inputs):
+        raise ImageError(f"{path} is an input; choose another output")
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder; give a file name for the output")
+    if path.exists() and not force:
+        raise ImageError(f"{path} exists; choose another output, or --force to replace it")

@@ -1,0 +1,315 @@
+"""Training samples: a foreground over a background, with a trimap as a person would draw it.
+
+Every sample is a pure function of the seed and its `Request`, so a run can be repeated, spread over
+worker processes and resumed anywhere.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from . import images, synthesis
+from .errors import ImageError
+from .trimap import BACKGROUND, FOREGROUND, UNKNOWN
+
+Array = npt.NDArray[np.float32]
+Trimap = npt.NDArray[np.uint8]
+Rng = np.random.Generator
+Layer = tuple[Array, Array]  # straight colour (H, W, 3) and alpha (H, W)
+
+RENDER_SIZE = 512
+WINDOW = 96  # rendered foregrounds in use at a time
+REUSE = 6  # samples between one new foreground and the next
+TRIES = 10
+PICTURES_KEPT = 128  # read files of each kind held in memory
+PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training crop: float32 in [0, 1], colours (S, S, 3), alpha (S, S), trimap uint8.
+
+    `image` is the composite after camera effects; `foreground` and `background` are the colours
+    that it was made from.
+    """
+
+    image: Array
+    trimap: Trimap
+    alpha: Array
+    foreground: Array
+    background: Array
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which sample is wanted: its number, crop size in pixels, progress of training in [0, 1]."""
+
+    index: int
+    size: int
+    progress: float
+
+
+class SampleSource:
+    """Make samples from rendered foregrounds and, where given, from folders of pictures.
+
+    `foregrounds` is a folder of RGBA pictures with straight alpha, used for `picture_share` of the
+    samples; `backgrounds` a folder of photographs, used for two thirds of them. Colours start
+    smooth and gain texture over the first third of training.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        foregrounds: Path | None = None,
+        backgrounds: Path | None = None,
+        picture_share: float = 0.2,
+    ) -> None:
+        self.seed = seed
+        self.foregrounds = list_pictures(foregrounds)
+        self.backgrounds = list_pictures(backgrounds)
+        self.picture_share = picture_share if self.foregrounds else 0.0
+
+    def __getitem__(self, request: Request) -> Sample:
+        rng = np.random.default_rng((self.seed, 0, request.index))
+        smooth = max(0.0, 1.0 - 3.0 * request.progress)
+        hard = rng.random() < 0.3 * request.progress
+        for _ in range(TRIES):
+            colour, alpha = self._foreground(rng, request.index, smooth)
+            colour, alpha, trimap = cut((colour, alpha), request.size, rng)
+            if well_posed(trimap) or (hard and (trimap == UNKNOWN).any()):
+                break
+        background = self._background(rng, request.size, smooth)
+        return compose((jitter(colour, rng), alpha), background, trimap, rng)
+
+    def _foreground(self, rng: Rng, index: int, smooth: float) -> Layer:
+        layer = self._layer(rng, index, smooth)
+        if rng.random() < 0.25:
+            layer = over(layer, self._layer(rng, index, smooth))
+        return layer
+
+    def _layer(self, rng: Rng, index: int, smooth: float) -> Layer:
+        if rng.random() < self.picture_share:
+            colour, alpha = read_foreground(pick(self.foregrounds, rng))
+        else:
+            number = index // REUSE + int(rng.integers(WINDOW))
+            colour, alpha = render(self.seed, number, round(smooth * 4) / 4)
+            if self.backgrounds and rng.random() < 0.12 * (1.0 - smooth):
+                photograph = read_photograph(pick(self.backgrounds, rng))
+                colour = cover(photograph, alpha.shape[0], alpha.shape[1], rng)
+        turns, mirror = int(rng.integers(4)), rng.random() < 0.5
+        colour, alpha = np.rot90(colour, turns), np.rot90(alpha, turns)
+        return (colour[:, ::-1], alpha[:, ::-1]) if mirror else (colour, alpha)
+
+    def _background(self, rng: Rng, size: int, smooth: float) -> Array:
+        if self.backgrounds and rng.random() < 0.66 * (1.0 - smooth):
+            background = cover(read_photograph(pick(self.backgrounds, rng)), size, size, rng)
+        else:
+            background = synthesis.render_background(size, rng, smooth=smooth)
+        if rng.random() < 0.35:
+            sigma = float(np.exp(rng.uniform(np.log(0.5), np.log(size / 20))))
+            background = blur(background, sigma)
+        return jitter(background, rng)
+
+
+@lru_cache(2 * WINDOW)
+def render(seed: int, number: int, smooth: float) -> Layer:
+    """Render the foreground of a number, the same for the same seed."""
+    rng = np.random.default_rng((seed, 1, number))
+    return synthesis.render_foreground(RENDER_SIZE, rng, smooth=smooth)
+
+
+def list_pictures(folder: Path | None) -> list[Path]:
+    """List the pictures below a folder, sorted; none for no folder."""
+    if folder is None:
+        return []
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    if not found:
+        raise ImageError(f"{folder}: no pictures found; expected PNG, JPEG or TIFF files")
+    return found
+
+
+@lru_cache(PICTURES_KEPT)
+def read_foreground(path: Path) -> Layer:
+    """Read straight colour and alpha; colour is continued smoothly to where alpha is 0."""
+    picture = images.read_image(path)
+    if picture.alpha is None:
+        raise ImageError(f"{path}: no alpha channel; a foreground needs an RGBA picture")
+    return fill_colours(picture.image, picture.alpha), picture.alpha
+
+
+@lru_cache(PICTURES_KEPT)
+def read_photograph(path: Path) -> Array:
+    """Read a background photograph, float32 (H, W, 3)."""
+    return images.read_image(path).image
+
+
+def fill_colours(colour: Array, alpha: Array) -> Array:
+    """Continue colours to where alpha is 0, from averages of ever wider neighbourhoods."""
+    levels = [np.dstack([colour * alpha[..., None], alpha])]  # premultiplied (H, W, 4)
+    while max(levels[-1].shape[:2]) > 1:
+        levels.append(cv2.pyrDown(levels[-1]))
+    filled = np.full_like(levels[-1][..., :3], 0.5)
+    for level in reversed(levels):
+        height, width = level.shape[:2]
+        filled = resize(filled, height, width)
+        filled = level[..., :3] + (1.0 - level[..., 3:]) * filled
+    return np.clip(filled, 0.0, 1.0)
+
+
+def cut(layer: Layer, size: int, rng: Rng) -> tuple[Array, Array, Trimap]:
+    """Cut a square around a soft pixel at a random scale: colour, alpha and trimap of `size`.
+
+    The trimap's bands reach in from beyond the crop, as they would in the whole picture.
+    """
+    colour, alpha = layer
+    longest = max(alpha.shape)
+    side = float(np.exp(rng.uniform(np.log(min(size / 1.4, longest)), np.log(longest))))
+    margin = size // 3
+    rows, columns = np.nonzero((alpha > 0.02) & (alpha < 0.98))
+    if len(rows) == 0:
+        rows, columns = np.nonzero(alpha >= 0)
+    chosen = int(rng.integers(len(rows)))
+    centre = np.array([rows[chosen], columns[chosen]]) + rng.uniform(-0.4, 0.4, 2) * side
+    reach = np.minimum(side, alpha.shape) / 2
+    centre = np.clip(centre, reach, alpha.shape - reach)  # inside the picture where it fits
+    wide = window(alpha, centre, side * (size + 2 * margin) / size, size + 2 * margin)
+    wide = np.clip(wide, 0.0, 1.0)
+    trimap = draw_trimap(wide, float(np.exp(rng.uniform(np.log(3.0), np.log(size / 4)))), rng)
+    inner = (slice(margin, margin + size),) * 2
+    return window(colour, centre, side, size), wide[inner], trimap[inner]
+
+
+def window(plane: Array, centre: npt.NDArray[np.float64], side: float, size: int) -> Array:
+    """Resample a square of `side` source pixels to `size`; edges are repeated outside."""
+    reach = max(1, round(side))
+    top, left = (round(float(c) - reach / 2) for c in centre)
+    height, width = plane.shape[:2]
+    rows = np.clip(np.arange(top, top + reach), 0, height - 1)
+    columns = np.clip(np.arange(left, left + reach), 0, width - 1)
+    square = np.ascontiguousarray(plane[rows][:, columns])
+    method = cv2.INTER_AREA if reach > size else cv2.INTER_CUBIC
+    return resize(square, size, size, method)
+
+
+def draw_trimap(alpha: Array, reach: float, rng: Rng) -> Trimap:
+    """Draw a trimap around the soft pixels: bands of uneven width, inside and outside apart.
+
+    `reach` is the typical width in pixels; a person's hand is less even than a dilation, so each
+    band's width varies along the edge.
+    """
+    tolerance = float(rng.choice([0.004, 0.01, 0.03]))
+    soft = (alpha > tolerance) & (alpha < 1.0 - tolerance)
+    solid = alpha >= 1.0 - tolerance
+    edge = soft | (cv2.dilate(solid.astype(np.uint8), np.ones((3, 3), np.uint8)) > solid)
+    distance = cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 3)
+    trimap = np.where(solid, FOREGROUND, BACKGROUND).astype(np.uint8)
+    for side in (solid, ~solid):
+        field = np.ones((1, 1), np.float32)
+        if rng.random() < 0.5:
+            cells = int(rng.integers(2, 9))
+            field = rng.uniform(0.2, 1.8, (cells, cells)).astype(np.float32)
+        field = field * np.float32(reach * rng.choice([0.1, 0.5, 1.0, 1.0]))
+        width = resize(field, alpha.shape[0], alpha.shape[1])
+        trimap[side & (distance <= width)] = UNKNOWN
+    trimap[soft] = UNKNOWN
+    return trimap
+
+
+def well_posed(trimap: Trimap) -> bool:
+    """Tell whether a crop shows enough of both sides to be solvable from itself."""
+    background, unknown, foreground = (
+        float((trimap == value).mean()) for value in (BACKGROUND, UNKNOWN, FOREGROUND)
+    )
+    return background >= 0.04 and foreground >= 0.04 and 0.04 <= unknown <= 0.6
+
+
+def over(front: Layer, back: Layer) -> Layer:
+    """Lay one foreground over another of any size: straight colour and joint alpha."""
+    colour, alpha = front
+    height, width = alpha.shape
+    back_colour, back_alpha = (resize(plane, height, width) for plane in back)
+    behind = (1.0 - alpha) * back_alpha
+    joint = alpha + behind
+    share = (alpha / np.maximum(joint, np.float32(1e-6)))[..., None]
+    share[joint < 1e-3] = 1.0
+    mixed = colour * share + back_colour * (np.float32(1.0) - share)
+    return mixed.astype(np.float32), joint
+
+
+def cover(photograph: Array, height: int, width: int, rng: Rng) -> Array:
+    """Cut a random part of a photograph and resample it to (height, width)."""
+    rows, columns = photograph.shape[:2]
+    fit = min(rows / height, columns / width)
+    share = float(rng.uniform(min(1.0, 1.0 / fit), 1.0))
+    tall, broad = max(1, int(height * fit * share)), max(1, int(width * fit * share))
+    top, left = (int(rng.integers(n + 1)) for n in (rows - tall, columns - broad))
+    part = np.ascontiguousarray(photograph[top : top + tall, left : left + broad])
+    if rng.random() < 0.5:
+        part = np.ascontiguousarray(part[:, ::-1])
+    return resize(part, height, width, cv2.INTER_AREA)
+
+
+def jitter(colour: Array, rng: Rng) -> Array:
+    """Change exposure, contrast, saturation and white balance a little."""
+    colour = np.clip(colour, 0.0, 1.0) ** float(np.exp(rng.normal(0.0, 0.25)))
+    grey = colour.mean(2, keepdims=True)
+    colour = grey + (colour - grey) * float(rng.uniform(0.5, 1.4))
+    colour = colour * rng.normal(1.0, 0.06, 3).astype(np.float32)
+    return np.asarray(np.clip(colour * rng.uniform(0.75, 1.15), 0.0, 1.0), np.float32)
+
+
+def compose(layer: Layer, background: Array, trimap: Trimap, rng: Rng) -> Sample:
+    """Composite, sometimes with a background near the foreground's colour, then photograph it."""
+    foreground, alpha = layer
+    if rng.random() < 0.2:
+        near = (foreground * alpha[..., None]).sum((0, 1)) / max(float(alpha.sum()), 1e-3)
+        shift = (near - background.mean((0, 1))) * float(rng.uniform(0.3, 0.8))
+        background = np.clip(background + shift, 0.0, 1.0).astype(np.float32)
+    image = background + (foreground - background) * alpha[..., None]
+    return Sample(photographed(image, rng), trimap, alpha, foreground, background)
+
+
+def photographed(image: Array, rng: Rng) -> Array:
+    """Add what a camera adds: sharpening or softness, noise in linear light, JPEG."""
+    chance = rng.random()
+    if chance < 0.15:
+        image = blur(image, float(rng.uniform(0.3, 0.7)))
+    elif chance < 0.3:
+        image = image + float(rng.uniform(0.2, 0.8)) * (image - blur(image, 1.0))
+        image = np.clip(image, 0.0, 1.0)
+    if rng.random() < 0.5:
+        linear = image**2.2
+        sigma = float(rng.uniform(0.0, 0.02))
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        image = np.clip(linear + noise * sigma * np.sqrt(linear + 0.02), 0.0, 1.0) ** (1 / 2.2)
+    if rng.random() < 0.3:
+        image = jpeg(image, int(rng.integers(60, 99)))
+    return image.astype(np.float32)
+
+
+def jpeg(image: Array, quality: int) -> Array:
+    """Compress a picture and open it again."""
+    image_u8 = np.rint(image * 255.0).astype(np.uint8)
+    data = cv2.imencode(".jpg", image_u8, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.float32) / np.float32(255.0)
+
+
+def resize(plane: Array, height: int, width: int, method: int = cv2.INTER_LINEAR) -> Array:
+    """Resample to (height, width), with a third axis where there was one."""
+    resized = cv2.resize(plane, (width, height), interpolation=method)
+    return np.asarray(resized, np.float32).reshape(height, width, *plane.shape[2:])
+
+
+def blur(image: Array, sigma: float) -> Array:
+    """Blur with a Gaussian of `sigma` pixels."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+
+
+def pick(paths: list[Path], rng: Rng) -> Path:
+    """Choose one path."""
+    return paths[int(rng.integers(len(paths)))]

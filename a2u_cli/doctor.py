@@ -1,0 +1,42 @@
+"""What a bug report needs: versions, devices, weights, folders."""
+
+import importlib.metadata
+import platform
+
+import torch
+
+from . import __version__, native, registry
+from .inference import describe_device, pick_device
+
+PACKAGES = ("torch", "numpy", "pillow", "safetensors", "huggingface-hub", "typer", "gdown")
+
+
+def examine() -> dict[str, str]:
+    """Collect the facts, each a name and a line of text."""
+    import cv2
+
+    default = registry.describe(registry.DEFAULT)
+    facts = {
+        "a2u": __version__,
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        "opencv": cv2.__version__,
+    }
+    facts |= {name: _version(name) for name in PACKAGES}
+    facts["device"] = describe_device(pick_device("auto"))
+    facts["cuda devices"] = (
+        ", ".join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))
+        or "none found by this build of torch"
+    )
+    facts["fused operator"] = "compiled" if native.available() else "not built: plain torch serves"
+    facts["weights"] = ", ".join(name for name in registry.names() if registry.find(name)) or "none"
+    facts["default weights"] = f"{default.name} at {default.path or 'nowhere: a2u weights get'}"
+    facts["licence of default"] = default.licence
+    facts["cache folder"] = str(registry.cache_folder())
+    return facts
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

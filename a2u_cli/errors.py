@@ -1,0 +1,33 @@
+"""The errors a user can mend; each carries the exit code of the command that meets it."""
+
+
+class A2UError(Exception):
+    """Something the user can mend: the text says what was found, expected, and what to do."""
+
+    exit_code = 2
+
+
+class ImageError(A2UError):
+    """A picture cannot be read or written."""
+
+
+class TrimapError(A2UError):
+    """A trimap cannot be used with its image."""
+
+
+class WeightsError(A2UError):
+    """Weights are missing, damaged, or not what they claim to be."""
+
+    exit_code = 3
+
+
+class OutOfMemory(A2UError):
+    """The work does not fit into the memory there is."""
+
+    exit_code = 4
+
+
+class Interrupted(A2UError):
+    """The user stopped the work."""
+
+    exit_code = 130

@@ -1,0 +1,420 @@
+"""Read and write picture files: the one door between files and arrays."""
+
+import os
+import secrets
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import IFD, Base
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+
+from .errors import ImageError
+
+FloatArray = npt.NDArray[np.float32]
+Levels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Format = Literal["png", "tiff", "jpeg"]
+
+MAX_PIXELS = 300_000_000
+FORMATS: dict[str, Format] = {
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+}
+JPEG_QUALITY = 95
+
+_READABLE = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")  # none that starts another program
+# What decoders raise on damaged files.
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
+)
+# What describes the picture and stays true of the result; layout tags and thumbnails do not.
+_KEPT_TAGS = (
+    *(Base.ImageDescription, Base.Make, Base.Model, Base.DateTime, Base.Artist, Base.Copyright),
+    *(Base.XResolution, Base.YResolution, Base.ResolutionUnit),
+)
+_DROPPED_SUBTAGS = (Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroperabilityOffset)
+_GLOBAL_STATE = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, upright, with the metadata that a result of it can carry.
+
+    image: float32 (H, W, 3), RGB in [0, 1]; alpha: float32 (H, W) in [0, 1] where the file has
+    transparency; depth: bits a channel of the file, 8 or 16; icc: the RGB colour profile;
+    exif: EXIF without orientation, layout and thumbnail; orientation: the EXIF turn that was
+    applied (1 is none).
+    """
+
+    image: FloatArray
+    alpha: FloatArray | None
+    depth: int
+    icc: bytes | None
+    exif: bytes | None
+    orientation: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return (height, width)."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    levels: Levels  # (H, W, C): grey, RGB or RGBA, upright
+    icc: bytes | None
+    exif: bytes | None
+    orientation: int
+
+
+def read_image(
+    source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> Picture:
+    """Read a picture as upright RGB at the precision of its file.
+
+    Grey and palette become RGB, CMYK by the plain formula; of an animation the first frame counts.
+
+    Raises: ImageError where there is no picture, or one that is damaged or too large.
+    """
+    decoded = _decode(source, name, max_pixels)
+    levels = decoded.levels
+    depth = levels.dtype.itemsize * 8
+    values = np.divide(levels, 2**depth - 1, dtype=np.float32)  # (H, W, C)
+    channels = values.shape[2]
+    image = values[..., :3] if channels > 1 else np.repeat(values, 3, axis=2)  # (H, W, 3)
+    alpha = np.ascontiguousarray(values[..., 3]) if channels == 4 else None  # (H, W)
+    icc, exif, orientation = decoded.icc, decoded.exif, decoded.orientation
+    return Picture(np.ascontiguousarray(image), alpha, depth, icc, exif, orientation)
+
+
+def read_grey(
+    source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> FloatArray:
+    """Read a trimap or an alpha: float32 (H, W) in [0, 1], upright, at the file's precision.
+
+    Transparency is dropped (of an RGBA trimap only the colours mean anything), colours are
+    averaged.
+
+    Raises: ImageError where there is no picture, or one that is damaged or too large.
+    """
+    levels = _decode(source, name, max_pixels).levels
+    mean: FloatArray = levels[..., :3].mean(axis=2, dtype=np.float32)  # (H, W)
+    return mean / np.float32(np.iinfo(levels.dtype).max)
+
+
+def _decode(source: Path | bytes, name: str | None, max_pixels: int) -> _Decoded:
+    name = name or ("standard input" if isinstance(source, bytes) else str(source))
+    data = source if isinstance(source, bytes) else _read_bytes(source, name)
+    if not data:
+        raise ImageError(f"{name} is empty (0 bytes), expected a picture; write or copy it again")
+    with _quiet_decoders():
+        try:
+            with Image.open(BytesIO(data), formats=_READABLE) as picture:
+                _require_pixels(picture.size, name, max_pixels)
+                if picture.format == "PNG":  # no decoder here minds wrong sums, or a lost end
+                    Image.open(BytesIO(data), formats=_READABLE).verify()
+                orientation, exif = _exif(picture)
+                icc = picture.info.get("icc_profile")
+                levels = _levels(picture, data, name)
+                if picture.format != "TIFF":  # both decoders turn a TIFF by themselves
+                    levels = _turn(levels, orientation)
+        except UnidentifiedImageError as error:
+            raise ImageError(
+                f"{name} is not a picture that can be read, expected an 8- or 16-bit PNG, JPEG, "
+                "TIFF, WebP, BMP or GIF; export it as one of these"
+            ) from error
+        except _DAMAGE as error:
+            raise ImageError(
+                f"{name} is truncated or damaged ({' '.join(str(error).split())}), expected a "
+                "whole picture; copy or export it again"
+            ) from error
+    # A CMYK or grey profile says nothing about the RGB that the pixels have become.
+    return _Decoded(levels, icc if icc and icc[16:20] == b"RGB " else None, exif, orientation)
+
+
+def _read_bytes(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError(f"{name} does not exist, expected a picture; check the name") from error
+    except OSError as error:
+        if path.is_dir():
+            text = f"{name} is a folder, expected a picture; name one file in it"
+            raise ImageError(text) from error
+        text = f"{name} cannot be read ({error.strerror}); check its permissions"
+        raise ImageError(text) from error
+
+
+@contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Hold the decoders' global switches: no warnings, no log, our own limit of pixels."""
+    with _GLOBAL_STATE, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            cv2.utils.logging.setLogLevel(log_level)
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _require_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} is {width}x{height} ({width * height / 1e6:.1f} million pixels), expected at "
+            f"most {max_pixels / 1e6:.1f} million; make it smaller or raise the limit"
+        )
+
+
+def _exif(picture: Image.Image) -> tuple[int, bytes | None]:
+    """Return the orientation and the EXIF worth carrying over; broken EXIF counts as none."""
+    try:
+        found = picture.getexif()
+        orientation = found.get(Base.Orientation, 1)
+        kept = Image.Exif()
+        for tag in _KEPT_TAGS:
+            if tag in found:
+                kept[tag] = found[tag]
+        for directory in (IFD.Exif, IFD.GPSInfo):
+            entries = found.get_ifd(directory).items()
+            if subtags := {tag: value for tag, value in entries if tag not in _DROPPED_SUBTAGS}:
+                kept[directory] = subtags
+        return (orientation if orientation in range(1, 9) else 1), kept.tobytes() if kept else None
+    except _DAMAGE:
+        return 1, None
+
+
+def _levels(picture: Image.Image, data: bytes, name: str) -> Levels:
+    """Decode to (H, W, C): grey, RGB or RGBA as uint8, or as uint16 where the file has 16 bits."""
+    bits = 8
+    if picture.format == "PNG":
+        bits = data[24]  # the bit depth in IHDR: Pillow gives 16-bit RGB as 8-bit without a word
+    elif isinstance(picture, TiffImageFile):
+        bits = max(picture.tag_v2.get(Base.BitsPerSample, (1,)))
+    if bits == 16:
+        return _levels_16(picture, data, name)
+    if bits > 8:
+        raise ImageError(f"{name} has {bits} bits a channel, expected 8 or 16; export it as 16-bit")
+    if picture.has_transparency_data:
+        return np.asarray(picture.convert("RGBA"))
+    if picture.mode in ("1", "L"):
+        return np.asarray(picture.convert("L"))[..., None]
+    return np.asarray(picture.convert("RGB"))
+
+
+def _levels_16(picture: Image.Image, data: bytes, name: str) -> Levels:
+    tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else {}
+    photometric = tags.get(Base.PhotometricInterpretation)
+    if photometric not in (None, 0, 1, 2) or max(tags.get(Base.SampleFormat, (1,))) > 1:
+        raise ImageError(
+            f"{name} holds 16-bit samples of an unusual kind (CMYK, Lab, signed or float), "
+            "expected unsigned grey or RGB; export it as RGB"
+        )
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16:
+        raise OSError("the 16-bit pixels cannot be decoded")
+    levels = np.asarray(decoded, np.uint16)  # (H, W), or (H, W, C) as BGR or BGRA
+    if levels.ndim == 2:
+        return (65535 - levels if photometric == 0 else levels)[..., None]  # 0: white is zero
+    levels = levels[..., [2, 1, 0, 3][: levels.shape[2]]]
+    if tags.get(Base.ExtraSamples) == (1,):  # premultiplied
+        scale = 65535 / np.maximum(levels[..., 3:], 1).astype(np.float32)
+        levels[..., :3] = np.rint(np.minimum(levels[..., :3] * scale, 65535))
+    return levels
+
+
+def _turn(levels: Levels, orientation: int) -> Levels:
+    """Turn stored pixels upright (EXIF 2.3, tag 0x0112)."""
+    if orientation >= 5:
+        levels = levels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        levels = levels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        levels = levels[::-1]
+    return levels
+
+
+def output_format(path: Path, *, channels: int, depth: int) -> Format:
+    """Name the format that the extension asks for, so that a wrong one is refused before work.
+
+    Raises: ImageError where the extension is unknown or its format cannot hold the picture.
+    """
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        extension = f"extension {path.suffix}" if path.suffix else "no extension"
+        raise ImageError(
+            f"{path} has {extension}, expected one of {', '.join(FORMATS)}; rename the output"
+        )
+    _require_room(kind, channels, depth, str(path))
+    return kind
+
+
+def _require_room(kind: Format, channels: int, depth: int, name: str) -> None:
+    if depth not in (8, 16):
+        raise ImageError(f"{name}: depth {depth} was asked for, expected 8 or 16; choose one")
+    if kind == "jpeg" and (channels == 4 or depth == 16):
+        what = "transparency" if channels == 4 else "16 bits a channel"
+        raise ImageError(f"{name}: JPEG cannot hold {what}; choose .png or .tif")
+
+
+def write_image(
+    path: Path,
+    array: npt.NDArray[Any],
+    *,
+    depth: int = 8,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+) -> None:
+    """Write a picture in the format of its extension: the whole file or nothing.
+
+    Missing folders are made; the rest is as in `encode_image`.
+
+    Raises: ImageError where the format cannot hold the picture or the file cannot be written.
+    """
+    kind = output_format(path, channels=_channels(array), depth=depth)
+    data = encode_image(array, kind, depth=depth, icc=icc, exif=exif, name=str(path))
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # same folder: renaming is atomic
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ImageError(
+            f"{path} cannot be written ({error.strerror or error}), expected a folder with room "
+            "and permission to write; choose another output"
+        ) from error
+
+
+def encode_image(
+    array: npt.NDArray[Any],
+    kind: Format,
+    *,
+    depth: int = 8,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    name: str = "the output",
+) -> bytes:
+    """Encode (H, W) grey, (H, W, 3) RGB or (H, W, 4) straight RGBA as the bytes of a file.
+
+    The values are floats in [0, 1], or levels that already have the depth asked for. The profile
+    and EXIF are embedded at either depth; a grey file takes no RGB profile.
+
+    Raises: ImageError where the format cannot hold the picture.
+    """
+    channels = _channels(array)
+    _require_room(kind, channels, depth, name)
+    levels = quantise(array, depth)
+    profile = icc if channels > 1 else None
+    encode = {"png": _encode_png, "tiff": _encode_tiff, "jpeg": _encode_jpeg}[kind]
+    try:
+        return encode(levels, profile, exif)
+    except (OSError, ValueError, struct.error, cv2.error) as error:
+        text = f"{name} cannot be written as {kind} ({' '.join(str(error).split())})"
+        raise ImageError(f"{text}; choose another format") from error
+
+
+def quantise(array: npt.NDArray[Any], depth: int) -> Levels:
+    """Round values in [0, 1] to the nearest of the 2**depth levels; levels pass unchanged.
+
+    Raises: ImageError where a value is not finite, or where integers have another depth.
+    """
+    dtype = np.uint8 if depth == 8 else np.uint16
+    if array.dtype == dtype:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ImageError(f"found {array.dtype} values, expected floats in [0, 1]; convert them")
+    if not np.isfinite(array).all():
+        raise ImageError("found values that are not finite, expected [0, 1]; compute in float32")
+    values = np.clip(array, 0, 1, dtype=np.promote_types(array.dtype, np.float32))
+    levels: Levels = np.rint(values * (2**depth - 1)).astype(dtype)
+    return levels
+
+
+def _channels(array: npt.NDArray[Any]) -> int:
+    channels = 1 if array.ndim == 2 else array.shape[-1]
+    if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and channels not in (3, 4)):
+        raise ImageError(f"found shape {array.shape}, expected (H, W), (H, W, 3) or (H, W, 4)")
+    return channels
+
+
+def _encode_png(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+    bgr = levels if levels.ndim == 2 else levels[..., [2, 1, 0, 3][: levels.shape[2]]]
+    data = cv2.imencode(".png", bgr)[1].tobytes()
+    chunks = b""  # between IHDR, which ends at byte 33, and IDAT (PNG 3, 11.3.2.3 and 11.3.4.5)
+    if icc:
+        chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
+    if exif:
+        chunks += _png_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    return data[:33] + chunks + data[33:]
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _encode_tiff(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+    """Write a little-endian TIFF 6.0 with deflated strips, by hand: no library here writes 16-bit
+    RGB with straight transparency and a profile."""
+    height, width = levels.shape[:2]
+    channels = _channels(levels)
+    differences = levels.copy()  # the horizontal predictor, modulo the depth
+    differences[:, 1:] -= levels[:, :-1]
+    packed = differences.astype(levels.dtype.newbyteorder("<"), copy=False)
+    rows = max(1, 2**20 // packed[0].nbytes)
+    strips = [
+        zlib.compress(packed[top : top + rows].tobytes(), 1) for top in range(0, height, rows)
+    ]
+    sizes = [len(strip) for strip in strips]
+
+    tags = ImageFileDirectory_v2()
+    described = Image.Exif()
+    described.load(exif or b"")
+    for tag in described:
+        is_directory = tag in (IFD.Exif, IFD.GPSInfo)
+        tags[tag] = described.get_ifd(tag) if is_directory else described[tag]
+    tags[Base.ImageWidth] = width
+    tags[Base.ImageLength] = height
+    tags[Base.BitsPerSample] = (levels.dtype.itemsize * 8,) * channels
+    tags[Base.Compression] = 8  # Adobe deflate
+    tags[Base.PhotometricInterpretation] = 1 if channels == 1 else 2  # black is 0, RGB
+    tags[Base.SamplesPerPixel] = channels
+    tags[Base.RowsPerStrip] = rows
+    tags[Base.StripByteCounts] = tuple(sizes)
+    tags[Base.StripOffsets] = tuple(accumulate(sizes[:-1], initial=0))  # from the tags on
+    tags[Base.Predictor] = 2
+    if channels == 4:
+        tags[Base.ExtraSamples] = 2  # straight alpha
+    if icc:
+        tags[Base.InterColorProfile] = icc
+    return b"".join([b"II*\0", struct.pack("<I", 8), tags.tobytes(8), *strips])
+
+
+def _encode_jpeg(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+    stream = BytesIO()
+    options: dict[str, Any] = {"icc_profile": icc, "exif": exif or b"", "quality": JPEG_QUALITY}
+    Image.fromarray(levels).save(stream, "JPEG", subsampling=0, **options)
+    return stream.getvalue()

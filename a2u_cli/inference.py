@@ -1,0 +1,158 @@
+"""From arrays to arrays: pad, run the network, crop, keep what the trimap knows."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .errors import A2UError, ImageError, OutOfMemory, TrimapError
+from .network import STRIDE, MattingNetwork
+from .trimap import BACKGROUND, FOREGROUND, UNKNOWN, check_pair, restore_known
+
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def matte(
+    network: MattingNetwork,
+    image: npt.NDArray[np.float32],
+    trimap: npt.NDArray[np.uint8],
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> npt.NDArray[np.float32]:
+    """Estimate the alpha matte of an image, on the device that the network is on.
+
+    `image` is float32 (H, W, 3) RGB in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}; the result
+    is float32 (H, W) in [0, 1], exactly 0 and 1 where the trimap knows. `dtype` is that of the
+    convolutions; statistics and softmax stay in float32.
+
+    Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
+    not fit, A2UError where the network's output is not finite.
+    """
+    _check_image(image)
+    _check_trimap(trimap)
+    check_pair(image.shape[:2], trimap)
+    device = network.mean.device
+    colours = torch.from_numpy(pad_to_stride(image)).permute(2, 0, 1)[None]  # (1, 3, H', W')
+    hint = torch.from_numpy(pad_to_stride(trimap)).float()[None, None] / 255.0
+    try:
+        with torch.inference_mode(), _exact_float32(), _autocast(device, dtype):
+            colours = colours.to(device, memory_format=torch.channels_last)
+            raw: Tensor = network(colours, hint.to(device))
+            alpha = raw[0, 0, : image.shape[0], : image.shape[1]].float().cpu().numpy()
+    except (RuntimeError, MemoryError) as error:
+        if not _is_memory(error):
+            raise
+        height, width = trimap.shape
+        raise OutOfMemory(
+            f"a picture of {width}x{height} does not fit into the memory of {device}; "
+            "make the picture smaller or use a device with more memory"
+        ) from error
+    if not np.isfinite(alpha).all():
+        raise A2UError(
+            f"the network gave values that are not finite in {dtype}; use --dtype float32, "
+            "or check the weights with: a2u weights verify"
+        )
+    return restore_known(np.clip(alpha, 0.0, 1.0), trimap)
+
+
+def pad_to_stride(array: npt.NDArray[Any], stride: int = STRIDE) -> npt.NDArray[Any]:
+    """Pad (H, W, ...) at the bottom and right to multiples of `stride`.
+
+    Mirrors without repeating the edge, again and again where a side is shorter than the pad, as
+    numpy's `reflect` does; a side of one pixel is repeated.
+    """
+    height, width = array.shape[:2]
+    edges = [(0, -height % stride), (0, -width % stride)] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, edges, mode="reflect")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device that is there.
+
+    Raises A2UError where it is not: what was asked for is never replaced in silence.
+    """
+    if name == "auto":
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        if found == "cpu" and torch.backends.mps.is_available():
+            found = "mps"
+        return torch.device(found)
+    kind, _, number = name.partition(":")
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if kind not in there or (number and not number.isdecimal()) or (number and kind != "cuda"):
+        raise A2UError(f"device {name!r} is unknown; expected auto, cpu, cuda, cuda:N or mps")
+    if int(number or 0) >= there[kind]:
+        found = f"{there[kind]} CUDA device(s)" if kind == "cuda" else "none"
+        raise A2UError(f"device {name} is not there (found: {found}); use --device auto or cpu")
+    return torch.device(name)
+
+
+def describe_device(device: torch.device) -> str:
+    """Say in a few words what the network will run on."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def pick_dtype(name: str) -> torch.dtype:
+    """Turn a name into a dtype; `auto` is float32.
+
+    Raises A2UError for a name that is not one of them.
+    """
+    if name not in get_args(DtypeName):
+        raise A2UError(f"dtype {name!r} is unknown; expected {', '.join(get_args(DtypeName))}")
+    return torch.float32 if name == "auto" else getattr(torch, name)
+
+
+def _check_image(image: npt.NDArray[Any]) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32 or not image.size:
+        raise ImageError(
+            f"image is {image.dtype} {image.shape}, expected float32 (height, width, 3) RGB in "
+            "[0, 1]; read it with a2u_cli.images.read_image, or divide 8-bit values by 255"
+        )
+    if not (image.min() >= 0.0 and image.max() <= 1.0):
+        raise ImageError(
+            f"image holds values from {image.min():g} to {image.max():g}, expected [0, 1]; "
+            "divide 8-bit values by 255"
+        )
+
+
+def _check_trimap(trimap: npt.NDArray[Any]) -> None:
+    legal = (BACKGROUND, UNKNOWN, FOREGROUND)
+    if trimap.ndim != 2 or trimap.dtype != np.uint8 or not np.isin(trimap, legal).all():
+        raise TrimapError(
+            f"trimap is {trimap.dtype} {trimap.shape}, expected uint8 (height, width) of "
+            f"{legal}; make it with a2u_cli.trimap.parse_trimap"
+        )
+
+
+def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    half = dtype != torch.float32
+    return torch.autocast(device.type, dtype if half else torch.bfloat16, enabled=half)
+
+
+@contextlib.contextmanager
+def _exact_float32() -> Iterator[None]:
+    """Keep float32 convolutions at full precision on CUDA, where TF32 is the default."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _is_memory(error: BaseException) -> bool:
+    text = str(error)
+    return (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        or "can't allocate memory" in text
+        or "not enough memory" in text
+    )

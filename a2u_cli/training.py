@@ -1,0 +1,314 @@
+"""Train the matting network: losses, schedule, loop, checkpoints that resume exactly."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+
+from .dataset import Request, Sample, SampleSource
+from .errors import A2UError, WeightsError
+from .images import write_image
+from .network import MattingNetwork
+from .weights import load_model, save_weights
+
+UNKNOWN = 128
+PYRAMID_LEVELS = 5
+VALIDATION_CROPS = 32
+VALIDATION_SIZE = 128
+VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How long and how to train.
+
+    `steps` optimiser steps, each over about `batch` * `sizes[0]`^2 pixels: crops grow through
+    `sizes` at the shares of training in `growth`, and batches shrink with them.
+    """
+
+    steps: int = 2000
+    batch: int = 16
+    sizes: tuple[int, ...] = (96, 144, 208)
+    growth: tuple[float, ...] = (0.5, 0.8)
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    warmup: int = 100
+    clip: float = 1.0
+    average: float = 0.995
+    seed: int = 0
+    save_every: int = 50
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.growth) != len(self.sizes) - 1 or any(size % 16 for size in self.sizes):
+            raise A2UError(
+                f"crop sizes {self.sizes} at {self.growth}: expected multiples of 16 and one share "
+                "of training fewer than sizes"
+            )
+
+    def requests(self, step: int) -> list[Request]:
+        """Tell which samples make up a step."""
+        progress = step / self.steps
+        size = self.sizes[sum(progress >= share for share in self.growth)]
+        count = max(2, round(self.batch * (self.sizes[0] / size) ** 2))
+        return [Request(step * self.batch + i, size, progress) for i in range(count)]
+
+    def rate(self, step: int) -> float:
+        """Give the learning rate of a step: linear warm-up, then a cosine to a hundredth."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        share = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One line of the curve: losses are means over the unknown region."""
+
+    step: int
+    loss: float
+    alpha: float
+    composition: float
+    pyramid: float
+    rate: float
+    seconds: float
+    validation: float | None = None
+
+
+def even_growth(sizes: tuple[int, ...]) -> tuple[float, ...]:
+    """Share training among crop sizes, the first ones a little longer: they cost the least."""
+    return tuple((i / len(sizes)) ** 0.9 for i in range(1, len(sizes)))
+
+
+def start_network(weights: str | None, *, seed: int) -> MattingNetwork:
+    """Load the weights to start from, or make a new network from the seed."""
+    if weights is not None:
+        return load_model(weights)
+    torch.manual_seed(seed)
+    return MattingNetwork()
+
+
+def matting_loss(raw: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Give the loss and its parts for raw alpha (N, 1, H, W), over the unknown region.
+
+    L1 on alpha + L1 on the re-composed colour + 0.5 x L1 on a Laplacian pyramid of the error, as
+    in Deep Image Matting (Xu et al. 2017) and Context-Aware Matting (Hou and Liu 2019).
+    """
+    unknown = (batch["trimap"] == UNKNOWN / 255).float()
+    count = unknown.sum().clamp_min(1.0)
+    error = (raw.float() - batch["alpha"]) * unknown
+    alpha = error.abs().sum() / count
+    contrast = (batch["foreground"] - batch["background"]).abs().mean(1, keepdim=True)
+    composition = (error.abs() * contrast).sum() / count
+    pyramid = laplacian_l1(error) / count
+    loss = alpha + composition + 0.5 * pyramid
+    return {"loss": loss, "alpha": alpha, "composition": composition, "pyramid": pyramid}
+
+
+def laplacian_l1(x: Tensor) -> Tensor:
+    """Sum |Laplacian pyramid| of (N, 1, H, W); a level at 1/2^k counts 2^k times."""
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x.device) / 16.0
+    kernel = torch.outer(taps, taps)[None, None]
+    total = x.new_zeros(())
+    for level in range(PYRAMID_LEVELS):
+        if min(x.shape[-2:]) < 4:
+            break
+        smooth = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), kernel)
+        total = total + 2.0**level * (x - smooth).abs().sum()
+        x = smooth[..., ::2, ::2]
+    return total
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stack samples: colours (N, 3, S, S), planes (N, 1, S, S), trimap as 0, 128/255 and 1."""
+
+    def stack(arrays: list[Any]) -> Tensor:
+        stacked = torch.from_numpy(np.stack(arrays))
+        return stacked.permute(0, 3, 1, 2) if stacked.ndim == 4 else stacked[:, None]
+
+    return {
+        "image": stack([s.image for s in samples]),
+        "trimap": stack([s.trimap for s in samples]).float() / 255.0,
+        "alpha": stack([s.alpha for s in samples]),
+        "foreground": stack([s.foreground for s in samples]),
+        "background": stack([s.background for s in samples]),
+    }
+
+
+class Trainer:
+    """A training run in a folder: `curve.jsonl`, `checkpoint.pt`, `preview.png`.
+
+    A folder that holds a checkpoint is continued from it; everything random hangs on the seed and
+    the step, so the curve goes on as if it had never stopped.
+    """
+
+    def __init__(
+        self,
+        network: MattingNetwork,
+        source: SampleSource,
+        options: TrainOptions,
+        folder: Path,
+        *,
+        device: torch.device | str = "cpu",
+        workers: int = 1,
+    ) -> None:
+        self.options, self.source, self.folder, self.workers = options, source, folder, workers
+        self.device = torch.device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), options.learning_rate, weight_decay=options.weight_decay
+        )
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True
+        )
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def averaged(self) -> MattingNetwork:
+        """The exponential average of the weights, which is what gets released."""
+        return cast(MattingNetwork, self.average.module)
+
+    def run(self, report: Callable[[StepReport], None] = lambda _: None) -> None:
+        """Train to the last step, saving every `save_every` steps."""
+        options = self.options
+        with (self.folder / "curve.jsonl").open("a") as curve:
+            for batch in self._batches():
+                line = self._train_step(batch)
+                last = self.step == options.steps
+                if self.step % options.save_every == 0 or last:
+                    line = StepReport(**{**asdict(line), "validation": self.validate()})
+                    self.save()
+                curve.write(json.dumps(asdict(line)) + "\n")
+                curve.flush()
+                report(line)
+
+    def _batches(self) -> Iterator[Batch]:
+        options = self.options
+        loader: DataLoader[Sample] = DataLoader(
+            cast(Dataset[Sample], self.source),  # answers requests where others answer numbers
+            batch_sampler=cast(Any, [options.requests(s) for s in range(self.step, options.steps)]),
+            collate_fn=collate,
+            num_workers=self.workers,
+            worker_init_fn=_quiet_worker,
+            pin_memory=self.device.type == "cuda",
+        )
+        return iter(loader)
+
+    def _train_step(self, batch: Batch) -> StepReport:
+        start = time.perf_counter()
+        rate = self.options.rate(self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(self.options.seed * 1_000_003 + self.step)  # dropout
+        self.network.train()
+        losses = self._losses(self.network, batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
+        if not torch.isfinite(norm):
+            raise A2UError(
+                f"step {self.step}: the gradient is not finite; continue from the last checkpoint "
+                f"in {self.folder} with a lower learning rate"
+            )
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        values = {name: value.item() for name, value in losses.items()}
+        return StepReport(step=self.step, rate=rate, seconds=time.perf_counter() - start, **values)
+
+    def _losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16):
+            image = batch["image"].contiguous(memory_format=torch.channels_last)
+            raw = network(image, batch["trimap"])
+        return matting_loss(raw, batch)
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Score the average on crops that training never sees: L1 on alpha; writes a preview."""
+        network = self.averaged.eval()
+        total, rows = 0.0, []
+        for first in range(0, VALIDATION_CROPS, 8):
+            numbers = range(VALIDATION_OFFSET + first, VALIDATION_OFFSET + first + 8)
+            batch = collate([self.source[Request(n, VALIDATION_SIZE, 1.0)] for n in numbers])
+            total += self._losses(network, batch)["alpha"].item() * 8 / VALIDATION_CROPS
+            rows.append(self._preview(network, batch))
+        write_image(self.folder / "preview.png", np.concatenate(rows), depth=8)
+        return total
+
+    def _preview(self, network: nn.Module, batch: Batch) -> np.ndarray[Any, Any]:
+        """Lay out image, trimap, prediction and truth below each other, a column a sample."""
+        raw = network(batch["image"].to(self.device), batch["trimap"].to(self.device)).cpu().float()
+        known = batch["trimap"] != UNKNOWN / 255
+        alpha = torch.where(known, batch["trimap"], raw.clamp(0, 1))
+        planes = [batch["image"], batch["trimap"], alpha, batch["alpha"]]
+        columns = [torch.cat([p[n].expand(3, -1, -1) for p in planes], 1) for n in range(8)]
+        return torch.cat(columns, 2).clamp(0, 1).permute(1, 2, 0).numpy()
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        temporary = self.checkpoint.with_suffix(".tmp")
+        torch.save(
+            {
+                "step": self.step,
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+            },
+            temporary,
+        )
+        temporary.replace(self.checkpoint)
+
+    def _resume(self) -> None:
+        try:
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except Exception as error:
+            raise WeightsError(
+                f"{self.checkpoint}: not a checkpoint of this network ({error}); "
+                "choose another folder, or remove the file to start anew"
+            ) from error
+        self.step = state["step"]
+        curve = self.folder / "curve.jsonl"
+        if curve.exists():  # steps after the checkpoint are done again
+            kept = curve.read_text().splitlines()[: self.step]
+            curve.write_text("".join(line + "\n" for line in kept))
+
+
+def export(trainer: Trainer, *, licence: str) -> Path:
+    """Write the averaged weights as `weights.safetensors` in the run's folder, in float16."""
+    path = trainer.folder / "weights.safetensors"
+    save_weights(
+        trainer.averaged,
+        path,
+        licence=licence,
+        source="a2u train",
+        training=asdict(trainer.options) | {"steps": trainer.step},
+        dtype=torch.float16,
+    )
+    return path
+
+
+def _quiet_worker(_: int) -> None:
+    cv2.setNumThreads(1)

@@ -1,0 +1,47 @@
+"""What every test shares: a plain terminal, one tolerance table, the parity cases where at hand."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
+os.environ["TERMINAL_WIDTH"] = "200"
+for name in ("A2U_WEIGHTS", "A2U_DEVICE", "A2U_CACHE", "A2U_NATIVE"):
+    os.environ.pop(name, None)
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "requires_cuda" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+@pytest.fixture(scope="session")
+def parity() -> Path:
+    folder = SHARED / "parity"
+    if not folder.is_dir():
+        pytest.skip("the parity cases lie in ../shared/parity, which is not here")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def error_histogram(found: np.ndarray, expected: np.ndarray) -> str:
+    """Say how two arrays differ: what a failed picture comparison prints."""
+    error = np.abs(found.astype(np.float64) - expected.astype(np.float64)).ravel()
+    edges = [0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, np.inf]
+    counts = np.histogram(error, edges)[0]
+    bins = ", ".join(f"<{edge:g}: {count}" for edge, count in zip(edges[1:], counts, strict=True))
+    return f"largest error {error.max():.3g} of {error.size} values; {bins}"

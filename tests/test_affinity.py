@@ -1,0 +1,242 @@
+"""The operator against slow loops, small cases by hand, the parity cases and gradients."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import TOLERANCE
+from torch import Tensor
+
+from a2u_cli.affinity import (
+    AffinityPair,
+    KernelGenerator,
+    downsample,
+    encode,
+    normalise_down,
+    normalise_up,
+    upsample,
+)
+
+AUTHORS = {
+    "bnu.0": "norm_u",
+    "bnv.0": "norm_v",
+    "bconv_UP.1": "project_up",
+    "bconv_DP.1": "project_down",
+    "bconv_U.1": "filter_u",
+    "bconv_V.1": "filter_v",
+}
+
+
+def slow_downsample(x: Tensor, kernels: Tensor, groups: int) -> Tensor:
+    samples, channels, height, width = x.shape
+    size = round((kernels.shape[1] / groups) ** 0.5)
+    pad = (size - 1) // 2
+    out = x.new_zeros(samples, channels, height // 2, width // 2)
+    for n, c, i, j in np.ndindex(*out.shape):
+        for u, v in np.ndindex(size, size):
+            y, z = 2 * i - pad + u, 2 * j - pad + v
+            if 0 <= y < height and 0 <= z < width:
+                tap = (c // (channels // groups) * size + u) * size + v
+                out[n, c, i, j] += kernels[n, tap, i, j] * x[n, c, y, z]
+    return out
+
+
+def slow_upsample(x: Tensor, kernels: Tensor, groups: int) -> Tensor:
+    samples, channels, height, width = x.shape
+    size = round((kernels.shape[1] / groups) ** 0.5)
+    pad = (size - 1) // 2
+    out = x.new_zeros(samples, channels, 2 * height, 2 * width)
+    for n, c, i, j in np.ndindex(*out.shape):
+        for u, v in np.ndindex(size, size):
+            y, z = i // 2 - pad + u, j // 2 - pad + v
+            if 0 <= y < height and 0 <= z < width:
+                tap = (c // (channels // groups) * size + u) * size + v
+                out[n, c, i, j] += kernels[n, tap, i, j] * x[n, c, y, z]
+    return out
+
+
+@pytest.mark.parametrize(("size", "groups"), [(6, 1), (4, 2), (2, 3)])
+def test_downsample_equals_a_slow_loop(size: int, groups: int) -> None:
+    x = torch.randn(2, 6, 6, 10, dtype=torch.float64)
+    kernels = torch.randn(2, groups * size * size, 3, 5, dtype=torch.float64)
+    expected = slow_downsample(x, kernels, groups)
+    found = downsample(x, kernels, groups=groups)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("size", "groups"), [(3, 1), (5, 2), (1, 3)])
+def test_upsample_equals_a_slow_loop(size: int, groups: int) -> None:
+    x = torch.randn(2, 6, 3, 5, dtype=torch.float64)
+    kernels = torch.randn(2, groups * size * size, 6, 10, dtype=torch.float64)
+    expected = slow_upsample(x, kernels, groups)
+    torch.testing.assert_close(upsample(x, kernels, groups=groups), expected, atol=1e-12, rtol=0)
+
+
+def test_a_centre_tap_upsamples_to_the_nearest_pixel() -> None:
+    x = torch.arange(6.0).view(1, 1, 2, 3)
+    kernels = torch.zeros(1, 9, 4, 6)
+    kernels[:, 4] = 1.0
+    expected = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(upsample(x, kernels), expected)
+
+
+def test_even_kernels_of_ones_downsample_to_window_sums() -> None:
+    x = torch.ones(1, 1, 8, 8)
+    found = downsample(x, torch.ones(1, 36, 4, 4))
+    # the first window begins two pixels outside, the last ends two outside: 4 of 6 rows count
+    assert found[0, 0].tolist()[0] == [16.0, 24.0, 24.0, 16.0]
+
+
+def test_every_operator_case_of_the_authors_holds(parity) -> None:
+    for case in json.loads((parity / "ops/index.json").read_text())["cases"]:
+        arrays = np.load(parity / "ops" / case["file"])
+        if not case["file"].startswith(("upsample", "downsample")):
+            continue
+        operator = upsample if case["file"].startswith("up") else downsample
+        features, masks, expected = (
+            torch.from_numpy(arrays[name]) for name in ("features", "masks", "expected")
+        )
+        found = operator(features, masks, groups=int(arrays["groups"]))
+        assert (found - expected).abs().max() < 1e-10, case["file"]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_every_generator_case_of_the_authors_holds(parity, number: int) -> None:
+    arrays = np.load(parity / f"ops/generator_{number}.npz")
+    generator = KernelGenerator(arrays["x"].shape[1], shared=bool(arrays["share"])).double()
+    state = {}
+    for key in arrays.files:
+        if key.startswith("w:"):
+            layer, leaf = key[2:].rsplit(".", 1)
+            state[f"{AUTHORS[layer]}.{leaf}"] = torch.from_numpy(arrays[key])
+    generator.load_state_dict(state)
+    down, up = generator(torch.from_numpy(arrays["x"]))
+    assert (down - torch.from_numpy(arrays["down"])).abs().max() < 1e-10
+    assert (up - torch.from_numpy(arrays["up"])).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("rank", "groups"), [(1, 1), (2, 1), (3, 2)])
+def test_the_taps_of_each_group_sum_to_one(shared: bool, rank: int, groups: int) -> None:
+    generator = KernelGenerator(32, rank=rank, groups=groups, shared=shared)
+    down, up = generator(torch.randn(2, 32, 8, 12))
+    assert down.shape == (2, groups * 36, 4, 6)
+    assert up.shape == (2, groups * 9, 8, 12)
+    for kernels in (down, up):
+        sums = kernels.unflatten(1, (groups, -1)).sum(2)
+        torch.testing.assert_close(sums, torch.ones_like(sums))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_rank_two_is_the_sum_of_two_rank_one_models(shared: bool) -> None:
+    both = KernelGenerator(32, rank=2, shared=shared).double()
+    x = torch.randn(1, 32, 8, 8, dtype=torch.float64)
+    affinity = both.affinity(x)
+    mean = x.mean((2, 3), keepdim=True)
+    logits = torch.zeros(1, 36, 4, 4, dtype=torch.float64)
+    for r in range(2):
+        one = KernelGenerator(32, shared=shared).double()
+        for name in ("filter_u", "filter_v", "norm_u", "norm_v"):
+            theirs, ours = getattr(both, name), getattr(one, name)
+            for leaf in ("weight", "bias"):
+                getattr(ours, leaf).data = getattr(theirs, leaf).data.chunk(2)[r]
+        torch.testing.assert_close(one.affinity(x)[:, 0], affinity[:, r])
+        weight = both.project_down(mean).unflatten(1, (36, 2))[:, :, r]
+        logits = logits + weight * affinity[:, r : r + 1]
+    torch.testing.assert_close(both(x)[0], normalise_down(logits, 1))
+
+
+def test_no_upsampling_tap_takes_all() -> None:
+    taps = normalise_up(torch.randn(1, 9, 4, 4) * 100, 1)
+    assert taps.max() <= np.e / (np.e + 8) + 1e-6
+    assert taps.min() >= 1 / (1 + 8 * np.e) - 1e-6
+
+
+def test_a_batch_gives_what_its_samples_give_alone() -> None:
+    generator = KernelGenerator(32).double()
+    x = torch.randn(3, 32, 8, 12, dtype=torch.float64)
+    together = generator(x)
+    for n in range(3):
+        for whole, part in zip(together, generator(x[n : n + 1]), strict=True):
+            torch.testing.assert_close(whole[n : n + 1], part, atol=1e-12, rtol=0)
+
+
+def test_channel_wise_filters_see_only_their_channel() -> None:
+    x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
+    u = torch.randn(2, 1, 4, 6, 6, dtype=torch.float64)
+    a, _ = encode(x, u, u)
+    for c in range(4):
+        kernels = u[:, 0, c].flatten(1)[..., None, None].expand(-1, -1, 3, 3)
+        expected = slow_downsample(x[:, c : c + 1], kernels, 1)
+        torch.testing.assert_close(a[:, c : c + 1], expected)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_gradients_hold_against_finite_differences(shared: bool) -> None:
+    pair = AffinityPair(32, shared=shared).double()
+    torch.manual_seed(1)
+    x = torch.randn(1, 32, 2, 4, dtype=torch.float64, requires_grad=True)
+    features = torch.randn(1, 2, 1, 2, dtype=torch.float64, requires_grad=True)
+
+    def both(x: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        small, state = pair.down(x)
+        return small[:, :4], pair.up(features, state)
+
+    assert torch.autograd.gradcheck(both, (x, features), fast_mode=True)
+
+
+def test_operators_are_differentiable_in_features_and_kernels() -> None:
+    x = torch.randn(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+    down = torch.randn(1, 36, 2, 2, dtype=torch.float64, requires_grad=True)
+    up = torch.randn(1, 9, 8, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(downsample, (x, down))
+    assert torch.autograd.gradcheck(upsample, (x, up))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_keeps_statistics_and_softmax_in_float32(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    pair = AffinityPair(32)
+    x = torch.randn(1, 32, 16, 16)
+    expected, state = pair.down(x)
+    half, half_state = pair.down(x.to(dtype))
+    assert half.dtype == dtype
+    assert half_state.dtype == torch.float32
+    assert (half.float() - expected).abs().max() < TOLERANCE[dtype]
+    assert (half_state - state).abs().max() < TOLERANCE[dtype]
+    with torch.autocast("cpu", dtype):
+        down, _ = pair.generator(x.to(dtype))
+    assert down.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("operator", "x", "kernels", "groups"),
+    [
+        (downsample, (1, 4, 6, 6), (1, 36, 3, 4), 1),
+        (downsample, (1, 4, 6, 6), (1, 25, 3, 3), 1),
+        (upsample, (1, 4, 3, 3), (1, 9, 6, 5), 1),
+        (upsample, (1, 4, 3, 3), (1, 10, 6, 6), 1),
+        (upsample, (1, 4, 3, 3), (1, 27, 6, 6), 3),
+        (upsample, (2, 4, 3, 3), (1, 9, 6, 6), 1),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(operator, x, kernels, groups) -> None:
+    with pytest.raises(ValueError, match="kernels") as caught:
+        operator(torch.zeros(x), torch.zeros(kernels), groups=groups)
+    assert str(x) in str(caught.value)
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_cuda_gives_what_the_cpu_gives(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    pair = AffinityPair(64).to(torch.float64 if dtype == torch.float64 else torch.float32)
+    x = torch.randn(2, 64, 16, 24).to(dtype)
+    expected, state = pair.down(x)
+    back = pair.up(expected, state)
+    pair = pair.cuda()
+    found, cuda_state = pair.down(x.cuda())
+    assert (found.cpu().double() - expected.double()).abs().max() < TOLERANCE[dtype]
+    found = pair.up(expected.cuda(), cuda_state)
+    assert (found.cpu().double() - back.double()).abs().max() < TOLERANCE[dtype]

@@ -1,0 +1,222 @@
+"""A trimap means the same however it was drawn, and one that cannot be used is refused in words."""
+
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from a2u_cli.errors import TrimapError
+from a2u_cli.images import read_grey
+from a2u_cli.trimap import (
+    BACKGROUND,
+    FOREGROUND,
+    UNKNOWN,
+    TrimapShares,
+    check_pair,
+    describe,
+    parse_trimap,
+    restore_known,
+)
+
+Levels = npt.NDArray[np.uint8]
+NAMES = ("photo.png", "trimap.png")
+
+
+def clean_trimap(height: int = 40, width: int = 60) -> Levels:
+    trimap = np.full((height, width), BACKGROUND, np.uint8)
+    trimap[height // 4 : -height // 4, width // 4 : -width // 4] = UNKNOWN
+    trimap[height // 3 : -height // 3, width // 3 : -width // 3] = FOREGROUND
+    return trimap
+
+
+def grey(*levels: int) -> npt.NDArray[np.float32]:
+    return np.array([levels], np.float32) / np.float32(255)
+
+
+def reread(picture: Image.Image, kind: str = "PNG", **options: int) -> Levels:
+    stream = BytesIO()
+    picture.save(stream, kind, **options)
+    return parse_trimap(read_grey(stream.getvalue()))
+
+
+# Parsing
+
+
+def test_tenths_at_either_end_are_known() -> None:
+    parsed = parse_trimap(grey(0, 25, 26, 102, 127, 128, 229, 230, 255))
+    assert parsed.dtype == np.uint8
+    np.testing.assert_array_equal(parsed, [[0, 0, 128, 128, 128, 128, 128, 255, 255]])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_ends_of_the_range_are_known_in_any_precision(dtype: type) -> None:
+    np.testing.assert_array_equal(parse_trimap(np.array([[0, 1]], dtype)), [[0, 255]])
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=7)))
+def test_parsing_is_idempotent(levels: Levels) -> None:
+    once = parse_trimap(levels / 255)
+    assert set(np.unique(once)) <= {BACKGROUND, UNKNOWN, FOREGROUND}
+    np.testing.assert_array_equal(parse_trimap(once / 255, strict=True), once)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
+def test_dirty_containers_mean_the_same_as_a_clean_grey_file(mode: str) -> None:
+    trimap = clean_trimap()
+    np.testing.assert_array_equal(reread(Image.fromarray(trimap).convert(mode)), trimap)
+
+
+def test_transparency_of_a_trimap_means_nothing() -> None:
+    trimap = clean_trimap()
+    picture = Image.fromarray(trimap).convert("RGBA")
+    picture.putalpha(Image.fromarray(255 - trimap))
+    np.testing.assert_array_equal(reread(picture), trimap)
+
+
+def test_a_palette_in_any_order_is_resolved() -> None:
+    picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+    picture.putpalette([255] * 3 + [0] * 3 + [128] * 3)
+    np.testing.assert_array_equal(reread(picture, transparency=1), [[255, 0, 128]])
+
+
+def test_grey_102_is_unknown() -> None:
+    trimap = clean_trimap()
+    drawn = np.where(trimap == UNKNOWN, 102, trimap).astype(np.uint8)
+    np.testing.assert_array_equal(reread(Image.fromarray(drawn)), trimap)
+
+
+def test_jpeg_noise_leaves_known_pixels_known() -> None:
+    trimap = clean_trimap(240, 360)
+    found = reread(Image.fromarray(trimap), "JPEG", quality=75)
+    assert (found != trimap).mean() < 0.01
+    flat = np.zeros((240, 360), bool)
+    flat[:40] = True
+    np.testing.assert_array_equal(found[flat], trimap[flat])
+
+
+def test_strict_takes_exactly_three_levels() -> None:
+    np.testing.assert_array_equal(
+        parse_trimap(grey(0, 128, 255), strict=True), np.array([[0, 128, 255]])
+    )
+
+
+def test_strict_counts_and_names_other_greys() -> None:
+    expected = (
+        r"^dirty\.png has 4 pixels of other greys \(such as 102, 1, 127\), "
+        r"expected only 0, 128 and 255; redraw them or do without strict$"
+    )
+    with pytest.raises(TrimapError, match=expected):
+        parse_trimap(grey(0, 102, 1, 102, 127, 255), strict=True, name="dirty.png")
+    with pytest.raises(TrimapError, match=r"has 1 pixel of other greys \(such as 3\)"):
+        parse_trimap(grey(3), strict=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.array([[0, 128, 255]], np.float32),
+        np.array([[-0.1]]),
+        np.array([[np.nan]]),
+        np.zeros((4, 4, 3)),
+        np.zeros((0, 4)),
+    ],
+    ids=["levels", "negative", "nan", "colours", "empty"],
+)
+def test_values_that_are_no_greys_are_refused(wrong: npt.NDArray[np.float32]) -> None:
+    with pytest.raises(
+        TrimapError, match=r"^t\.png holds .*, expected \(H, W\) in \[0, 1\]; scale"
+    ):
+        parse_trimap(wrong, name="t.png")
+
+
+# Describing
+
+
+def test_shares_are_told_in_one_line() -> None:
+    trimap = np.repeat(np.array([0, 128, 255], np.uint8), [612, 89, 299])[None]
+    assert describe(trimap) == TrimapShares(0.612, 0.089, 0.299)
+    assert str(describe(trimap)) == "background 61.2 %, unknown 8.9 %, foreground 29.9 %"
+
+
+# Pairing
+
+
+def test_a_good_pair_gives_no_warning() -> None:
+    assert check_pair((40, 60), clean_trimap(40, 60), names=NAMES) == []
+
+
+def test_different_sizes_are_told_as_width_by_height() -> None:
+    expected = r"^trimap\.png is 640x480 but photo\.png is 800x600; resize one$"
+    with pytest.raises(TrimapError, match=expected):
+        check_pair((600, 800), clean_trimap(480, 640), names=NAMES)
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_trimap_of_the_unrotated_picture_is_told_how_to_turn(orientation: int) -> None:
+    with pytest.raises(TrimapError) as caught:
+        check_pair((60, 40), clean_trimap(40, 60), names=NAMES, image_orientation=orientation)
+    text = str(caught.value)
+    assert text.startswith("trimap.png is 60x40 but photo.png is 40x60 upright: it was drawn on")
+    stored = np.arange(2400).reshape(40, 60)
+    turned = np.fliplr(stored) if "mirror it left to right, then" in text else stored
+    turned = np.rot90(turned, 1 if "counter-clockwise" in text else -1)
+    upright = {
+        5: stored.T,
+        6: np.rot90(stored, -1),
+        7: np.rot90(stored, 2).T,
+        8: np.rot90(stored, 1),
+    }[orientation]
+    np.testing.assert_array_equal(turned, upright)
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4])
+def test_swapped_sizes_without_a_quarter_turn_are_a_plain_mismatch(orientation: int) -> None:
+    with pytest.raises(TrimapError, match=r"is 40x60; resize one$"):
+        check_pair((60, 40), clean_trimap(40, 60), names=NAMES, image_orientation=orientation)
+
+
+def test_nothing_unknown_is_refused() -> None:
+    trimap = np.array([[BACKGROUND, FOREGROUND]], np.uint8)
+    expected = r"trimap\.png has no unknown pixels \(background 50\.0 %.*nothing to matte; paint"
+    with pytest.raises(TrimapError, match=expected):
+        check_pair((1, 2), trimap, names=NAMES)
+
+
+def test_a_missing_kind_is_only_a_warning() -> None:
+    no_foreground = np.array([[BACKGROUND, UNKNOWN]], np.uint8)
+    (warning,) = check_pair((1, 2), no_foreground, names=NAMES)
+    assert warning.startswith("trimap.png has no foreground")
+    (warning,) = check_pair((1, 2), np.array([[UNKNOWN, FOREGROUND]], np.uint8), names=NAMES)
+    assert warning.startswith("trimap.png has no background")
+    assert len(check_pair((1, 1), np.array([[UNKNOWN]], np.uint8))) == 2
+
+
+# Restoring
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 13), st.integers(1, 13), st.integers(0, 2**32 - 1))
+def test_known_pixels_are_exact_and_unknown_ones_untouched(
+    height: int, width: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    trimap = rng.choice(np.array([BACKGROUND, UNKNOWN, FOREGROUND], np.uint8), (height, width))
+    alpha = rng.random((height, width), np.float32)
+    before = alpha.copy()
+    restored = restore_known(alpha, trimap)
+    assert restored.dtype == np.float32
+    assert (restored[trimap == FOREGROUND] == 1).all()
+    assert (restored[trimap == BACKGROUND] == 0).all()
+    np.testing.assert_array_equal(restored[trimap == UNKNOWN], alpha[trimap == UNKNOWN])
+    np.testing.assert_array_equal(alpha, before)
+
+
+def test_restoring_refuses_another_size() -> None:
+    with pytest.raises(TrimapError, match="resize one"):
+        restore_known(np.zeros((2, 3), np.float32), np.zeros((3, 2), np.uint8))
