@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Without an NVIDIA GPU a pinned torch is installed, which has a CPU build; with one, the newest.
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
-# Threads of the tests' torch; large tensors reuse memory instead of faulting in fresh pages.
 
-.PHONY: demo test check lint wheel-test bench clean
+
+.PHONY: demo test test-cuda check lint wheel-test bench eval-dev clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py
@@ -24,11 +24,15 @@ lint: .venv/dev
 wheel-test: .venv/dev
 	$(BIN)/python tests/wheel_check.py $(CONSTRAINTS)
 
+# The tests that need a CUDA device, alone.
+test-cuda: .venv/dev
+	$(BIN)/python -m pytest -m requires_cuda -ra
+
 bench: .venv/dev
 	$(BIN)/python -m benchmarks
 
 eval-dev: .venv/dev
-	$(BIN)/python benchmarks/eval_dev.py
+	$(BIN)/python -m benchmarks.eval_dev
 
 .venv/ready: pyproject.toml setup.py a2u_cli/_affinity.c
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,303 +1,389 @@
 /* The A2U resampling operators on the CPU, forward and backward, on channels-last memory.
  *
- * Every array lies as (n, row, column, channel); kernels lie as (n, row, column, tap). Work is counted
- * in coarse rows (n * h of them), so that callers may split [start, stop) over threads: gradients are
+ * Every array lies as (n, row, column, channel); kernels lie as (n, row, column, tap). Work is counted in
+ * coarse rows (n * h of them), so that callers may split [start, stop) over threads: gradients are
  * gathered, never scattered, and no two rows write the same place. Sums are float32 for both types.
+ *
+ * All operators and their gradients reduce to two loops over a rectangle of pixels and the weights that
+ * belong to it: `weigh` (a weighted sum of pixels) and `dots` (the gradient of such a sum's weights).
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#if defined(_MSC_VER)
-#define INLINE static __forceinline
+#if defined(_WIN32)
 #define EXPORT __declspec(dllexport)
-#define restrict __restrict
 #else
-#define INLINE static inline __attribute__((always_inline))
 #define EXPORT __attribute__((visibility("default")))
 #endif
+#if defined(_MSC_VER)
+#define INLINE static __forceinline
+#define UNROLL
+#else
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
 
-enum { MAX_TAPS = 64, BLOCK = 256 }; /* BLOCK channels are summed at a time, in the first-level cache */
 enum { DOWN, UP, FILTER, DOWN_BACKWARD, UP_BACKWARD, FILTER_BACKWARD };
+#if defined(WORK)
+enum { VECTOR = 32 }; /* bytes of a register: wider vector types would live in memory */
+#else
+enum { VECTOR = 16 };
+#endif
+/* The sums of BLOCKS * LANES channels fill eight registers; the windows of TILE coarse columns fit the cache. */
+enum { MAX_TAPS = 64, LANES = VECTOR / 2, BLOCKS = 4, TILE = 64 };
+
+typedef ptrdiff_t Index;
 
 /* Mirrored field by field in native.py. */
 typedef struct {
     int64_t op, bf16, h, w, channels, k, start, stop; /* h, w: coarse size; the fine size is twice that */
     const void *x, *kernels, *kernels2, *grad, *grad2;
-    void *out, *out2; /* forward: result(s); backward: gradient of x, gradient of the kernels */
-    double *sums;     /* FILTER_BACKWARD: per sample k*k sums for each of the two filters, added to */
+    void *out, *out2; /* forward: the result(s); backward: the gradients of x and of the kernels, or null */
+    double *sums;     /* FILTER_BACKWARD: (n, 2, k * k) gradients of the two filters, added to; or null */
 } Job;
 
-/* `bf16` is a constant wherever these are called, so each caller is compiled once per type. */
-INLINE float get(const void *data, ptrdiff_t at, int bf16) {
-    if (!bf16) return ((const float *)data)[at];
-    uint32_t bits = (uint32_t)((const uint16_t *)data)[at] << 16;
+/* Rows x columns of pixels at x, and for each a weight; distances are in elements. */
+typedef struct {
+    Index rows, columns;
+    const void *x;
+    Index x_row, x_column;
+    const void *weight;
+    Index first, weight_row, weight_column; /* the first weight is weight[first] */
+} Rectangle;
+
+INLINE Index larger(Index a, Index b) { return a > b ? a : b; }
+INLINE Index smaller(Index a, Index b) { return a < b ? a : b; }
+
+/* `bf16` is a constant wherever these are called, so that each caller is compiled once for each type. */
+INLINE const void *move(const void *data, Index elements, int bf16) {
+    return (const char *)data + elements * (bf16 ? 2 : 4);
+}
+
+INLINE float get(const void *data, Index at, int bf16) {
+    uint16_t half;
+    uint32_t bits;
     float value;
+    if (!bf16) return ((const float *)data)[at];
+    memcpy(&half, move(data, at, 1), sizeof half);
+    bits = (uint32_t)half << 16;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-INLINE void put(void *data, ptrdiff_t at, float value, int bf16) {
-    if (!bf16) {
-        ((float *)data)[at] = value;
-        return;
-    }
+INLINE void put(void *data, Index at, float value, int bf16) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16; /* to nearest, ties to even */
-    ((uint16_t *)data)[at] = (uint16_t)(value != value ? 0x7fc0u : rounded);
+    const uint32_t rounded = value != value ? 0x7fc0u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16; /* ties to even */
+    const uint16_t half = (uint16_t)rounded;
+    if (bf16) memcpy((uint16_t *)data + at, &half, sizeof half);
+    else ((float *)data)[at] = value;
 }
 
-INLINE const void *move(const void *data, ptrdiff_t elements, int bf16) {
-    return (const char *)data + elements * (bf16 ? 2 : 4);
-}
-
-INLINE ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-INLINE ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-
-/* sum[c] += weight[0] * x[c] + weight[1] * x[c + stride] + ... over `taps` neighbouring pixels.
- * All taps in one pass over the channels: one load and store of `sum` for six (three) products. */
-INLINE void add_run(float *restrict sum, const float *restrict weight, const void *restrict x, ptrdiff_t taps,
-                    ptrdiff_t stride, ptrdiff_t channels, int bf16) {
-    ptrdiff_t t = 0;
-    for (; t + 6 <= taps; t += 6) {
-        const float a = weight[t], b = weight[t + 1], d = weight[t + 2];
-        const float e = weight[t + 3], f = weight[t + 4], g = weight[t + 5];
-        const void *at = move(x, t * stride, bf16);
-        for (ptrdiff_t c = 0; c < channels; c++)
-            sum[c] += (a * get(at, c, bf16) + b * get(at, stride + c, bf16)) +
-                      (d * get(at, 2 * stride + c, bf16) + e * get(at, 3 * stride + c, bf16)) +
-                      (f * get(at, 4 * stride + c, bf16) + g * get(at, 5 * stride + c, bf16));
-    }
-    for (; t + 3 <= taps; t += 3) {
-        const float a = weight[t], b = weight[t + 1], d = weight[t + 2];
-        const void *at = move(x, t * stride, bf16);
-        for (ptrdiff_t c = 0; c < channels; c++)
-            sum[c] += a * get(at, c, bf16) + b * get(at, stride + c, bf16) + d * get(at, 2 * stride + c, bf16);
-    }
-    for (; t < taps; t++)
-        for (ptrdiff_t c = 0; c < channels; c++) sum[c] += weight[t] * get(x, t * stride + c, bf16);
-}
-
-/* dot[t] += sum over c of grad[c] * x[c + t * stride]: the gradient of add_run's weights. */
-INLINE void add_dots(float *restrict dot, const float *restrict grad, const void *restrict x, ptrdiff_t taps,
-                     ptrdiff_t stride, ptrdiff_t channels, int bf16) {
-    ptrdiff_t t = 0;
-    for (; t + 3 <= taps; t += 3) {
-        float a = 0, b = 0, d = 0;
-        const void *at = move(x, t * stride, bf16);
-        for (ptrdiff_t c = 0; c < channels; c++) {
-            a += grad[c] * get(at, c, bf16);
-            b += grad[c] * get(at, stride + c, bf16);
-            d += grad[c] * get(at, 2 * stride + c, bf16);
-        }
-        dot[t] += a, dot[t + 1] += b, dot[t + 2] += d;
-    }
-    for (; t < taps; t++) {
-        float a = 0;
-        for (ptrdiff_t c = 0; c < channels; c++) a += grad[c] * get(x, t * stride + c, bf16);
-        dot[t] += a;
-    }
-}
-
-/* A k x k window of the image (height, width) whose first tap is at (top, left); taps outside are left out. */
+/* LANES channels. Vector types keep sums in registers, which compilers don't do for arrays. Of bfloat16 the even
+ * and the odd channels make the two halves: each is one instruction away from float32. */
+#if defined(__GNUC__)
+typedef float Floats __attribute__((vector_size(VECTOR)));
+typedef uint32_t Bits __attribute__((vector_size(VECTOR)));
+typedef float Quad __attribute__((vector_size(16), may_alias));
 typedef struct {
-    const void *image; /* this sample's, at the first channel of the block */
-    ptrdiff_t height, width, stride, channels, top, left, k;
-} Window;
+    Floats a, b;
+} Lanes;
 
-INLINE void add_window(float *sum, const float *weight, Window s, int bf16) {
-    const ptrdiff_t left = larger(0, -s.left), right = smaller(s.k, s.width - s.left);
-    for (ptrdiff_t u = larger(0, -s.top); u < smaller(s.k, s.height - s.top); u++) {
-        const void *x = move(s.image, ((s.top + u) * s.width + s.left + left) * s.stride, bf16);
-        add_run(sum, weight + u * s.k + left, x, right - left, s.stride, s.channels, bf16);
+/* Not memcpy: gcc copies through the stack in smaller pieces, ten times slower. */
+typedef Floats Anywhere __attribute__((aligned(1), may_alias));
+
+INLINE void load(Lanes *to, const void *from, int bf16) {
+    const Anywhere *at = from;
+    to->a = at[0];
+    if (bf16) {
+        const Bits both = (Bits)to->a;
+        to->a = (Floats)(both << 16);
+        to->b = (Floats)(both & 0xffff0000u);
+    } else {
+        to->b = at[1];
     }
 }
 
-INLINE void add_window_dots(float *dot, const float *grad, Window s, int bf16) {
-    const ptrdiff_t left = larger(0, -s.left), right = smaller(s.k, s.width - s.left);
-    for (ptrdiff_t u = larger(0, -s.top); u < smaller(s.k, s.height - s.top); u++) {
-        const void *x = move(s.image, ((s.top + u) * s.width + s.left + left) * s.stride, bf16);
-        add_dots(dot + u * s.k + left, grad, x, right - left, s.stride, s.channels, bf16);
+INLINE Bits rounded(Floats x) {
+    const Bits bits = (Bits)x, nan = (Bits)(x != x);
+    return (nan & 0x7fc00000u) | (~nan & (bits + 0x7fffu + ((bits >> 16) & 1u))); /* ties to even */
+}
+
+INLINE void store(void *to, const Lanes *from, int bf16) {
+    Anywhere *at = to;
+    if (bf16) {
+        at[0] = (Floats)(rounded(from->a) >> 16 | (rounded(from->b) & 0xffff0000u));
+    } else {
+        at[0] = from->a;
+        at[1] = from->b;
     }
 }
 
-/* The gradient that reaches fine pixel (y, x) through every coarse window over it (top = 2i - pad).
- * `step` is the distance between neighbouring pixels' kernels: k*k, or 0 for one filter everywhere. */
-INLINE void add_from_coarse(float *sum, const void *kernels, ptrdiff_t step, Window s, ptrdiff_t y, ptrdiff_t x,
-                            int bf16) {
-    const ptrdiff_t pad = (s.k - 1) / 2;
-    const ptrdiff_t last_row = smaller(s.height - 1, (y + pad) / 2), last = smaller(s.width - 1, (x + pad) / 2);
-    const ptrdiff_t first = larger(0, (x + pad - s.k + 2) / 2); /* truncation of a negative half gives 0 too */
-    float weight[MAX_TAPS];
-    for (ptrdiff_t i = larger(0, (y + pad - s.k + 2) / 2); i <= last_row; i++) {
-        const ptrdiff_t tap = (y + pad - 2 * i) * s.k + x + pad;
-        for (ptrdiff_t j = first; j <= last; j++)
-            weight[j - first] = get(kernels, (i * s.width + j) * step + tap - 2 * j, bf16);
-        const void *at = move(s.image, (i * s.width + first) * s.stride, bf16);
-        add_run(sum, weight, at, last - first + 1, s.stride, s.channels, bf16);
-    }
+INLINE void add_scaled(Lanes *sum, float weight, const Lanes *x) {
+    sum->a += weight * x->a;
+    sum->b += weight * x->b;
 }
 
-/* The gradient that reaches coarse pixel (i, j) from every fine window over it (top = y / 2 - pad). */
-INLINE void add_from_fine(float *sum, const void *kernels, Window s, ptrdiff_t i, ptrdiff_t j, int bf16) {
-    const ptrdiff_t pad = (s.k - 1) / 2, taps = s.k * s.k;
-    const ptrdiff_t first = larger(0, 2 * (j + pad - s.k + 1)), end = smaller(s.width, 2 * (j + pad) + 2);
-    float weight[MAX_TAPS];
-    for (ptrdiff_t y = larger(0, 2 * (i + pad - s.k + 1)); y < smaller(s.height, 2 * (i + pad) + 2); y++) {
-        for (ptrdiff_t x = first; x < end; x++)
-            weight[x - first] = get(kernels, (y * s.width + x) * taps + (i + pad - y / 2) * s.k + j + pad - x / 2, bf16);
-        const void *at = move(s.image, (y * s.width + first) * s.stride, bf16);
-        add_run(sum, weight, at, end - first, s.stride, s.channels, bf16);
-    }
+INLINE void add_product(Lanes *sum, const Lanes *x, const Lanes *y) {
+    sum->a += x->a * y->a;
+    sum->b += x->b * y->b;
 }
-
-INLINE void load(float *to, const void *from, ptrdiff_t at, ptrdiff_t count, int bf16) {
-    for (ptrdiff_t c = 0; c < count; c++) to[c] = get(from, at + c, bf16);
+INLINE float total(const Lanes *x) {
+    const Quad *quad = (const Quad *)x;
+    Quad sum = quad[0];
+    for (int i = 1; i < LANES / 4; i++) sum += quad[i];
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
 }
-
-INLINE void store(void *to, ptrdiff_t at, const float *from, ptrdiff_t count, int bf16) {
-    for (ptrdiff_t c = 0; c < count; c++) put(to, at + c, from[c], bf16);
-}
-
-/* One sample's image of `scale` times the coarse size, from channel c on. */
-INLINE Window view(const Job *job, const void *image, ptrdiff_t n, ptrdiff_t c, ptrdiff_t scale, int bf16) {
-    Window s = {0};
-    s.height = scale * job->h, s.width = scale * job->w, s.stride = job->channels, s.k = job->k;
-    s.channels = smaller(BLOCK, job->channels - c);
-    s.image = move(image, n * s.height * s.width * s.stride + c, bf16);
-    return s;
-}
-
-/* One window with the kernel at `kernels + tap`, written to pixel `pixel` of `out`. */
-INLINE void forward_pixel(const Job *job, const void *kernels, ptrdiff_t tap, void *out, ptrdiff_t pixel, ptrdiff_t n,
-                          ptrdiff_t scale, ptrdiff_t top, ptrdiff_t left, int bf16) {
-    float weight[MAX_TAPS], sum[BLOCK];
-    load(weight, kernels, tap, job->k * job->k, bf16);
-    for (ptrdiff_t c = 0; c < job->channels; c += BLOCK) {
-        Window s = view(job, job->x, n, c, scale, bf16);
-        s.top = top, s.left = left;
-        memset(sum, 0, sizeof(float) * (size_t)s.channels);
-        add_window(sum, weight, s, bf16);
-        store(out, pixel * job->channels + c, sum, s.channels, bf16);
-    }
-}
-
-/* The gradient of the kernel of one window, whose output's gradient is pixel `pixel` of `grad`. */
-INLINE void kernel_gradient(float *dot, const Job *job, const void *grad, ptrdiff_t pixel, ptrdiff_t n,
-                            ptrdiff_t scale, ptrdiff_t top, ptrdiff_t left, int bf16) {
-    float wide[BLOCK];
-    memset(dot, 0, sizeof(float) * MAX_TAPS);
-    for (ptrdiff_t c = 0; c < job->channels; c += BLOCK) {
-        Window s = view(job, job->x, n, c, scale, bf16);
-        s.top = top, s.left = left;
-        load(wide, grad, pixel * job->channels + c, s.channels, bf16);
-        add_window_dots(dot, wide, s, bf16);
-    }
-}
-
-INLINE void down_backward_pixel(const Job *job, ptrdiff_t n, ptrdiff_t y, ptrdiff_t x, int bf16) {
-    const ptrdiff_t taps = job->k * job->k;
-    const void *kernels = move(job->kernels, n * job->h * job->w * taps, bf16);
-    const void *filter = move(job->kernels, n * taps, bf16), *filter2 = move(job->kernels2, n * taps, bf16);
-    float sum[BLOCK];
-    for (ptrdiff_t c = 0; c < job->channels; c += BLOCK) {
-        Window s = view(job, job->grad, n, c, 1, bf16);
-        memset(sum, 0, sizeof(float) * (size_t)s.channels);
-        if (job->op == DOWN_BACKWARD) {
-            add_from_coarse(sum, kernels, taps, s, y, x, bf16);
-        } else {
-            add_from_coarse(sum, filter, 0, s, y, x, bf16);
-            add_from_coarse(sum, filter2, 0, view(job, job->grad2, n, c, 1, bf16), y, x, bf16);
-        }
-        store(job->out, ((n * 2 * job->h + y) * 2 * job->w + x) * job->channels + c, sum, s.channels, bf16);
-    }
-}
-
-INLINE void up_backward_pixel(const Job *job, ptrdiff_t n, ptrdiff_t i, ptrdiff_t j, int bf16) {
-    const void *kernels = move(job->kernels, 4 * n * job->h * job->w * job->k * job->k, bf16);
-    float sum[BLOCK];
-    for (ptrdiff_t c = 0; c < job->channels; c += BLOCK) {
-        Window s = view(job, job->grad, n, c, 2, bf16);
-        memset(sum, 0, sizeof(float) * (size_t)s.channels);
-        add_from_fine(sum, kernels, s, i, j, bf16);
-        store(job->out, ((n * job->h + i) * job->w + j) * job->channels + c, sum, s.channels, bf16);
-    }
-}
-
-/* Everything that belongs to coarse pixel (i, j): itself and its four fine pixels. */
-INLINE void pixel(const Job *job, ptrdiff_t n, ptrdiff_t i, ptrdiff_t j, int bf16) {
-    const ptrdiff_t k = job->k, taps = k * k, pad = (k - 1) / 2, here = (n * job->h + i) * job->w + j;
-    const ptrdiff_t top = 2 * i - pad, left = 2 * j - pad;
-    float dot[MAX_TAPS];
-    switch (job->op) {
-    case DOWN:
-        forward_pixel(job, job->kernels, here * taps, job->out, here, n, 2, top, left, bf16);
-        return;
-    case FILTER: /* the second reads the window from the cache */
-        forward_pixel(job, job->kernels, n * taps, job->out, here, n, 2, top, left, bf16);
-        forward_pixel(job, job->kernels2, n * taps, job->out2, here, n, 2, top, left, bf16);
-        return;
-    case DOWN_BACKWARD:
-        if (!job->out2) break;
-        kernel_gradient(dot, job, job->grad, here, n, 2, top, left, bf16);
-        store(job->out2, here * taps, dot, taps, bf16);
-        break;
-    case FILTER_BACKWARD:
-        for (int which = 0; which < 2 && job->sums; which++) {
-            double *sums = job->sums + (2 * n + which) * taps;
-            kernel_gradient(dot, job, which ? job->grad2 : job->grad, here, n, 2, top, left, bf16);
-            for (ptrdiff_t t = 0; t < taps; t++) sums[t] += dot[t];
-        }
-        break;
-    case UP_BACKWARD:
-        if (job->out) up_backward_pixel(job, n, i, j, bf16);
-        break;
-    default:
-        break;
-    }
-    for (ptrdiff_t q = 0; q < 4; q++) {
-        const ptrdiff_t y = 2 * i + q / 2, x = 2 * j + q % 2, fine = (n * 2 * job->h + y) * 2 * job->w + x;
-        if (job->op == UP) {
-            forward_pixel(job, job->kernels, fine * taps, job->out, fine, n, 1, i - pad, j - pad, bf16);
-        } else if (job->op == UP_BACKWARD) {
-            if (!job->out2) return;
-            kernel_gradient(dot, job, job->grad, fine, n, 1, i - pad, j - pad, bf16);
-            store(job->out2, fine * taps, dot, taps, bf16);
-        } else if (job->out) {
-            down_backward_pixel(job, n, y, x, bf16);
-        }
-    }
-}
-
-INLINE void work(const Job *job, int bf16) {
-    for (ptrdiff_t row = job->start; row < job->stop; row++)
-        for (ptrdiff_t j = 0; j < job->w; j++) pixel(job, row / job->h, row % job->h, j, bf16);
-}
-
-#define WORK(name, target)                                                                                            \
-    target static void name(const Job *job) {                                                                         \
-        if (job->bf16) work(job, 1);                                                                                  \
-        else work(job, 0);                                                                                            \
-    }
-
-WORK(work_anywhere, )
-
-/* One binary for every x86-64 machine: the wide form is chosen when the processor has it. */
-#if defined(__x86_64__) && defined(__GNUC__)
-WORK(work_avx2, __attribute__((target("avx2,fma"))))
-#define HAS_AVX2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 #else
-#define work_avx2 work_anywhere
-#define HAS_AVX2 0
+typedef struct {
+    float lane[LANES];
+} Lanes;
+
+INLINE void load(Lanes *to, const void *from, int bf16) {
+    for (int l = 0; l < LANES; l++) to->lane[l] = get(from, l, bf16);
+}
+
+INLINE void store(void *to, const Lanes *from, int bf16) {
+    for (int l = 0; l < LANES; l++) put(to, l, from->lane[l], bf16);
+}
+
+INLINE void add_scaled(Lanes *sum, float weight, const Lanes *x) {
+    for (int l = 0; l < LANES; l++) sum->lane[l] += weight * x->lane[l];
+}
+
+INLINE void add_product(Lanes *sum, const Lanes *x, const Lanes *y) {
+    for (int l = 0; l < LANES; l++) sum->lane[l] += x->lane[l] * y->lane[l];
+}
+
+INLINE float total(const Lanes *x) {
+    float sum = 0;
+    for (int l = 0; l < LANES; l++) sum += x->lane[l];
+    return sum;
+}
 #endif
 
+/* The last channels, fewer than LANES, are copied beside zeros. */
+INLINE void load_part(Lanes *to, const void *from, Index count, int bf16) {
+    float some[LANES] = {0};
+    if (count < LANES) from = memcpy(some, from, (size_t)count * (bf16 ? 2 : 4));
+    load(to, from, bf16);
+}
+
+INLINE void store_part(void *to, const Lanes *from, Index count, int bf16) {
+    float some[LANES];
+    store(count < LANES ? some : to, from, bf16);
+    if (count < LANES) memcpy(to, some, (size_t)count * (bf16 ? 2 : 4));
+}
+
+/* `blocks` (constant) times LANES channels from c on of a weighted sum, or the last `count` < LANES channels. */
+INLINE void weigh_block(void *out, const Rectangle *r, const Rectangle *end, Index c, int blocks, Index count,
+                        int bf16) {
+    Lanes sum[BLOCKS] = {0}, x;
+    for (; r < end; r++)
+        for (Index u = 0; u < r->rows; u++)
+            for (Index v = 0; v < r->columns; v++) {
+                const float weight = get(r->weight, r->first + u * r->weight_row + v * r->weight_column, bf16);
+                const void *at = move(r->x, u * r->x_row + v * r->x_column + c, bf16);
+                UNROLL for (int b = 0; b < blocks; b++) {
+                    load_part(&x, move(at, b * LANES, bf16), count, bf16);
+                    add_scaled(&sum[b], weight, &x);
+                }
+            }
+    UNROLL for (int b = 0; b < blocks; b++)
+        store_part((void *)move(out, c + b * LANES, bf16), &sum[b], count, bf16);
+}
+
+/* out[c] = the sum over all pixels of these rectangles of weight * x[c]. */
+INLINE void weigh(void *out, const Rectangle *r, int rectangles, Index channels, int bf16) {
+    const Rectangle *end = r + rectangles;
+    Index c = 0;
+    for (; c + BLOCKS * LANES <= channels; c += BLOCKS * LANES) weigh_block(out, r, end, c, BLOCKS, LANES, bf16);
+    for (; c + LANES <= channels; c += LANES) weigh_block(out, r, end, c, 1, LANES, bf16);
+    if (c < channels) weigh_block(out, r, end, c, 1, channels - c, bf16);
+}
+
+INLINE void dots_block(Lanes *dot, const void *grad, const Rectangle *r, Index c, int blocks, Index count, int bf16) {
+    Lanes d[BLOCKS], x;
+    UNROLL for (int b = 0; b < blocks; b++) load_part(&d[b], move(grad, c + b * LANES, bf16), count, bf16);
+    for (Index u = 0; u < r->rows; u++)
+        for (Index v = 0; v < r->columns; v++) {
+            Lanes *sum = &dot[r->first + u * r->weight_row + v * r->weight_column], product = *sum;
+            const void *at = move(r->x, u * r->x_row + v * r->x_column + c, bf16);
+            UNROLL for (int b = 0; b < blocks; b++) {
+                load_part(&x, move(at, b * LANES, bf16), count, bf16);
+                add_product(&product, &d[b], &x);
+            }
+            *sum = product;
+        }
+}
+
+/* Adds to dot[tap], lane by lane, the products grad[c] * x[c] over all channels at that tap's pixel. */
+INLINE void dots(Lanes *dot, const void *grad, const Rectangle *r, Index channels, int bf16) {
+    Index c = 0;
+    for (; c + BLOCKS * LANES <= channels; c += BLOCKS * LANES) dots_block(dot, grad, r, c, BLOCKS, LANES, bf16);
+    for (; c + LANES <= channels; c += LANES) dots_block(dot, grad, r, c, 1, LANES, bf16);
+    if (c < channels) dots_block(dot, grad, r, c, 1, channels - c, bf16);
+}
+
+/* The k x k window of sample n from (top, left) on, and its kernel; taps outside the image are left out. */
+INLINE Rectangle window(const Job *job, Index n, Index scale, Index top, Index left, const void *kernel, int bf16) {
+    const Index height = scale * job->h, width = scale * job->w, c = job->channels, k = job->k;
+    const Index u = larger(0, -top), v = larger(0, -left);
+    Rectangle r;
+    r.rows = smaller(k, height - top) - u, r.columns = smaller(k, width - left) - v;
+    r.x = move(job->x, ((n * height + top + u) * width + left + v) * c, bf16);
+    r.x_row = width * c, r.x_column = c;
+    r.weight = kernel, r.first = u * k + v, r.weight_row = k, r.weight_column = 1;
+    return r;
+}
+
+/* The coarse pixels whose window (from 2i - pad on) holds fine pixel (y, x) of sample n. `kernels` are that
+ * sample's; from one coarse pixel's kernel to the next is `step`, 0 where one filter serves them all. */
+INLINE Rectangle coarse_over(const Job *job, const void *image, Index n, Index y, Index x, const void *kernels,
+                             Index step, int bf16) {
+    const Index k = job->k, pad = (k - 1) / 2, h = job->h, w = job->w, c = job->channels;
+    const Index i = larger(0, y + pad - k + 2) / 2, j = larger(0, x + pad - k + 2) / 2;
+    Rectangle r;
+    r.rows = smaller(h, (y + pad) / 2 + 1) - i, r.columns = smaller(w, (x + pad) / 2 + 1) - j;
+    r.x = move(image, ((n * h + i) * w + j) * c, bf16);
+    r.x_row = w * c, r.x_column = c;
+    r.weight = kernels, r.first = (i * w + j) * step + (y + pad - 2 * i) * k + x + pad - 2 * j;
+    r.weight_row = w * step - 2 * k, r.weight_column = step - 2;
+    return r;
+}
+
+/* The fine pixels (2a + q / 2, 2b + q % 2) whose window (from (a, b) - pad on) holds coarse pixel (i, j). */
+INLINE Rectangle fine_over(const Job *job, Index n, Index i, Index j, int q, int bf16) {
+    const Index k = job->k, pad = (k - 1) / 2, h = job->h, w = job->w, c = job->channels;
+    const Index a = larger(0, i + pad - k + 1), b = larger(0, j + pad - k + 1);
+    const Index pixel = (2 * (n * h + a) + q / 2) * 2 * w + 2 * b + q % 2;
+    Rectangle r;
+    r.rows = smaller(h, i + pad + 1) - a, r.columns = smaller(w, j + pad + 1) - b;
+    r.x = move(job->grad, pixel * c, bf16);
+    r.x_row = 4 * w * c, r.x_column = 2 * c;
+    r.weight = job->kernels, r.first = pixel * k * k + (i + pad - a) * k + j + pad - b;
+    r.weight_row = 4 * w * k * k - k, r.weight_column = 2 * k * k - 1;
+    return r;
+}
+
+/* Coarse pixel (i, j) of sample n, and the indices of it and of its four fine pixels in the whole batch. */
+typedef struct {
+    Index n, i, j, coarse, fine[4];
+} Place;
+
+INLINE Place place(const Job *job, Index row, Index j) {
+    Place p = {row / job->h, row % job->h, j, row * job->w + j, {0}};
+    for (int q = 0; q < 4; q++) p.fine[q] = (2 * row + q / 2) * 2 * job->w + 2 * j + q % 2;
+    return p;
+}
+
+/* The window that made output q of the forward operation at this place. */
+INLINE Rectangle source(const Job *job, const Place *p, int q, int bf16) {
+    const Index taps = job->k * job->k, pad = (job->k - 1) / 2;
+    const int up = job->op == UP || job->op == UP_BACKWARD, filter = job->op == FILTER || job->op == FILTER_BACKWARD;
+    const void *kernels = filter && q ? job->kernels2 : job->kernels;
+    const Index scale = up ? 1 : 2, kernel = up ? p->fine[q] : filter ? p->n : p->coarse;
+    return window(job, p->n, scale, scale * p->i - pad, scale * p->j - pad, move(kernels, kernel * taps, bf16), bf16);
+}
+
+/* All that made pixel q of the gradient of x at this place; returns the number of rectangles. */
+INLINE int gradient_sources(const Job *job, const Place *p, int q, Rectangle *r, int bf16) {
+    const Index taps = job->k * job->k, y = 2 * p->i + q / 2, x = 2 * p->j + q % 2;
+    if (job->op == DOWN_BACKWARD) {
+        const void *kernels = move(job->kernels, p->n * job->h * job->w * taps, bf16);
+        r[0] = coarse_over(job, job->grad, p->n, y, x, kernels, taps, bf16);
+        return 1;
+    }
+    if (job->op == FILTER_BACKWARD) {
+        r[0] = coarse_over(job, job->grad, p->n, y, x, move(job->kernels, p->n * taps, bf16), 0, bf16);
+        r[1] = coarse_over(job, job->grad2, p->n, y, x, move(job->kernels2, p->n * taps, bf16), 0, bf16);
+        return 2;
+    }
+    for (int part = 0; part < 4; part++) r[part] = fine_over(job, p->n, p->i, p->j, part, bf16);
+    return 4;
+}
+
+/* Writes the outputs at one place: the results forward, the gradient of x backward. */
+INLINE void write_images(const Job *job, const Place *p, int bf16) {
+    const int backward = job->op >= DOWN_BACKWARD, fine = job->op == UP || (backward && job->op != UP_BACKWARD);
+    const int outputs = fine ? 4 : job->op == FILTER ? 2 : 1;
+    Rectangle r[4];
+    for (int q = 0; q < outputs; q++) {
+        void *out = job->op == FILTER && q ? job->out2 : job->out;
+        int rectangles = 1;
+        if (backward) rectangles = gradient_sources(job, p, q, r, bf16);
+        else r[0] = source(job, p, q, bf16);
+        out = (void *)move(out, (fine ? p->fine[q] : p->coarse) * job->channels, bf16);
+        weigh(out, r, rectangles, job->channels, bf16);
+    }
+}
+
+/* Writes the gradients of the kernels at one place; the filters' are added up in `filters`, tap by tap. */
+INLINE void write_kernels(const Job *job, const Place *p, Lanes *filters, int bf16) {
+    const int up = job->op == UP_BACKWARD, filter = job->op == FILTER_BACKWARD, outputs = up ? 4 : filter ? 2 : 1;
+    const Index taps = job->k * job->k;
+    Lanes kernel[MAX_TAPS];
+    for (int q = 0; q < outputs; q++) {
+        const Index output = up ? p->fine[q] : p->coarse;
+        const void *grad = move(filter && q ? job->grad2 : job->grad, output * job->channels, bf16);
+        const Rectangle r = source(job, p, q, bf16);
+        if (!filter) memset(kernel, 0, sizeof *kernel * (size_t)taps);
+        dots(filter ? filters + q * taps : kernel, grad, &r, job->channels, bf16);
+        for (Index t = 0; t < taps && !filter; t++) put(job->out2, output * taps + t, total(&kernel[t]), bf16);
+    }
+}
+
+/* The two passes over a row are apart because together their pixels don't fit the first-level cache. */
+INLINE void work(const Job *job, int bf16) {
+    const int filter = job->op == FILTER_BACKWARD;
+    const int kernels = filter ? job->sums != NULL : job->op >= DOWN_BACKWARD && job->out2 != NULL;
+    const Index taps = 2 * job->k * job->k;
+    Lanes filters[2 * MAX_TAPS];
+    for (Index left = 0; left < job->w; left += TILE)
+        for (Index row = job->start; row < job->stop; row++) {
+            const Index right = smaller(left + TILE, job->w);
+            memset(filters, 0, sizeof filters);
+            for (Index j = left; j < right && kernels; j++) {
+                const Place p = place(job, row, j);
+                write_kernels(job, &p, filters, bf16);
+            }
+            for (Index j = left; j < right && job->out; j++) {
+                const Place p = place(job, row, j);
+                write_images(job, &p, bf16);
+            }
+            for (Index t = 0; t < taps && filter && kernels; t++)
+                job->sums[row / job->h * taps + t] += total(&filters[t]);
+        }
+}
+
+/* `_affinity_avx2.c` compiles all of the above once more, for wider vectors. */
+#if !defined(WORK)
+#define WORK work_anywhere
+#define DISPATCH
+#endif
+
+void WORK(const Job *job) {
+    if (job->bf16) work(job, 1);
+    else work(job, 0);
+}
+
+#if defined(DISPATCH)
+void work_avx2(const Job *job);
+
+/* One binary for every x86-64 machine: the wide form runs where the processor has it. */
 EXPORT void a2u_resample(const Job *job) {
-    if (HAS_AVX2) work_avx2(job);
-    else work_anywhere(job);
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        work_avx2(job);
+        return;
+    }
+#endif
+    work_anywhere(job);
 }
 
 #if defined(_WIN32)
-/* The Windows linker is told to export this name from every extension; the library is loaded by ctypes instead. */
+/* setuptools has the linker export this from every extension; here ctypes loads the library instead. */
 EXPORT void *PyInit__affinity(void) { return NULL; }
+#endif
 #endif

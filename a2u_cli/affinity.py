@@ -33,7 +33,7 @@ def downsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
             f"downsample needs x of twice the kernels' height and width and an even kernel size, "
             f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
         )
-    if groups == 1 and native.usable(x, x):
+    if native.usable(x, size, groups):
         return native.downsample(x, kernels.to(x.dtype))
     pad = (size - 1) // 2
     padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
@@ -62,7 +62,7 @@ def upsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
             f"upsample needs kernels of twice x's height and width and an odd kernel size, "
             f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
         )
-    if groups == 1 and native.usable(x, x):
+    if native.usable(x, size, groups):
         return native.upsample(x, kernels.to(x.dtype))
     pad = (size - 1) // 2
     padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
@@ -172,7 +172,7 @@ def encode(x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     `x` is (N, C, 2h, 2w), `u` and `v` (N, rank, 1 or C, K, K): one filter for all channels or one
     for each. Both results are (N, rank * C, h, w) in the dtype of `x`, rank-major.
     """
-    if u.shape[1:3] == (1, 1) and native.usable(x, x):
+    if u.shape[1:3] == (1, 1) and native.usable(x, u.shape[-1]):
         return native.filter_pair(x, u.flatten(1).to(x.dtype), v.flatten(1).to(x.dtype))
     return _correlate(x, u), _correlate(x, v)
 

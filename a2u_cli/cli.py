@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="A2U matting: image + trimap -> alpha matte, for hair, fur, glass and smoke.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help starts in half the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cli_weights.app, name="weights")
@@ -41,20 +42,24 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
+    except Interrupted as stop:
+        typer.echo(f"\n{stop}", err=True)
+        raise SystemExit(stop.exit_code) from None
     except MemoryError:
-        _fail(OutOfMemory("out of memory; close other programs or make the picture smaller"))
+        text = "out of memory; close other programs or make the picture smaller"
+        _fail(text, OutOfMemory.exit_code)
     except A2UError as error:
-        _fail(error)
+        _fail(str(error), error.exit_code)
     except Exception as error:
         if os.environ.get("A2U_DEBUG"):
             raise
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        _fail(A2UError(f"unexpected {text}; set A2U_DEBUG=1 and report the trace"), code=1)
+        text = f"unexpected {type(error).__name__}: {error}; set A2U_DEBUG=1 and report the trace"
+        _fail(text, code=1)
 
 
-def _fail(error: A2UError, code: int | None = None) -> None:
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-    raise SystemExit(error.exit_code if code is None else code)
+def _fail(text: str, code: int) -> NoReturn:
+    typer.echo(f"error: {' '.join(text.split())}", err=True)
+    raise SystemExit(code) from None
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -122,9 +127,11 @@ def matte(
 
     alpha_path = _output_path(image, output)
     outputs = [path for path in (alpha_path, cutout) if path]
+    taken = [Path(name) for name in (image, trimap) if name != "-"]
     for path in outputs:
         images.output_format(path, channels=4 if path == cutout else 1, depth=depth)
-        _require_free(path, [image, trimap], force=force)
+        _require_free(path, taken, force=force)
+        taken.append(path)
     if image == trimap == "-":
         raise ImageError("both the image and the trimap are -; stdin holds one, give a file")
     picture = images.read_image(_source(image), name=_name(image))
@@ -177,7 +184,7 @@ def matte(
         typer.echo(json.dumps(report), err=alpha_path is None)
         return
     for path in outputs:
-        typer.echo(str(path))
+        typer.echo(str(path), err=alpha_path is None)
 
 
 @app.command()
@@ -279,13 +286,21 @@ def _output_path(image: str, output: str | None) -> Path | None:
         return None
     if output is not None:
         return Path(output)
-    return Path(image).with_name(f"{Path(image).stem}_alpha.png")
+    return Path(image).parent / f"{Path(image).stem}_alpha.png"
 
 
-def _require_free(path: Path, inputs: list[str], *, force: bool) -> None:
-    if any(name != "-" and path.resolve() == Path(name).resolve() for name in inputs):
-        raise ImageError(f"{path} is an input; choose another output")
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder; give a file name for the output")
-    if path.exists() and not force:
-        raise ImageError(f"{path} exists; choose another output, or --force to replace it")
+def _require_free(path: Path, taken: list[Path], *, force: bool) -> None:
+    """Refuse an output that cannot be written, before any work is done for it."""
+    try:
+        if any(path.resolve() == other.resolve() for other in taken):
+            raise ImageError(f"{path} is an input or another output; choose another output")
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder; give a file name for the output")
+        if path.exists() and not force:
+            raise ImageError(f"{path} exists; choose another output, or --force to replace it")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+    except OSError as error:
+        text = f"{path} cannot be written ({error.strerror}); choose another output"
+        raise ImageError(text) from error
+    if not above.is_dir():
+        raise ImageError(f"{path} cannot be written: {above} is a file, expected a folder")

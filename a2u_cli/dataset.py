@@ -152,8 +152,9 @@ def fill_colours(colour: Array, alpha: Array) -> Array:
     """Continue colours to where alpha is 0, from averages of ever wider neighbourhoods."""
     levels = [np.dstack([colour * alpha[..., None], alpha])]  # premultiplied (H, W, 4)
     while max(levels[-1].shape[:2]) > 1:
-        levels.append(cv2.pyrDown(levels[-1]))
-    filled = np.full_like(levels[-1][..., :3], 0.5)
+        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.float32))
+    last = levels[-1]
+    filled = np.asarray(last[..., :3] / np.maximum(last[..., 3:], 1e-6), np.float32)
     for level in reversed(levels):
         height, width = level.shape[:2]
         filled = resize(filled, height, width)

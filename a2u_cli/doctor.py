@@ -6,6 +6,7 @@ import platform
 import torch
 
 from . import __version__, native, registry
+from .errors import WeightsError
 from .inference import describe_device, pick_device
 
 PACKAGES = ("torch", "numpy", "pillow", "safetensors", "huggingface-hub", "typer", "gdown")
@@ -15,7 +16,6 @@ def examine() -> dict[str, str]:
     """Collect the facts, each a name and a line of text."""
     import cv2
 
-    default = registry.describe(registry.DEFAULT)
     facts = {
         "a2u": __version__,
         "python": f"{platform.python_version()} on {platform.platform()}",
@@ -29,10 +29,20 @@ def examine() -> dict[str, str]:
     )
     facts["fused operator"] = "compiled" if native.available() else "not built: plain torch serves"
     facts["weights"] = ", ".join(name for name in registry.names() if registry.find(name)) or "none"
-    facts["default weights"] = f"{default.name} at {default.path or 'nowhere: a2u weights get'}"
-    facts["licence of default"] = default.licence
+    facts["default weights"] = _default()
+    facts["licence of default"] = registry.REGISTRY[registry.DEFAULT].licence
     facts["cache folder"] = str(registry.cache_folder())
     return facts
+
+
+def _default() -> str:
+    """Say where the default weights lie, or what is wrong with them: a doctor meets the ill."""
+    name = registry.DEFAULT
+    try:
+        path = registry.describe(name).path
+    except WeightsError as error:
+        return f"{name}: {error}"
+    return f"{name} at {path}" if path else f"{name} is not here; run: a2u weights get {name}"
 
 
 def _version(package: str) -> str:

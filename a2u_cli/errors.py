@@ -27,7 +27,7 @@ class OutOfMemory(A2UError):
     exit_code = 4
 
 
-class Interrupted(A2UError):
-    """The user stopped the work."""
+class Interrupted(BaseException):
+    """The user stopped the work; no `except Exception` on the way up may swallow it."""
 
     exit_code = 130

@@ -141,18 +141,22 @@ def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 @contextlib.contextmanager
 def _exact_float32() -> Iterator[None]:
     """Keep float32 convolutions at full precision on CUDA, where TF32 is the default."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    cudnn: Any = torch.backends.cudnn
+    new = hasattr(cudnn, "conv")  # torch >= 2.9: a program that sets these may not touch the others
+    name, exact = ("fp32_precision", "ieee") if new else ("allow_tf32", False)
+    switches = (cudnn.conv if new else cudnn, torch.backends.cuda.matmul)
+    before = [getattr(switch, name) for switch in switches]
     try:
+        for switch in switches:
+            setattr(switch, name, exact)
         yield
     finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+        for switch, value in zip(switches, before, strict=True):
+            setattr(switch, name, value)
 
 
 def _is_memory(error: BaseException) -> bool:
-    text = str(error)
-    return (
-        isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        or "can't allocate memory" in text
-        or "not enough memory" in text
-    )
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    texts = ("out of memory", "can't allocate memory", "not enough memory")
+    return any(text in str(error) for text in texts)

@@ -1,0 +1,71 @@
+"""Measure this program on this machine: what every benchmark shares.
+
+A benchmark is a module with `run(results: Path) -> None`, listed in `__main__.py`: it prints its
+table and writes its numbers to `results/<its name>.csv`.
+"""
+
+import csv
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The spread of repeated measurements, in seconds."""
+
+    median: float
+    lowest: float
+    highest: float
+    runs: int
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> Self:
+        """Summarise at least one measurement."""
+        return cls(median(seconds), min(seconds), max(seconds), len(seconds))
+
+
+def interleave(measures: Mapping[str, Callable[[], float]], runs: int) -> dict[str, Timing]:
+    """Take every measurement in turn, so that a disturbance meets all alike; after one warm-up."""
+    for measure in measures.values():
+        measure()
+    rounds = [{name: measure() for name, measure in measures.items()} for _ in range(runs)]
+    return {name: Timing.of([seconds[name] for seconds in rounds]) for name in measures}
+
+
+def describe_machine() -> str:
+    """Name the processor and count its cores."""
+    name = platform.processor() or platform.machine()
+    facts = Path("/proc/cpuinfo")
+    if facts.exists():
+        models = [line for line in facts.read_text().splitlines() if line.startswith("model name")]
+        name = models[0].partition(":")[2].strip() if models else name
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def report(title: str, timings: Mapping[str, Timing], path: Path) -> None:
+    """Print timings in milliseconds as a table, and write them as CSV."""
+    machine = describe_machine()
+    header = ["what", "median (ms)", "lowest (ms)", "highest (ms)", "runs"]
+    rows = [
+        [name, *(f"{1000 * s:.1f}" for s in (t.median, t.lowest, t.highest)), str(t.runs)]
+        for name, t in timings.items()
+    ]
+    table = Table(title=f"{title}\n{machine}, Python {platform.python_version()}")
+    for column in header:
+        table.add_column(column, justify="left" if column == header[0] else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*header, "machine", "python"])
+        writer.writerows([*row, machine, platform.python_version()] for row in rows)

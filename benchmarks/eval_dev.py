@@ -1,0 +1,265 @@
+"""Score weights on real photographs with measured alphas, beside methods that need no weights.
+
+The pictures (from the training set of http://www.alphamatting.com) are no part of this repository:
+where they are missing, nothing is scored.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from a2u_cli.images import quantise, read_grey, read_image, write_image
+from a2u_cli.metrics import Scores, score
+from a2u_cli.registry import DEFAULT
+from a2u_cli.trimap import parse_trimap, restore_known
+
+ROOT = Path(__file__).resolve().parent.parent
+DEV = ROOT.parent / "shared" / "data" / "dev"
+CACHE = ROOT / "runs" / "baselines"
+TRIMAPS = {"narrow": "trimap", "wide": "trimap_wide"}
+APART = "lemur"  # easy, and with one trimap only: scored, but in no mean
+OURS = "ours"
+REFERENCE = "closed-form"
+RIVALS = (REFERENCE, "knn")
+SHEET_COLUMN = 400  # pixels
+
+FloatArray = npt.NDArray[np.float32]
+Results = dict[str, dict[tuple[str, str], Scores]]  # method -> (trimap width, picture) -> scores
+
+METRICS: dict[str, Callable[[Scores], float]] = {
+    "SAD": lambda scores: scores.sad,
+    "MSE x 1e3": lambda scores: scores.mse * 1000,
+    "Grad": lambda scores: scores.grad,
+    "Conn": lambda scores: scores.conn,
+}
+BAR = {"SAD": 0.8, "MSE x 1e3": 0.8, "Grad": 1.0}  # of the better rival, means over both widths
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture with one of its trimaps."""
+
+    picture: str
+    width: str  # narrow or wide
+    image: FloatArray  # (H, W, 3) in [0, 1]
+    trimap: npt.NDArray[np.uint8]  # (H, W) in {0, 128, 255}
+    truth: npt.NDArray[np.uint8]  # (H, W)
+
+
+Method = Callable[[Case], FloatArray]
+
+
+def read_cases() -> Iterator[Case]:
+    """Read the pictures one after the other, first with the narrow trimaps."""
+    for width, folder in TRIMAPS.items():
+        for path in sorted((DEV / folder).glob("*.png")):
+            yield Case(
+                picture=path.stem,
+                width=width,
+                image=read_image(DEV / "image" / path.name).image,
+                trimap=parse_trimap(read_grey(path), name=str(path)),
+                truth=_to_u8(read_grey(DEV / "alpha" / path.name)),
+            )
+
+
+def _to_u8(alpha: FloatArray) -> npt.NDArray[np.uint8]:
+    return quantise(alpha, 8).astype(np.uint8, copy=False)
+
+
+def network_method(weights: str) -> Method:
+    """Load weights, by name or path, on the best device there is."""
+    from a2u_cli.inference import matte, pick_device
+    from a2u_cli.weights import load_model
+
+    network = load_model(weights, device=pick_device())
+    return lambda case: matte(network, case.image, case.trimap)
+
+
+def fill(case: Case) -> FloatArray:
+    """Call every unknown pixel half transparent."""
+    return np.full(case.trimap.shape, 0.5, np.float32)
+
+
+def cached(name: str, estimator: str) -> Method:
+    """Run one of pymatting's estimators untuned, or take what it gave before: it never varies."""
+
+    def estimate(case: Case) -> FloatArray:
+        path = CACHE / name / case.width / f"{case.picture}.png"
+        if not path.exists():
+            import pymatting  # late: compiling it takes half a minute
+
+            image, trimap = case.image.astype(np.float64), case.trimap / 255.0
+            alpha = getattr(pymatting, estimator)(image, trimap).astype(np.float32)
+            write_image(path, restore_known(alpha, case.trimap))
+        return read_grey(path)
+
+    return estimate
+
+
+BASELINES: dict[str, Method] = {
+    "fill": fill,
+    "closed-form": cached("closed-form", "estimate_alpha_cf"),
+    "knn": cached("knn", "estimate_alpha_knn"),
+}
+
+
+def means(results: Results, method: str, width: str | None = None) -> tuple[dict[str, float], int]:
+    """Average each metric over the pictures of one trimap width, or of both; give their count."""
+    scores = [
+        found
+        for (trimap_width, picture), found in results[method].items()
+        if picture != APART and width in (None, trimap_width)
+    ]
+    return {name: fmean(map(metric, scores)) for name, metric in METRICS.items()}, len(scores)
+
+
+def ratios(results: Results, method: str, width: str | None = None) -> dict[str, float]:
+    """Divide a method's means by those of the better rival, each metric by itself."""
+    rivals = [means(results, rival, width)[0] for rival in RIVALS if rival in results]
+    ours, _ = means(results, method, width)
+    return {name: ours[name] / min(rival[name] for rival in rivals) for name in METRICS}
+
+
+def worst(results: Results, method: str, width: str | None = None) -> tuple[str, float, float]:
+    """Find the picture whose SAD is worst against closed-form's: its name, our SAD, its limit.
+
+    The limit is 1.5 times closed-form's SAD, or 0.5 more where that allows more.
+    """
+    found = [
+        (f"{picture} ({trimap_width})", scores.sad, max(1.5 * other, other + 0.5))
+        for (trimap_width, picture), scores in results[method].items()
+        if picture != APART and width in (None, trimap_width)
+        for other in [results[REFERENCE][trimap_width, picture].sad]
+    ]
+    return max(found, key=lambda entry: entry[1] / entry[2])
+
+
+def report(results: Results) -> str:
+    """Write all tables as Markdown."""
+    sections = []
+    for width in TRIMAPS:
+        sections += [f"## {width.capitalize()} trimaps", picture_table(results, width)]
+        sections += [mean_table(results, width), *verdicts(results, width)]
+    sections += ["## Both widths", mean_table(results, None), *verdicts(results, None)]
+    return "\n\n".join(sections) + "\n"
+
+
+def picture_table(results: Results, width: str) -> str:
+    """Tabulate the SAD of every picture by every method."""
+    pictures = {picture for found in results.values() for at, picture in found if at == width}
+    rows = [
+        [picture, *(f"{results[method][width, picture].sad:.2f}" for method in results)]
+        for picture in sorted(pictures, key=lambda picture: (picture == APART, picture))
+    ]
+    averages = [means(results, method, width) for method in results]
+    mean_row = [f"mean of {averages[0][1]}", *(f"{average['SAD']:.2f}" for average, _ in averages)]
+    rows.insert(len(pictures - {APART}), mean_row)
+    return markdown_table(["SAD", *results], rows)
+
+
+def mean_table(results: Results, width: str | None) -> str:
+    """Tabulate the means of every metric, and what they are of the better rival's."""
+    averages = {method: means(results, method, width) for method in results}
+    rows = [
+        [method, *(f"{value:.2f}" for value in average.values()), str(count)]
+        for method, (average, count) in averages.items()
+    ]
+    rivals = [rival for rival in RIVALS if rival in results]
+    for method in _ours(results) if rivals else ():
+        shares = ratios(results, method, width)
+        label = f"{method} / better of {' and '.join(rivals)}"
+        rows.append([label, *(f"{share:.2f}" for share in shares.values()), ""])
+    return markdown_table(["mean", *METRICS, "pictures"], rows)
+
+
+def verdicts(results: Results, width: str | None) -> list[str]:
+    """Name the worst picture of each of our weights; over both widths, judge them by the bar."""
+    lines = []
+    for method in _ours(results) if REFERENCE in results else ():
+        picture, sad, limit = worst(results, method, width)
+        line = f"{method}: worst against {REFERENCE} is {picture}, SAD {sad:.2f}, limit {limit:.2f}"
+        if width is None:
+            shares = ratios(results, method)
+            missed = [f"{name} <= {most}" for name, most in BAR.items() if shares[name] > most]
+            missed += ["every picture within its limit"] if sad > limit else []
+            line += f"; bar: {'missed (' + ', '.join(missed) + ')' if missed else 'holds'}"
+        lines.append(line)
+    return lines
+
+
+def _ours(results: Results) -> list[str]:
+    return [method for method in results if method not in BASELINES]
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """Lay out a table whose first column is text and whose others are numbers."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
+
+
+def sheet_row(case: Case, alphas: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Lay image, trimap, our alphas and truth side by side: uint8 (h, columns * 400, 3)."""
+    height = round(SHEET_COLUMN * case.trimap.shape[0] / case.trimap.shape[1])
+    greys = [np.repeat(grey[..., None], 3, axis=2) for grey in (case.trimap, *alphas, case.truth)]
+    columns = [
+        cv2.resize(column, (SHEET_COLUMN, height), interpolation=cv2.INTER_AREA)
+        for column in (np.asarray(quantise(case.image, 8), np.uint8), *greys)
+    ]
+    return np.concatenate(columns, axis=1).astype(np.uint8, copy=False)
+
+
+def evaluate(methods: Mapping[str, Method]) -> tuple[Results, list[Any]]:
+    """Score every method on every picture; also give the contact sheet's rows."""
+    results: Results = {name: {} for name in methods}
+    rows = []
+    for case in read_cases():
+        typer.echo(f"{case.width} {case.picture}", err=True)
+        ours = []
+        for name, method in methods.items():
+            alpha = _to_u8(restore_known(method(case), case.trimap))
+            results[name][case.width, case.picture] = score(alpha, case.truth, case.trimap)
+            if name not in BASELINES:
+                ours.append(alpha)
+        rows.append(sheet_row(case, ours))
+    return results, rows
+
+
+def main(
+    *,
+    weights: Annotated[list[str] | None, typer.Option(help="Names or paths; repeatable.")] = None,
+    methods: Annotated[str, typer.Option(help="Which to score.")] = ",".join((OURS, *BASELINES)),
+    markdown: Annotated[Path | None, typer.Option(help="Also write the tables here.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet here, PNG.")] = None,
+) -> None:
+    """Print Markdown tables of how weights and baselines score on ../shared/data/dev."""
+    if not DEV.is_dir():
+        typer.echo("nothing scored: the photographs lie in ../shared/data/dev, which is not here")
+        return
+    names = methods.split(",")
+    if strangers := set(names) - {OURS, *BASELINES}:
+        known = ", ".join((OURS, *BASELINES))
+        raise typer.BadParameter(f"found {', '.join(sorted(strangers))}, expected some of {known}")
+    ours = (weights or [DEFAULT]) if OURS in names else []
+    labels = ["/".join(Path(name).parts[-2:]).removesuffix(".safetensors") for name in ours]
+    if len(set(labels)) < len(labels):
+        raise typer.BadParameter(f"found {', '.join(labels)}, expected weights of different names")
+    chosen = {label: network_method(name) for label, name in zip(labels, ours, strict=True)}
+    chosen |= {name: method for name, method in BASELINES.items() if name in names}
+    results, rows = evaluate(chosen)
+    text = report(results)
+    typer.echo(text)
+    if markdown:
+        markdown.write_text(text, encoding="utf-8")
+    if sheet:
+        write_image(sheet, np.concatenate(rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)

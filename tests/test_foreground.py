@@ -1,0 +1,102 @@
+"""Foreground colours come back from behind the matte, without a trace of the old background."""
+
+import numpy as np
+import pytest
+
+from a2u_cli.errors import ImageError
+from a2u_cli.foreground import cut_out, estimate_foreground
+from a2u_cli.synthesis import render_foreground
+from a2u_cli.textures import render_texture
+
+Array = np.ndarray
+RED, BLUE = np.float32([0.9, 0.2, 0.1]), np.float32([0.1, 0.3, 0.8])
+
+
+def soft_disc(height: int = 90, width: int = 120) -> Array:
+    """Alpha of a disc whose edge fades over ten pixels."""
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    distance = np.hypot(rows - height / 2, columns - width / 2)
+    return np.clip((35 - distance) / 10, 0, 1)
+
+
+def compose(foreground: Array, background: Array, alpha: Array) -> Array:
+    share = alpha[..., None]
+    return np.asarray(foreground * share + background * (1 - share), np.float32)
+
+
+def test_constant_colours_are_recovered() -> None:
+    alpha = soft_disc()
+    image = compose(RED, BLUE, alpha)
+    found = estimate_foreground(image, alpha)
+    error = np.abs(found - RED).max(axis=2)
+    assert error[alpha > 0.5].max() < 0.05
+    assert error[alpha > 0].mean() < 0.02
+    assert np.abs(image - RED).max(axis=2)[alpha > 0].max() > 0.7  # what the picture has there
+
+
+def test_a_picture_of_one_colour_stays_as_it_is() -> None:
+    alpha = soft_disc()
+    image = compose(RED, RED, alpha)
+    assert np.abs(estimate_foreground(image, alpha) - RED)[alpha > 0].max() < 2e-3
+
+
+def test_solid_pixels_keep_their_colour_exactly(rng: np.random.Generator) -> None:
+    alpha = soft_disc()
+    image = rng.random((*alpha.shape, 3), dtype=np.float32)
+    found = estimate_foreground(image, alpha)
+    assert np.array_equal(found[alpha == 1], image[alpha == 1])
+
+
+@pytest.mark.parametrize("kind", ["hair", "fur", "defocus", "spikes"])
+def test_a_rendered_object_leaves_its_background_behind(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    foreground, alpha = render_foreground(160, rng, kind=kind, smooth=1.0)
+    background = render_texture(160, rng, smooth=1.0)
+    image = compose(foreground, background, alpha)
+    found = estimate_foreground(image, alpha)
+    soft = (alpha > 0.02) & (alpha < 0.98)
+
+    again = compose(found, background, alpha)
+    assert np.abs(again - image).mean() < 0.01
+    assert np.abs(again - image)[soft].mean() < 0.02
+    green = np.float32([0, 1, 0])
+    truth = compose(foreground, green, alpha)
+    ours = np.abs(compose(found, green, alpha) - truth)[soft].mean()
+    halo = np.abs(compose(image, green, alpha) - truth)[soft].mean()
+    assert ours < halo / 4, f"error {ours:.4f}, with the picture's own colours {halo:.4f}"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 9)])
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_small_pictures_and_empty_mattes_give_finite_colours(
+    size: tuple[int, int], level: float, rng: np.random.Generator
+) -> None:
+    image = rng.random((*size, 3), dtype=np.float32)
+    found = estimate_foreground(image, np.full(size, level, np.float32))
+    assert (found.shape, found.dtype) == (image.shape, np.float32)
+    assert np.isfinite(found).all()
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_a_cut_out_is_straight_colour_with_the_matte_beside_it(rng: np.random.Generator) -> None:
+    alpha = soft_disc()
+    image = rng.random((*alpha.shape, 3), dtype=np.float32)
+    found = cut_out(image, alpha)
+    assert (found.shape, found.dtype) == ((*alpha.shape, 4), np.float32)
+    assert np.array_equal(found[..., 3], alpha)
+    assert np.array_equal(found[..., :3], estimate_foreground(image, alpha))
+
+
+def test_the_arguments_are_not_changed(rng: np.random.Generator) -> None:
+    alpha = soft_disc()
+    image = rng.random((*alpha.shape, 3), dtype=np.float32)
+    alpha.flags.writeable = image.flags.writeable = False
+    estimate_foreground(image, alpha)
+
+
+@pytest.mark.parametrize("estimate", [estimate_foreground, cut_out])
+def test_a_matte_of_another_size_is_refused(estimate, rng: np.random.Generator) -> None:
+    image = rng.random((20, 30, 3), dtype=np.float32)
+    with pytest.raises(ImageError, match="image is 30x20 but alpha is 20x30; use the matte"):
+        estimate(image, np.zeros((30, 20), np.float32))

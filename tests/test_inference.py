@@ -1,0 +1,376 @@
+"""From arrays to arrays: padding, refusals, precision, and the authors' results to the last bit."""
+
+import contextlib
+import json
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import TOLERANCE, error_histogram
+from torch import Tensor
+from typer.testing import CliRunner
+
+from a2u_cli import inference, weights
+from a2u_cli.cli import app
+from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
+from a2u_cli.inference import matte, pad_to_stride
+from a2u_cli.network import MattingNetwork
+
+Array = np.ndarray
+SIZE = (40, 56)
+
+
+def sane_network() -> MattingNetwork:
+    """Make random weights whose activations and alphas are of an ordinary size."""
+    torch.manual_seed(0)
+    network = MattingNetwork().train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    trimap = torch.randint(0, 3, (8, 1, 4, 4)).repeat_interleave(16, 2).repeat_interleave(16, 3) / 2
+    with torch.no_grad():
+        network(torch.rand(8, 3, 64, 64), trimap)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def network() -> MattingNetwork:
+    return sane_network()
+
+
+def sample(height: int, width: int) -> tuple[Array, Array]:
+    """Make an image and a trimap with the known on either side of the unknown."""
+    rng = np.random.default_rng(7)
+    image = rng.random((height, width, 3), dtype=np.float32)
+    trimap = np.full((height, width), 128, np.uint8)
+    trimap[:, : width // 4], trimap[:, width - width // 4 :] = 0, 255
+    return image, trimap
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, network: MattingNetwork, what: object) -> None:
+    """Make the network give a constant, or raise."""
+
+    def forward(image: Tensor, trimap: Tensor) -> Tensor:
+        if isinstance(what, BaseException):
+            raise what
+        return torch.full_like(trimap, what)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(network, "forward", forward)
+
+
+def mirrored(index: int, length: int) -> int:
+    """Give the pixel that an index beyond the edge shows, by the definition of mirroring."""
+    if length == 1:
+        return 0
+    place = index % (2 * length - 2)
+    return min(place, 2 * length - 2 - place)
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 7), (7, 1), (2, 3), (3, 5), (7, 9), (16, 32), (17, 33), (97, 13)]
+)
+def test_padding_mirrors_without_the_edge_as_often_as_it_takes(
+    size: tuple[int, int], rng: np.random.Generator
+) -> None:
+    image = rng.random((*size, 3), dtype=np.float32)
+    padded = pad_to_stride(image)
+    height, width = (-(-side // 16) * 16 for side in size)
+    rows = [mirrored(row, size[0]) for row in range(height)]
+    columns = [mirrored(column, size[1]) for column in range(width)]
+    assert np.array_equal(padded, image[rows][:, columns])
+    assert np.array_equal(pad_to_stride(image[..., 0]), padded[..., 0])
+    edges = [(0, height - size[0]), (0, width - size[1]), (0, 0)]
+    assert np.array_equal(padded, np.pad(image, edges, mode="reflect"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (17, 33), SIZE])
+def test_the_matte_is_the_clipped_raw_output_where_the_trimap_is_unknown(
+    network: MattingNetwork, size: tuple[int, int]
+) -> None:
+    image, trimap = sample(*size)
+    alpha = matte(network, image, trimap)
+    assert (alpha.shape, alpha.dtype) == (size, np.float32)
+
+    edges = [(0, -side % 16) for side in size]
+    colours = torch.from_numpy(np.pad(image, [*edges, (0, 0)], "reflect")).permute(2, 0, 1)[None]
+    hint = torch.from_numpy(np.pad(np.float32(trimap) / 255, edges, "reflect"))[None, None]
+    with torch.inference_mode():
+        raw = network(colours, hint)[0, 0, : size[0], : size[1]].numpy()
+    expected = np.where(trimap == 128, np.clip(raw, 0, 1), trimap / np.float32(255))
+    error = np.abs(alpha - expected).max()
+    assert error <= TOLERANCE[torch.float32], error_histogram(alpha, expected)
+
+
+def test_known_pixels_survive_exactly(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, trimap = sample(*SIZE)
+    for value in (-3.0, 0.3, 7.0):
+        answer(monkeypatch, network, value)
+        alpha = matte(network, image, trimap)
+        assert (alpha[trimap == 0] == 0).all()
+        assert (alpha[trimap == 255] == 1).all()
+        assert (alpha[trimap == 128] == np.float32(min(max(value, 0), 1))).all()
+
+
+def test_arguments_are_not_changed_and_may_be_views(network: MattingNetwork) -> None:
+    image, trimap = sample(*SIZE)
+    expected = matte(network, image, trimap)
+    mirror = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1])
+    for array in mirror:
+        array.flags.writeable = False
+    assert np.array_equal(matte(network, mirror[0][:, ::-1], mirror[1][:, ::-1]), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda image: np.uint8(image * 255), "image is uint8 .* expected float32"),
+        (lambda image: image.astype(np.float64), "image is float64"),
+        (lambda image: image[..., 0], r"image is float32 \(40, 56\)"),
+        (lambda image: np.dstack([image, image]), r"\(40, 56, 6\)"),
+        (lambda image: image[:0], r"\(0, 56, 3\)"),
+        (lambda image: image * 255, r"values from .* expected \[0, 1\]"),
+        (lambda image: image - 1, r"values from -"),
+        (lambda image: np.where(image > 0.9, np.float32("nan"), image), "values from nan"),
+    ],
+)
+def test_an_image_of_another_kind_is_refused(network: MattingNetwork, change, text: str) -> None:
+    image, trimap = sample(*SIZE)
+    with pytest.raises(ImageError, match=text):
+        matte(network, change(image), trimap)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda trimap: trimap / np.float32(255), "trimap is float32"),
+        (lambda trimap: trimap[..., None], r"trimap is uint8 \(40, 56, 1\)"),
+        (lambda trimap: np.where(trimap == 128, np.uint8(127), trimap), "expected uint8"),
+        (lambda trimap: trimap[:-1], "trimap is 56x39 but image is 56x40; resize one"),
+        (lambda trimap: np.zeros_like(trimap), "no unknown pixels"),
+    ],
+)
+def test_a_trimap_of_another_kind_is_refused(network: MattingNetwork, change, text: str) -> None:
+    image, trimap = sample(*SIZE)
+    with pytest.raises(TrimapError, match=text):
+        matte(network, image, change(trimap))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_an_output_that_is_not_finite_is_refused(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    answer(monkeypatch, network, value)
+    with pytest.raises(A2UError, match=r"not finite in torch\.float32; use"):
+        matte(network, *sample(*SIZE))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_running_out_of_memory_is_said_in_words(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    answer(monkeypatch, network, error)
+    with pytest.raises(OutOfMemory, match="56x40 does not fit into the memory of cpu") as caught:
+        matte(network, *sample(*SIZE))
+    assert caught.value.exit_code == 4
+
+
+def test_another_runtime_error_is_not_mistaken_for_memory(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, network, RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        matte(network, *sample(*SIZE))
+
+
+@pytest.fixture
+def tf32() -> Iterator[tuple[Any, Any]]:
+    """Hand out torch's two switches between float32 and TF32, and put them back."""
+    switches = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    before = [switch.fp32_precision for switch in switches]
+    yield switches
+    for switch, value in zip(switches, before, strict=True):
+        switch.fp32_precision = value
+
+
+@pytest.mark.parametrize("failure", [None, ZeroDivisionError()])
+@pytest.mark.parametrize("before", ["tf32", "ieee", "none"])
+def test_tf32_is_off_inside_and_as_before_afterwards(
+    network: MattingNetwork,
+    monkeypatch: pytest.MonkeyPatch,
+    tf32: tuple[Any, Any],
+    before: str,
+    failure: Exception | None,
+) -> None:
+    for switch in tf32:
+        switch.fp32_precision = before
+    expected = [switch.fp32_precision for switch in tf32]
+    seen = []
+
+    def forward(image: Tensor, trimap: Tensor) -> Tensor:
+        seen.extend(switch.fp32_precision for switch in tf32)
+        if failure:
+            raise failure
+        return trimap
+
+    monkeypatch.setattr(network, "forward", forward)
+    with pytest.raises(ZeroDivisionError) if failure else contextlib.nullcontext():
+        matte(network, *sample(*SIZE))
+    assert seen == ["ieee", "ieee"]
+    assert [switch.fp32_precision for switch in tf32] == expected
+
+
+@pytest.mark.usefixtures("tf32")
+@pytest.mark.parametrize("before", [True, False])
+def test_the_older_tf32_switches_survive_too(network: MattingNetwork, before: bool) -> None:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    old = cudnn.allow_tf32, matmul.allow_tf32
+    try:
+        cudnn.allow_tf32 = matmul.allow_tf32 = before
+        matte(network, *sample(1, 1))
+        assert (cudnn.allow_tf32, matmul.allow_tf32) == (before, before)
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = old
+
+
+@pytest.mark.parametrize(("dtype", "mean"), [(torch.bfloat16, 0.03), (torch.float16, 0.01)])
+def test_half_precision_stays_close(
+    network: MattingNetwork, dtype: torch.dtype, mean: float
+) -> None:
+    image, trimap = sample(*SIZE)
+    exact, half = matte(network, image, trimap), matte(network, image, trimap, dtype=dtype)
+    assert half.dtype == np.float32
+    assert not np.array_equal(half, exact)  # the dtype was used at all
+    assert np.abs(half - exact).mean() < mean, error_histogram(half, exact)
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_cuda_gives_the_matte_of_the_cpu(network: MattingNetwork, dtype: torch.dtype) -> None:
+    image, trimap = sample(97, 130)
+    expected = matte(network, image, trimap)
+    found = matte(sane_network().to("cuda"), image, trimap, dtype=dtype)
+    error = np.abs(found - expected)
+    size = error.max() if dtype == torch.float32 else error.mean()
+    limit = {torch.float32: TOLERANCE[dtype], torch.bfloat16: 0.03, torch.float16: 0.01}[dtype]
+    assert size <= limit, error_histogram(found, expected)
+
+
+@pytest.mark.parametrize("name", ["tpu", "", "cuda:x", "cuda:-1", "cpu:0", "mps:1", "CUDA"])
+def test_an_unknown_device_is_refused(name: str) -> None:
+    with pytest.raises(A2UError, match="is unknown; expected auto, cpu, cuda, cuda:N or mps"):
+        inference.pick_device(name)
+
+
+def test_a_device_that_is_not_there_is_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(A2UError, match=r"device cuda is not there \(found: 0 CUDA device\(s\)\)"):
+        inference.pick_device("cuda")
+    with pytest.raises(A2UError, match=r"device mps is not there \(found: none\)"):
+        inference.pick_device("mps")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert inference.pick_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(A2UError, match=r"device cuda:2 is not there \(found: 2 CUDA device\(s\)\)"):
+        inference.pick_device("cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "found"),
+    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_takes_the_fastest_device_there_is(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, found: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert inference.pick_device() == torch.device(found)
+
+
+def test_dtypes_go_by_name() -> None:
+    names = {"auto": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    assert {name: inference.pick_dtype(name) for name in names} == names
+    with pytest.raises(A2UError, match="'float64' is unknown; expected auto, float32, bfloat16"):
+        inference.pick_dtype("float64")
+
+
+@pytest.fixture(scope="module")
+def imported(parity: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Import generated checkpoints in the authors' format, one of each variant."""
+    folder = tmp_path_factory.mktemp("authors")
+    build = runpy.run_path(str(parity / "make_weights.py"))["build"]
+    paths = {}
+    for variant in ("share", "unshare"):
+        checkpoint = folder / f"{variant}.pth"
+        torch.save(build(json.loads((parity / f"manifest_{variant}.json").read_text())), checkpoint)
+        run = CliRunner().invoke(
+            app, ["weights", "import", str(checkpoint)], env={"A2U_CACHE": str(folder / "cache")}
+        )
+        assert run.exit_code == 0, run.output
+        paths[variant] = Path(run.stdout.strip())
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("case", "variant"),
+    [("random_h97_w130", "share"), ("synth_h320_w320", "share"), ("synth_h320_w320", "unshare")],
+)
+def test_the_command_gives_the_authors_matte_in_16_bits(
+    parity: Path, imported: dict[str, Path], tmp_path: Path, case: str, variant: str
+) -> None:
+    image, trimap = (parity / "cases" / f"{case}{role}.png" for role in ("", "_trimap"))
+    output = tmp_path / "alpha.png"
+    command = ["matte", image, "-t", trimap, "-o", output, "--weights", imported[variant]]
+    options = ["--depth", "16", "--dtype", "float32", "--device", "cpu"]
+    run = CliRunner().invoke(app, [*map(str, command), *options])
+    assert run.exit_code == 0, run.output
+
+    found = cv2.imread(str(output), cv2.IMREAD_UNCHANGED)
+    assert found.dtype == np.uint16
+    known = cv2.imread(str(trimap), cv2.IMREAD_GRAYSCALE)
+    raw = np.squeeze(np.load(parity / "cases" / f"{case}.{variant}.npz")["raw"])
+    raw = np.clip(raw[: known.shape[0], : known.shape[1]], 0, 1)
+    expected = np.where(np.isin(known, (0, 255)), known / 255, raw)
+    error = np.abs(found / 65535 - expected).max()
+    assert error <= 1 / 65535 + TOLERANCE[torch.float32], error_histogram(found / 65535, expected)
+
+
+def test_the_package_offers_loading_and_matting_and_imports_torch_only_then(
+    network: MattingNetwork, tmp_path: Path
+) -> None:
+    path = tmp_path / "small.safetensors"
+    weights.save_weights(network, path, licence="CC0", source="test", dtype=torch.float16)
+    code = (
+        "import sys, a2u_cli; assert 'torch' not in sys.modules; assert 'cv2' not in sys.modules\n"
+        "from a2u_cli import A2UError; assert 'torch' not in sys.modules\n"
+        "from a2u_cli import load_model, matte; import numpy as np\n"
+        "image, trimap = np.full((7, 9, 3), 0.5, np.float32), np.full((7, 9), 128, np.uint8)\n"
+        "alpha = matte(load_model(sys.argv[1]), image, trimap)\n"
+        "assert alpha.shape == (7, 9) and alpha.dtype == np.float32, alpha\n"
+        "assert set(a2u_cli.__all__) >= {'load_model', 'matte', 'estimate_foreground'}"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    import a2u_cli
+
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = a2u_cli.nothing

@@ -1,0 +1,73 @@
+"""Data flows one way: a module imports only from the rows above it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "a2u_cli"
+ALLOWED = {
+    "errors": set(),
+    "native": set(),
+    "textures": set(),
+    "metrics": {"errors"},
+    "images": {"errors"},
+    "trimap": {"errors"},
+    "foreground": {"errors"},
+    "synthesis": {"textures"},
+    "registry": {"errors"},
+    "affinity": {"native"},
+    "network": {"affinity"},
+    "weights": {"errors", "registry", "network"},
+    "inference": {"errors", "network", "trimap"},
+    "dataset": {"errors", "images", "trimap", "synthesis"},
+    "training": {"errors", "images", "dataset", "network", "weights"},
+    "doctor": {"__init__", "errors", "native", "registry", "inference"},
+    "cli_weights": {"errors", "registry", "weights"},
+    "cli": None,  # everything
+    "__main__": {"cli"},
+    "__init__": {"errors", "foreground", "inference", "weights"},
+}
+LEAVES_WITHOUT_TORCH = ("errors", "images", "trimap", "metrics", "registry", "synthesis", "dataset")
+
+
+def relative_imports(module: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            if node.module:
+                found.add(node.module)
+            else:
+                names = {alias.name for alias in node.names}
+                found |= {
+                    name if (PACKAGE / f"{name}.py").exists() else "__init__" for name in names
+                }
+    return found
+
+
+def test_every_module_has_its_place() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_a_module_imports_only_from_the_rows_above(module: str) -> None:
+    allowed = ALLOWED[module]
+    if allowed is not None:
+        assert relative_imports(module) <= allowed
+
+
+@pytest.mark.parametrize("module", LEAVES_WITHOUT_TORCH)
+def test_what_does_not_need_torch_does_not_import_it(module: str) -> None:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    names = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    assert "torch" not in names
