@@ -122,69 +122,74 @@ def matte(
 
     Example: a2u matte photo.jpg --trimap trimap.png --cutout cutout.png
     """
-    from . import images
-    from . import trimap as trimaps
-
     alpha_path = _output_path(image, output)
     outputs = [path for path in (alpha_path, cutout) if path]
-    taken = [Path(name) for name in (image, trimap) if name != "-"]
+    _require_places(outputs, [image, trimap], cutout=cutout, depth=depth, force=force)
+    picture, parsed, report = _read_pair(image, trimap, strict=strict)
+
+    from . import images, inference
+    from .weights import load_model
+
+    chosen = inference.pick_device(device)
+    precision = inference.pick_dtype(dtype)
+    precision_name = str(precision).removeprefix("torch.")
+    network = load_model(weights, device=chosen)
+    _say(f"device: {inference.describe_device(chosen)}, {precision_name}")
+    start = time.perf_counter()
+    alpha = inference.matte(network, picture.image, parsed, dtype=precision)
+    seconds = round(time.perf_counter() - start, 3)
+    metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}
+    if cutout:
+        from .foreground import cut_out
+
+        images.write_image(cutout, cut_out(picture.image, alpha), **metadata)
+    if alpha_path:
+        images.write_image(alpha_path, alpha, **metadata)
+    else:
+        sys.stdout.buffer.write(images.encode_image(alpha, "png", **metadata))
+    if as_json:
+        report |= {"weights": weights, "device": str(chosen), "dtype": precision_name}
+        report |= {"outputs": [str(path) for path in outputs], "seconds": seconds}
+        typer.echo(json.dumps(report), err=alpha_path is None)
+    else:
+        for path in outputs:
+            typer.echo(str(path), err=alpha_path is None)
+
+
+def _require_places(
+    outputs: list[Path], inputs: list[str], *, cutout: Path | None, depth: int, force: bool
+) -> None:
+    """Refuse outputs that cannot be written before any work is done."""
+    from . import images
+
+    taken = [Path(name) for name in inputs if name != "-"]
     for path in outputs:
         images.output_format(path, channels=4 if path == cutout else 1, depth=depth)
         _require_free(path, taken, force=force)
         taken.append(path)
+
+
+def _read_pair(image: str, trimap: str, *, strict: bool) -> tuple[Any, Any, dict[str, Any]]:
+    """Read a picture and its trimap, and say on stderr how the trimap was understood."""
+    from . import images
+    from . import trimap as trimaps
+
     if image == trimap == "-":
         raise ImageError("both the image and the trimap are -; stdin holds one, give a file")
-    picture = images.read_image(_source(image), name=_name(image))
-    grey = images.read_grey(_source(trimap), name=_name(trimap))
-    parsed = trimaps.parse_trimap(grey, strict=strict, name=_name(trimap))
+    names = _name(image), _name(trimap)
+    picture = images.read_image(_source(image), name=names[0])
+    grey = images.read_grey(_source(trimap), name=names[1])
+    parsed = trimaps.parse_trimap(grey, strict=strict, name=names[1])
     warnings = trimaps.check_pair(
-        picture.size,
-        parsed,
-        names=(_name(image), _name(trimap)),
-        image_orientation=picture.orientation,
+        picture.size, parsed, names=names, image_orientation=picture.orientation
     )
     shares = trimaps.describe(parsed)
     _say(f"trimap: {shares}")
     for warning in warnings:
         _say(f"warning: {warning}")
-
-    from . import inference
-    from . import weights as weights_module
-
-    chosen = inference.pick_device(device)
-    precision = inference.pick_dtype(dtype)
-    network = weights_module.load_model(weights, device=chosen)
-    _say(f"device: {inference.describe_device(chosen)}, {str(precision).removeprefix('torch.')}")
-    start = time.perf_counter()
-    alpha = inference.matte(network, picture.image, parsed, dtype=precision)
-    seconds = time.perf_counter() - start
-    metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}
-    if alpha_path:
-        images.write_image(alpha_path, alpha, **metadata)
-    else:
-        sys.stdout.buffer.write(images.encode_image(alpha, "png", **metadata))
-    if cutout:
-        from .foreground import cut_out
-
-        images.write_image(cutout, cut_out(picture.image, alpha), **metadata)
-    if as_json:
-        report = {
-            "image": image,
-            "trimap": trimap,
-            "outputs": [str(path) for path in outputs],
-            "height": alpha.shape[0],
-            "width": alpha.shape[1],
-            **dataclasses.asdict(shares),
-            "warnings": warnings,
-            "weights": weights,
-            "device": str(chosen),
-            "dtype": str(precision).removeprefix("torch."),
-            "seconds": round(seconds, 3),
-        }
-        typer.echo(json.dumps(report), err=alpha_path is None)
-        return
-    for path in outputs:
-        typer.echo(str(path), err=alpha_path is None)
+    height, width = picture.size
+    report = {"image": image, "trimap": trimap, "height": height, "width": width}
+    return picture, parsed, report | dataclasses.asdict(shares) | {"warnings": warnings}
 
 
 @app.command()
@@ -228,7 +233,7 @@ def train(
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence to write into the weights.")] = "unstated",
     device: Device = "auto",
-    dtype: Annotated[str, typer.Option(help="auto (float32), float32 or bfloat16.")] = "auto",
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make samples.")] = 1,
 ) -> None:
     """Train weights; a folder that holds a checkpoint is continued where it stopped.
@@ -248,7 +253,7 @@ def train(
         growth=even_growth(sizes),
         learning_rate=learning_rate,
         seed=seed,
-        bfloat16=inference.pick_dtype(dtype).itemsize == 2,
+        bfloat16=bfloat16,
     )
     source = SampleSource(
         seed=seed, foregrounds=foregrounds, backgrounds=backgrounds, picture_share=picture_share

@@ -21,7 +21,6 @@ Trimap = npt.NDArray[np.uint8]
 Rng = np.random.Generator
 Layer = tuple[Array, Array]  # straight colour (H, W, 3) and alpha (H, W)
 
-RENDER_SIZE = 512
 WINDOW = 96  # rendered foregrounds in use at a time
 REUSE = 6  # samples between one new foreground and the next
 TRIES = 10
@@ -68,8 +67,9 @@ class SampleSource:
         foregrounds: Path | None = None,
         backgrounds: Path | None = None,
         picture_share: float = 0.2,
+        render_size: int = 512,
     ) -> None:
-        self.seed = seed
+        self.seed, self.render_size = seed, render_size
         self.foregrounds = list_pictures(foregrounds)
         self.backgrounds = list_pictures(backgrounds)
         self.picture_share = picture_share if self.foregrounds else 0.0
@@ -97,7 +97,7 @@ class SampleSource:
             colour, alpha = read_foreground(pick(self.foregrounds, rng))
         else:
             number = index // REUSE + int(rng.integers(WINDOW))
-            colour, alpha = render(self.seed, number, round(smooth * 4) / 4)
+            colour, alpha = render(self.seed, number, self.render_size, round(smooth * 4) / 4)
             if self.backgrounds and rng.random() < 0.12 * (1.0 - smooth):
                 photograph = read_photograph(pick(self.backgrounds, rng))
                 colour = cover(photograph, alpha.shape[0], alpha.shape[1], rng)
@@ -117,10 +117,10 @@ class SampleSource:
 
 
 @lru_cache(2 * WINDOW)
-def render(seed: int, number: int, smooth: float) -> Layer:
+def render(seed: int, number: int, size: int, smooth: float) -> Layer:
     """Render the foreground of a number, the same for the same seed."""
     rng = np.random.default_rng((seed, 1, number))
-    return synthesis.render_foreground(RENDER_SIZE, rng, smooth=smooth)
+    return synthesis.render_foreground(size, rng, smooth=smooth)
 
 
 def list_pictures(folder: Path | None) -> list[Path]:
@@ -158,7 +158,7 @@ def fill_colours(colour: Array, alpha: Array) -> Array:
     for level in reversed(levels):
         height, width = level.shape[:2]
         filled = resize(filled, height, width)
-        filled = level[..., :3] + (1.0 - level[..., 3:]) * filled
+        filled = level[..., :3] + (np.float32(1.0) - level[..., 3:]) * filled
     return np.clip(filled, 0.0, 1.0)
 
 

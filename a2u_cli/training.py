@@ -208,6 +208,8 @@ class Trainer:
             batch_sampler=cast(Any, [options.requests(s) for s in range(self.step, options.steps)]),
             collate_fn=collate,
             num_workers=self.workers,
+            # a forked worker would inherit the locks of OpenCV's threads and could wait for ever
+            multiprocessing_context="spawn" if self.workers else None,
             worker_init_fn=_quiet_worker,
             pin_memory=self.device.type == "cuda",
         )

@@ -12,6 +12,8 @@ os.environ["TERMINAL_WIDTH"] = "200"
 for name in ("A2U_WEIGHTS", "A2U_DEVICE", "A2U_CACHE", "A2U_NATIVE"):
     os.environ.pop(name, None)
 
+torch.set_num_threads(1)  # small pictures: more threads only wait for each other
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}

@@ -1,13 +1,12 @@
 """Samples: pure functions of their request, well-posed, with what a trimap promises."""
 
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from a2u_cli import dataset, images
+from a2u_cli import images
 from a2u_cli.dataset import (
     Request,
     SampleSource,
@@ -21,16 +20,9 @@ from a2u_cli.dataset import (
 from a2u_cli.errors import ImageError
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_renderings() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "RENDER_SIZE", 192)
-        yield
-
-
 @pytest.fixture(scope="module")
 def samples() -> list:
-    source = SampleSource(seed=1)
+    source = SampleSource(seed=1, render_size=192)
     return [source[Request(n, 64, progress)] for progress in (0.0, 1.0) for n in range(12)]
 
 
@@ -41,10 +33,10 @@ def disc() -> np.ndarray:
 
 
 def test_a_sample_is_a_pure_function_of_seed_and_request(samples) -> None:
-    again = SampleSource(seed=1)[Request(3, 64, 0.0)]
+    again = SampleSource(seed=1, render_size=192)[Request(3, 64, 0.0)]
     for field in ("image", "trimap", "alpha", "foreground", "background"):
         np.testing.assert_array_equal(getattr(samples[3], field), getattr(again, field))
-    other = SampleSource(seed=2)[Request(3, 64, 0.0)]
+    other = SampleSource(seed=2, render_size=192)[Request(3, 64, 0.0)]
     assert not np.array_equal(other.image, again.image)
 
 
@@ -71,7 +63,7 @@ def test_early_samples_can_be_solved_from_themselves(samples) -> None:
 
 
 def test_a_source_travels_to_worker_processes() -> None:
-    source = pickle.loads(pickle.dumps(SampleSource(seed=5)))
+    source = pickle.loads(pickle.dumps(SampleSource(seed=5, render_size=96)))
     assert source[Request(0, 32, 0.0)].image.shape == (32, 32, 3)
 
 

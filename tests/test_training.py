@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from a2u_cli import dataset, training
+from a2u_cli import training
 from a2u_cli.dataset import SampleSource
 from a2u_cli.errors import A2UError, WeightsError
 from a2u_cli.network import MattingNetwork
@@ -19,14 +19,13 @@ TINY = TrainOptions(steps=4, batch=2, sizes=(32, 48), growth=(0.5,), warmup=2, s
 
 @pytest.fixture(autouse=True)
 def small_runs(monkeypatch) -> None:
-    monkeypatch.setattr(dataset, "RENDER_SIZE", 96)
     monkeypatch.setattr(training, "VALIDATION_CROPS", 8)
     monkeypatch.setattr(training, "VALIDATION_SIZE", 32)
 
 
 def make(folder: Path, options: TrainOptions = TINY, workers: int = 0) -> Trainer:
     network = training.start_network(None, seed=0)
-    return Trainer(network, SampleSource(seed=0), options, folder, workers=workers)
+    return Trainer(network, SampleSource(seed=0, render_size=96), options, folder, workers=workers)
 
 
 def curve(folder: Path) -> list[float]:
@@ -142,5 +141,12 @@ def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
 def test_a_step_on_cuda_gives_the_loss_of_the_cpu(tmp_path: Path) -> None:
     make(tmp_path / "cpu").run()
     network = training.start_network(None, seed=0)
-    Trainer(network, SampleSource(seed=0), TINY, tmp_path / "cuda", device="cuda", workers=0).run()
+    Trainer(
+        network,
+        SampleSource(seed=0, render_size=96),
+        TINY,
+        tmp_path / "cuda",
+        device="cuda",
+        workers=0,
+    ).run()
     assert abs(curve(tmp_path / "cpu")[0] - curve(tmp_path / "cuda")[0]) < 1e-3

@@ -1,0 +1,66 @@
+"""The shipped weights on real photographs: plausible, and scored where there is a truth."""
+
+from statistics import fmean
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from conftest import SHARED
+
+from a2u_cli import load_model, matte, registry
+from a2u_cli.images import quantise, read_grey, read_image
+from a2u_cli.metrics import score
+from a2u_cli.trimap import parse_trimap
+
+pytestmark = pytest.mark.skipif(
+    registry.find(registry.DEFAULT) is None, reason="the default weights are not built yet"
+)
+DEV = SHARED / "data" / "dev"
+PICTURES = ("GT03", "GT06", "GT09", "GT12", "GT15", "GT18", "GT21", "GT24", "GT27")
+HALF_OF_FILLING_WITH_GREY = 32.1 / 2
+
+
+@pytest.fixture(scope="module")
+def network():
+    return load_model()
+
+
+def astronaut_head() -> tuple[np.ndarray, np.ndarray]:
+    """A person in front of a flag and a shuttle; the trimap follows the hair by hand."""
+    image = skimage.data.astronaut()[:320, 60:380].astype(np.float32) / 255
+    trimap = np.zeros((320, 320), np.uint8)
+    cv2.ellipse(trimap, (163, 118), (72, 108), 0, 0, 360, 128, -1)
+    cv2.ellipse(trimap, (165, 330), (160, 120), 0, 0, 360, 128, -1)
+    cv2.ellipse(trimap, (163, 122), (42, 72), 0, 0, 360, 255, -1)
+    cv2.ellipse(trimap, (165, 335), (118, 92), 0, 0, 360, 255, -1)
+    return image, trimap
+
+
+def test_a_photograph_gets_a_smooth_and_plausible_matte(network) -> None:
+    image, trimap = astronaut_head()
+    alpha = matte(network, image, trimap)
+    unknown = trimap == 128
+    towards = cv2.distanceTransform((trimap != 255).astype(np.uint8), cv2.DIST_L2, 5)
+    away = cv2.distanceTransform((trimap != 0).astype(np.uint8), cv2.DIST_L2, 5)
+    near_foreground = alpha[unknown & (towards < 4)].mean()
+    near_background = alpha[unknown & (away < 4)].mean()
+    assert near_foreground > 0.8
+    assert near_background < 0.2
+    # it decides: most of the band is clearly one or the other, not the trimap's ramp
+    assert ((alpha < 0.1) | (alpha > 0.9))[unknown].mean() > 0.5
+    # and it is smooth: neighbours rarely jump
+    jumps = np.abs(np.diff(alpha, axis=1))[unknown[:, 1:] & unknown[:, :-1]]
+    assert np.quantile(jumps, 0.9) < 0.25
+
+
+@pytest.mark.skipif(not DEV.is_dir(), reason="the scored photographs lie in ../shared/data/dev")
+def test_the_error_on_real_photographs_is_at_most_half_that_of_grey(network) -> None:
+    errors = []
+    for name in PICTURES:
+        image = read_image(DEV / "image" / f"{name}.png").image
+        trimap = parse_trimap(read_grey(DEV / "trimap" / f"{name}.png"))
+        truth = quantise(read_grey(DEV / "alpha" / f"{name}.png"), 8)
+        alpha = matte(network, image, trimap)
+        errors.append(score(quantise(alpha, 8), truth, trimap).sad)
+    assert fmean(errors) <= HALF_OF_FILLING_WITH_GREY, dict(zip(PICTURES, errors, strict=True))
