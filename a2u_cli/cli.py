@@ -226,6 +226,10 @@ def train(
     size: Annotated[
         list[int] | None, typer.Option(help="Crop size in pixels; repeat to let it grow.")
     ] = None,
+    grow_at: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of training at which the next size begins. [default: evenly]"),
+    ] = None,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="The highest rate.")] = 3e-3,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     weights: Annotated[
@@ -242,15 +246,14 @@ def train(
     """
     from . import inference
     from .dataset import SampleSource
-    from .training import Trainer, TrainOptions, even_growth, export, start_network
+    from .training import Trainer, TrainOptions, export, start_network
 
     chosen = inference.pick_device(device)
-    sizes = tuple(size or TrainOptions.sizes)
     options = TrainOptions(
         steps=steps,
         batch=batch,
-        sizes=sizes,
-        growth=even_growth(sizes),
+        sizes=tuple(size or TrainOptions.sizes),
+        growth=tuple(grow_at) if grow_at else None,
         learning_rate=learning_rate,
         seed=seed,
         bfloat16=bfloat16,

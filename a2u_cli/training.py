@@ -35,13 +35,13 @@ class TrainOptions:
     """How long and how to train.
 
     `steps` optimiser steps, each over about `batch` * `sizes[0]`^2 pixels: crops grow through
-    `sizes` at the shares of training in `growth`, and batches shrink with them.
+    `sizes` at the shares of training in `growth` (evenly where it is None), and batches shrink.
     """
 
     steps: int = 2000
     batch: int = 16
     sizes: tuple[int, ...] = (96, 144, 208)
-    growth: tuple[float, ...] = (0.5, 0.8)
+    growth: tuple[float, ...] | None = None
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     warmup: int = 100
@@ -52,7 +52,10 @@ class TrainOptions:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.growth) != len(self.sizes) - 1 or any(size % 16 for size in self.sizes):
+        if self.growth is None:
+            even = tuple(i / len(self.sizes) for i in range(1, len(self.sizes)))
+            object.__setattr__(self, "growth", even)
+        if len(self.growth or ()) != len(self.sizes) - 1 or any(size % 16 for size in self.sizes):
             raise A2UError(
                 f"crop sizes {self.sizes} at {self.growth}: expected multiples of 16 and one share "
                 "of training fewer than sizes"
@@ -61,7 +64,7 @@ class TrainOptions:
     def requests(self, step: int) -> list[Request]:
         """Tell which samples make up a step."""
         progress = step / self.steps
-        size = self.sizes[sum(progress >= share for share in self.growth)]
+        size = self.sizes[sum(progress >= share for share in self.growth or ())]
         count = max(2, round(self.batch * (self.sizes[0] / size) ** 2))
         return [Request(step * self.batch + i, size, progress) for i in range(count)]
 
@@ -85,11 +88,6 @@ class StepReport:
     rate: float
     seconds: float
     validation: float | None = None
-
-
-def even_growth(sizes: tuple[int, ...]) -> tuple[float, ...]:
-    """Share training among crop sizes, the first ones a little longer: they cost the least."""
-    return tuple((i / len(sizes)) ** 0.9 for i in range(1, len(sizes)))
 
 
 def start_network(weights: str | None, *, seed: int) -> MattingNetwork:
