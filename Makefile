@@ -4,7 +4,6 @@ BIN := .venv/bin
 # Without an NVIDIA GPU a pinned torch is installed, which has a CPU build; with one, the newest.
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
-
 .PHONY: demo test test-cuda check lint wheel-test bench eval-dev clean
 
 demo: .venv/ready
@@ -22,25 +21,29 @@ lint: .venv/dev
 
 # Install the built wheel into an empty environment outside the checkout, and matte there.
 wheel-test: .venv/dev
-	$(BIN)/python tests/wheel_check.py $(CONSTRAINTS)
+	$(BIN)/python tests/wheel_check.py
 
 # The tests that need a CUDA device, alone.
 test-cuda: .venv/dev
 	$(BIN)/python -m pytest -m requires_cuda -ra
 
-bench: .venv/dev
+bench: .venv/bench
 	$(BIN)/python -m benchmarks
 
-eval-dev: .venv/dev
+eval-dev: .venv/bench
 	$(BIN)/python -m benchmarks.eval_dev
 
-.venv/ready: pyproject.toml setup.py a2u_cli/_affinity.c
+.venv/ready: pyproject.toml setup.py a2u_cli/_affinity.c a2u_cli/_affinity_avx2.c
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e .
 	touch $@
 
 .venv/dev: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
+	touch $@
+
+.venv/bench: .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev,bench]'
 	touch $@
 
 clean:

@@ -2,7 +2,8 @@
  *
  * Every array lies as (n, row, column, channel); kernels lie as (n, row, column, tap). Work is counted in
  * coarse rows (n * h of them), so that callers may split [start, stop) over threads: gradients are
- * gathered, never scattered, and no two rows write the same place. Sums are float32 for both types.
+ * gathered, never scattered, and no two rows write the same place. Images are float32 or bfloat16; kernels,
+ * their gradients and all sums are float32 for both.
  *
  * All operators and their gradients reduce to two loops over a rectangle of pixels and the weights that
  * belong to it: `weigh` (a weighted sum of pixels) and `dots` (the gradient of such a sum's weights).
@@ -38,7 +39,9 @@ typedef ptrdiff_t Index;
 /* Mirrored field by field in native.py. */
 typedef struct {
     int64_t op, bf16, h, w, channels, k, start, stop; /* h, w: coarse size; the fine size is twice that */
-    const void *x, *kernels, *kernels2, *grad, *grad2;
+    const void *x;
+    const float *kernels, *kernels2;
+    const void *grad, *grad2;
     void *out, *out2; /* forward: the result(s); backward: the gradients of x and of the kernels, or null */
     double *sums;     /* FILTER_BACKWARD: (n, 2, k * k) gradients of the two filters, added to; or null */
 } Job;
@@ -48,7 +51,7 @@ typedef struct {
     Index rows, columns;
     const void *x;
     Index x_row, x_column;
-    const void *weight;
+    const float *weight;
     Index first, weight_row, weight_column; /* the first weight is weight[first] */
 } Rectangle;
 
@@ -58,26 +61,6 @@ INLINE Index smaller(Index a, Index b) { return a < b ? a : b; }
 /* `bf16` is a constant wherever these are called, so that each caller is compiled once for each type. */
 INLINE const void *move(const void *data, Index elements, int bf16) {
     return (const char *)data + elements * (bf16 ? 2 : 4);
-}
-
-INLINE float get(const void *data, Index at, int bf16) {
-    uint16_t half;
-    uint32_t bits;
-    float value;
-    if (!bf16) return ((const float *)data)[at];
-    memcpy(&half, move(data, at, 1), sizeof half);
-    bits = (uint32_t)half << 16;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-INLINE void put(void *data, Index at, float value, int bf16) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    const uint32_t rounded = value != value ? 0x7fc0u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16; /* ties to even */
-    const uint16_t half = (uint16_t)rounded;
-    if (bf16) memcpy((uint16_t *)data + at, &half, sizeof half);
-    else ((float *)data)[at] = value;
 }
 
 /* LANES channels. Vector types keep sums in registers, which compilers don't do for arrays. Of bfloat16 the even
@@ -140,6 +123,26 @@ typedef struct {
     float lane[LANES];
 } Lanes;
 
+INLINE float get(const void *data, Index at, int bf16) {
+    uint16_t half;
+    uint32_t bits;
+    float value;
+    if (!bf16) return ((const float *)data)[at];
+    memcpy(&half, move(data, at, 1), sizeof half);
+    bits = (uint32_t)half << 16;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+INLINE void put(void *data, Index at, float value, int bf16) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t rounded = value != value ? 0x7fc0u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16; /* ties to even */
+    const uint16_t half = (uint16_t)rounded;
+    if (bf16) memcpy((uint16_t *)data + at, &half, sizeof half);
+    else ((float *)data)[at] = value;
+}
+
 INLINE void load(Lanes *to, const void *from, int bf16) {
     for (int l = 0; l < LANES; l++) to->lane[l] = get(from, l, bf16);
 }
@@ -183,7 +186,7 @@ INLINE void weigh_block(void *out, const Rectangle *r, const Rectangle *end, Ind
     for (; r < end; r++)
         for (Index u = 0; u < r->rows; u++)
             for (Index v = 0; v < r->columns; v++) {
-                const float weight = get(r->weight, r->first + u * r->weight_row + v * r->weight_column, bf16);
+                const float weight = r->weight[r->first + u * r->weight_row + v * r->weight_column];
                 const void *at = move(r->x, u * r->x_row + v * r->x_column + c, bf16);
                 UNROLL for (int b = 0; b < blocks; b++) {
                     load_part(&x, move(at, b * LANES, bf16), count, bf16);
@@ -227,7 +230,8 @@ INLINE void dots(Lanes *dot, const void *grad, const Rectangle *r, Index channel
 }
 
 /* The k x k window of sample n from (top, left) on, and its kernel; taps outside the image are left out. */
-INLINE Rectangle window(const Job *job, Index n, Index scale, Index top, Index left, const void *kernel, int bf16) {
+INLINE Rectangle window(const Job *job, Index n, Index scale, Index top, Index left, const float *kernel,
+                        int bf16) {
     const Index height = scale * job->h, width = scale * job->w, c = job->channels, k = job->k;
     const Index u = larger(0, -top), v = larger(0, -left);
     Rectangle r;
@@ -240,7 +244,7 @@ INLINE Rectangle window(const Job *job, Index n, Index scale, Index top, Index l
 
 /* The coarse pixels whose window (from 2i - pad on) holds fine pixel (y, x) of sample n. `kernels` are that
  * sample's; from one coarse pixel's kernel to the next is `step`, 0 where one filter serves them all. */
-INLINE Rectangle coarse_over(const Job *job, const void *image, Index n, Index y, Index x, const void *kernels,
+INLINE Rectangle coarse_over(const Job *job, const void *image, Index n, Index y, Index x, const float *kernels,
                              Index step, int bf16) {
     const Index k = job->k, pad = (k - 1) / 2, h = job->h, w = job->w, c = job->channels;
     const Index i = larger(0, y + pad - k + 2) / 2, j = larger(0, x + pad - k + 2) / 2;
@@ -282,22 +286,21 @@ INLINE Place place(const Job *job, Index row, Index j) {
 INLINE Rectangle source(const Job *job, const Place *p, int q, int bf16) {
     const Index taps = job->k * job->k, pad = (job->k - 1) / 2;
     const int up = job->op == UP || job->op == UP_BACKWARD, filter = job->op == FILTER || job->op == FILTER_BACKWARD;
-    const void *kernels = filter && q ? job->kernels2 : job->kernels;
+    const float *kernels = filter && q ? job->kernels2 : job->kernels;
     const Index scale = up ? 1 : 2, kernel = up ? p->fine[q] : filter ? p->n : p->coarse;
-    return window(job, p->n, scale, scale * p->i - pad, scale * p->j - pad, move(kernels, kernel * taps, bf16), bf16);
+    return window(job, p->n, scale, scale * p->i - pad, scale * p->j - pad, kernels + kernel * taps, bf16);
 }
 
 /* All that made pixel q of the gradient of x at this place; returns the number of rectangles. */
 INLINE int gradient_sources(const Job *job, const Place *p, int q, Rectangle *r, int bf16) {
     const Index taps = job->k * job->k, y = 2 * p->i + q / 2, x = 2 * p->j + q % 2;
     if (job->op == DOWN_BACKWARD) {
-        const void *kernels = move(job->kernels, p->n * job->h * job->w * taps, bf16);
-        r[0] = coarse_over(job, job->grad, p->n, y, x, kernels, taps, bf16);
+        r[0] = coarse_over(job, job->grad, p->n, y, x, job->kernels + p->n * job->h * job->w * taps, taps, bf16);
         return 1;
     }
     if (job->op == FILTER_BACKWARD) {
-        r[0] = coarse_over(job, job->grad, p->n, y, x, move(job->kernels, p->n * taps, bf16), 0, bf16);
-        r[1] = coarse_over(job, job->grad2, p->n, y, x, move(job->kernels2, p->n * taps, bf16), 0, bf16);
+        r[0] = coarse_over(job, job->grad, p->n, y, x, job->kernels + p->n * taps, 0, bf16);
+        r[1] = coarse_over(job, job->grad2, p->n, y, x, job->kernels2 + p->n * taps, 0, bf16);
         return 2;
     }
     for (int part = 0; part < 4; part++) r[part] = fine_over(job, p->n, p->i, p->j, part, bf16);
@@ -323,6 +326,7 @@ INLINE void write_images(const Job *job, const Place *p, int bf16) {
 INLINE void write_kernels(const Job *job, const Place *p, Lanes *filters, int bf16) {
     const int up = job->op == UP_BACKWARD, filter = job->op == FILTER_BACKWARD, outputs = up ? 4 : filter ? 2 : 1;
     const Index taps = job->k * job->k;
+    float *kernels = job->out2;
     Lanes kernel[MAX_TAPS];
     for (int q = 0; q < outputs; q++) {
         const Index output = up ? p->fine[q] : p->coarse;
@@ -330,7 +334,7 @@ INLINE void write_kernels(const Job *job, const Place *p, Lanes *filters, int bf
         const Rectangle r = source(job, p, q, bf16);
         if (!filter) memset(kernel, 0, sizeof *kernel * (size_t)taps);
         dots(filter ? filters + q * taps : kernel, grad, &r, job->channels, bf16);
-        for (Index t = 0; t < taps && !filter; t++) put(job->out2, output * taps + t, total(&kernel[t]), bf16);
+        for (Index t = 0; t < taps && !filter; t++) kernels[output * taps + t] = total(&kernel[t]);
     }
 }
 
@@ -372,9 +376,17 @@ void WORK(const Job *job) {
 void work_avx2(const Job *job);
 
 /* One binary for every x86-64 machine: the wide form runs where the processor has it. */
+EXPORT int a2u_has_avx2(void) {
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return 0;
+#endif
+}
+
 EXPORT void a2u_resample(const Job *job) {
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (a2u_has_avx2()) {
         work_avx2(job);
         return;
     }

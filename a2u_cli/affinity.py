@@ -5,6 +5,7 @@ Dai, Lu and Shen, "Learning Affinity-Aware Upsampling for Deep Image Matting", C
 affinity value for each coarse position; projections of the pooled picture turn it into kernels.
 """
 
+from dataclasses import dataclass
 from math import isqrt, sqrt
 
 import torch
@@ -34,7 +35,7 @@ def downsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
             f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
         )
     if native.usable(x, size, groups):
-        return native.downsample(x, kernels.to(x.dtype))
+        return native.downsample(x, kernels)
     pad = (size - 1) // 2
     padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
     taps = kernels.to(_wide(x)).unflatten(1, (groups, size * size))
@@ -63,7 +64,7 @@ def upsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
             f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
         )
     if native.usable(x, size, groups):
-        return native.upsample(x, kernels.to(x.dtype))
+        return native.upsample(x, kernels)
     pad = (size - 1) // 2
     padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
     taps = kernels.to(_wide(x)).unflatten(1, (groups, size * size))
@@ -79,13 +80,22 @@ def upsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
 
 def normalise_down(logits: Tensor, groups: int) -> Tensor:
     """Softmax over the taps of each group: (N, groups * K * K, h, w), same shape out."""
-    taps: Tensor = logits.unflatten(1, (groups, -1))  # (N, groups, K * K, h, w)
-    return taps.softmax(2).flatten(1, 2)
+    taps = logits.movedim(1, -1).unflatten(-1, (groups, -1))  # (N, h, w, groups, K * K)
+    kernels: Tensor = taps.softmax(-1).flatten(-2)
+    return kernels.movedim(-1, 1)
 
 
 def normalise_up(logits: Tensor, groups: int) -> Tensor:
     """Sigmoid, then softmax over the taps of each group, so that no tap can take all."""
     return normalise_down(logits.sigmoid(), groups)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and biased variance of each channel's GroupNorm group, both (N, C, 1, 1)."""
+
+    mean: Tensor
+    variance: Tensor
 
 
 class KernelGenerator(nn.Module):
@@ -125,26 +135,50 @@ class KernelGenerator(nn.Module):
         affinity = self.affinity(x)
         with torch.autocast(x.device.type, enabled=False):
             mean = x.mean((2, 3), keepdim=True, dtype=_wide(x))
-            down = self._logits(self.project_down, mean, affinity)
-            up = F.pixel_shuffle(self._logits(self.project_up, mean, affinity), SCALE)
-            return normalise_down(down, self.groups), normalise_up(up, self.groups)
+            return self.down_kernels(affinity, mean), self.up_kernels(affinity, mean)
 
     def affinity(self, x: Tensor) -> Tensor:
         """Give the affinity planes A: (N, C, 2h, 2w) -> (N, rank, h, w), float32 or wider."""
-        channels = x.shape[1]
         with torch.autocast(x.device.type, enabled=False):
             pooled = F.adaptive_avg_pool2d(x.to(_wide(x)), self.encode_size)
-            u = _apply(self.filter_u, pooled).unflatten(1, (self.rank, -1))
-            v = _apply(self.filter_v, pooled).unflatten(1, (self.rank, -1))
-            a, b = encode(x, u, v)  # (N, rank * C, h, w)
-            a = F.leaky_relu(_apply(self.norm_u, a.to(_wide(x))), LEAK)
-            b = F.leaky_relu(_apply(self.norm_v, b.to(_wide(x))), LEAK)
-            product: Tensor = (a * b).unflatten(1, (self.rank, channels))  # (N, rank, C, h, w)
-            return product.sum(2) / sqrt(channels)
+            a, b = encode(x, *self.filters(pooled))  # (N, rank * C, h, w)
+            return self.bilinear(
+                F.leaky_relu(_apply(self.norm_u, a.to(_wide(x))), LEAK),
+                F.leaky_relu(_apply(self.norm_v, b.to(_wide(x))), LEAK),
+            )
 
-    def _logits(self, project: nn.Conv2d, mean: Tensor, affinity: Tensor) -> Tensor:
-        weights: Tensor = _apply(project, mean).unflatten(1, (-1, self.rank))  # (N, M, rank, 1, 1)
-        return (weights * affinity[:, None]).sum(2)  # (N, M, h, w)
+    def filters(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Make the encoding filters: (N, C, K, K), pooled -> two of (N, rank, 1 or C, K, K)."""
+        u, v = _apply(self.filter_u, pooled), _apply(self.filter_v, pooled)
+        return u.unflatten(1, (self.rank, -1)), v.unflatten(1, (self.rank, -1))
+
+    def affinity_with(self, a: Tensor, b: Tensor, moments: tuple[Moments, Moments]) -> Tensor:
+        """Give the part of A that belongs to a part of the encodings, by the whole's moments."""
+        of_a, of_b = moments
+        return self.bilinear(_standardise(self.norm_u, a, of_a), _standardise(self.norm_v, b, of_b))
+
+    def bilinear(self, a: Tensor, b: Tensor) -> Tensor:
+        """Multiply two normed encodings, (N, rank * C, h, w), into (N, rank, h, w)."""
+        product: Tensor = (a * b).unflatten(1, (self.rank, -1))  # (N, rank, C, h, w)
+        return product.sum(2) / sqrt(product.shape[2])
+
+    def down_kernels(self, affinity: Tensor, mean: Tensor) -> Tensor:
+        """Project A, (N, rank, h, w), by the pooled x, (N, C, 1, 1): the kernels of that part."""
+        weights = self._projection(self.project_down, mean)[:, None, None]
+        logits = _weighted(weights, affinity.movedim(1, -1)[..., None])  # (N, h, w, M)
+        return normalise_down(logits.movedim(-1, 1), self.groups)
+
+    def up_kernels(self, affinity: Tensor, mean: Tensor) -> Tensor:
+        """Project A as `down_kernels` does; (N, groups * up_size^2, 2h, 2w)."""
+        weights = self._projection(self.project_up, mean).unflatten(2, (-1, SCALE, SCALE))
+        weights = weights.permute(0, 3, 4, 1, 2)[:, None, :, None]  # (N, 1, 2, 1, 2, rank, M / 4)
+        planes = affinity.movedim(1, -1)[:, :, None, :, None, :, None]
+        logits = _weighted(weights, planes)  # (N, h, 2, w, 2, M / 4)
+        return normalise_up(logits.flatten(3, 4).flatten(1, 2).movedim(-1, 1), self.groups)
+
+    def _projection(self, project: nn.Conv2d, mean: Tensor) -> Tensor:
+        weights: Tensor = _apply(project, mean)[..., 0, 0].unflatten(1, (-1, self.rank))
+        return weights.movedim(2, 1)  # (N, rank, M)
 
 
 class AffinityPair(nn.Module):
@@ -173,7 +207,7 @@ def encode(x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     for each. Both results are (N, rank * C, h, w) in the dtype of `x`, rank-major.
     """
     if u.shape[1:3] == (1, 1) and native.usable(x, u.shape[-1]):
-        return native.filter_pair(x, u.flatten(1).to(x.dtype), v.flatten(1).to(x.dtype))
+        return native.filter_pair(x, u.flatten(1), v.flatten(1))
     return _correlate(x, u), _correlate(x, v)
 
 
@@ -201,6 +235,22 @@ def _kernel_size(x: Tensor, kernels: Tensor, groups: int) -> int:
             f"{tuple(x.shape)}, kernels {tuple(kernels.shape)}, groups {groups}"
         )
     return size
+
+
+def _weighted(weights: Tensor, planes: Tensor) -> Tensor:
+    """Sum weights times planes over the rank, which is the last dimension but one."""
+    total = weights[..., 0, :] * planes[..., 0, :]
+    for r in range(1, weights.shape[-2]):
+        total = total + weights[..., r, :] * planes[..., r, :]
+    return total
+
+
+def _standardise(norm: nn.GroupNorm, x: Tensor, moments: Moments) -> Tensor:
+    """Apply a GroupNorm with moments measured elsewhere, and the leak."""
+    gain = norm.weight.view(1, -1, 1, 1) * (moments.variance + norm.eps).rsqrt()
+    bias = norm.bias.view(1, -1, 1, 1) - moments.mean * gain
+    wide = _wide(x)
+    return F.leaky_relu(torch.addcmul(bias.to(wide), x.to(wide), gain.to(wide)), LEAK)
 
 
 def _wide(x: Tensor) -> torch.dtype:

@@ -27,7 +27,7 @@ def examine() -> dict[str, str]:
         ", ".join(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count()))
         or "none found by this build of torch"
     )
-    facts["fused operator"] = "compiled" if native.available() else "not built: plain torch serves"
+    facts["fused operator"] = native.describe()
     facts["weights"] = ", ".join(name for name in registry.names() if registry.find(name)) or "none"
     facts["default weights"] = _default()
     facts["licence of default"] = registry.REGISTRY[registry.DEFAULT].licence

@@ -1,18 +1,25 @@
 """From arrays to arrays: pad, run the network, crop, keep what the trimap knows."""
 
 import contextlib
+import ctypes
+import functools
+import sys
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from .errors import A2UError, ImageError, OutOfMemory, TrimapError
-from .network import STRIDE, MattingNetwork
+from .network import STRIDE, MattingNetwork, fold_norms
+from .planning import Plan, free_memory, make_plan
+from .streaming import stream
 from .trimap import BACKGROUND, FOREGROUND, UNKNOWN, check_pair, restore_known
 
+SHARE = 0.8  # of the free memory is taken
+CACHED_TILE, LARGEST_TILE = 256, 2048  # sides: where caches matter, and where launches do
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # glibc's malloc.h
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -22,12 +29,16 @@ def matte(
     trimap: npt.NDArray[np.uint8],
     *,
     dtype: torch.dtype = torch.float32,
+    max_memory: int | None = None,
+    skip_known: bool = True,
 ) -> npt.NDArray[np.float32]:
     """Estimate the alpha matte of an image, on the device that the network is on.
 
     `image` is float32 (H, W, 3) RGB in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}; the result
     is float32 (H, W) in [0, 1], exactly 0 and 1 where the trimap knows. `dtype` is that of the
-    convolutions; statistics and softmax stay in float32.
+    convolutions; statistics and softmax stay in float32. `max_memory` bounds the bytes that the
+    process may take (None: most of what is free) and `skip_known` leaves out work that no unknown
+    pixel depends on; neither changes the matte by more than rounding.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
@@ -36,13 +47,13 @@ def matte(
     _check_trimap(trimap)
     check_pair(image.shape[:2], trimap)
     device = network.mean.device
-    colours = torch.from_numpy(pad_to_stride(image)).permute(2, 0, 1)[None]  # (1, 3, H', W')
-    hint = torch.from_numpy(pad_to_stride(trimap)).float()[None, None] / 255.0
+    plan = plan_memory(trimap.shape, device=device, dtype=dtype, max_memory=max_memory)
+    needed = trimap == UNKNOWN if skip_known else None
+    if device.type == "cpu":
+        _reuse_memory()
     try:
-        with torch.inference_mode(), _exact_float32(), _autocast(device, dtype):
-            colours = colours.to(device, memory_format=torch.channels_last)
-            raw: Tensor = network(colours, hint.to(device))
-            alpha = raw[0, 0, : image.shape[0], : image.shape[1]].float().cpu().numpy()
+        with torch.inference_mode(), _exact_float32():
+            alpha = stream(fold_norms(network, dtype), image, trimap, plan, needed=needed)
     except (RuntimeError, MemoryError) as error:
         if not _is_memory(error):
             raise
@@ -51,12 +62,31 @@ def matte(
             f"a picture of {width}x{height} does not fit into the memory of {device}; "
             "make the picture smaller or use a device with more memory"
         ) from error
-    if not np.isfinite(alpha).all():
+    if not np.isfinite(alpha if needed is None else alpha[needed]).all():
         raise A2UError(
             f"the network gave values that are not finite in {dtype}; use --dtype float32, "
             "or check the weights with: a2u weights verify"
         )
-    return restore_known(np.clip(alpha, 0.0, 1.0), trimap)
+    return restore_known(np.clip(alpha, 0.0, 1.0, out=alpha), trimap)
+
+
+def plan_memory(
+    size: tuple[int, int],
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    max_memory: int | None = None,
+) -> Plan:
+    """Choose how to walk a picture of (height, width); as text, the plan says what it will take.
+
+    Raises OutOfMemory where it does not fit into `max_memory` bytes, None: most of what is free.
+    """
+    cuda = device.type == "cuda"
+    if max_memory is None:
+        free = torch.cuda.mem_get_info(device)[0] if cuda else free_memory()
+        max_memory = int(SHARE * free)
+    largest = LARGEST_TILE if cuda else CACHED_TILE
+    return make_plan(size, budget=max_memory, value=dtype.itemsize, largest=largest)
 
 
 def pad_to_stride(array: npt.NDArray[Any], stride: int = STRIDE) -> npt.NDArray[Any]:
@@ -133,11 +163,6 @@ def _check_trimap(trimap: npt.NDArray[Any]) -> None:
         )
 
 
-def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    half = dtype != torch.float32
-    return torch.autocast(device.type, dtype if half else torch.bfloat16, enabled=half)
-
-
 @contextlib.contextmanager
 def _exact_float32() -> Iterator[None]:
     """Keep float32 convolutions at full precision on CUDA, where TF32 is the default."""
@@ -153,6 +178,21 @@ def _exact_float32() -> Iterator[None]:
     finally:
         for switch, value in zip(switches, before, strict=True):
             setattr(switch, name, value)
+
+
+@functools.cache
+def _reuse_memory() -> None:
+    """Let glibc hand out again the memory of tiles, instead of fresh pages that cost more to touch.
+
+    Of what is freed, up to half a gigabyte then stays with the process. Elsewhere: nothing.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(M_TRIM_THRESHOLD, 512 << 20)
+            mallopt(M_TOP_PAD, 64 << 20)
+            mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that older versions take
+            mallopt(M_MMAP_THRESHOLD, 256 << 20)
 
 
 def _is_memory(error: BaseException) -> bool:

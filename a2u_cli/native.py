@@ -1,4 +1,7 @@
-"""The fused CPU form of the resampling operators: `_affinity.c` by ctypes, differentiable once.
+"""The fused forms of the resampling operators, differentiable once.
+
+On the CPU `_affinity.c` by ctypes, on CUDA devices `_affinity_triton.py`, which torch's CUDA builds
+bring the compiler for. Kernels are float32 for images of any dtype, others are converted to it.
 
 Plain `torch.autograd.Function`, not `torch.library.custom_op`: it is shorter and its calls cost
 less, and a traced or exported graph needs nothing from here: `usable` sends it to the torch form.
@@ -8,8 +11,10 @@ import ctypes
 import functools
 import math
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -19,7 +24,10 @@ from torch.autograd.function import once_differentiable
 _DOWN, _UP, _FILTER, _DOWN_BACKWARD, _UP_BACKWARD, _FILTER_BACKWARD = range(6)
 _MAX_SIZE = 8  # MAX_TAPS in _affinity.c is its square
 _WORTH_A_THREAD = 4_000_000  # products; about a millisecond of one core
-_DTYPES = (torch.float32, torch.bfloat16)
+_DTYPES = {
+    "cpu": (torch.float32, torch.bfloat16),
+    "cuda": (torch.float32, torch.bfloat16, torch.float16),
+}
 _NUMBERS = ("op", "bf16", "h", "w", "channels", "k", "start", "stop")
 _POINTERS = ("x", "kernels", "kernels2", "grad", "grad2", "out", "out2", "sums")
 
@@ -41,6 +49,7 @@ def _library() -> ctypes.CDLL | None:
                 library = ctypes.CDLL(str(path))
                 library.a2u_resample.argtypes = [ctypes.POINTER(_Job)]
                 library.a2u_resample.restype = None
+                library.a2u_has_avx2.restype = ctypes.c_int
             except (OSError, AttributeError):  # built for another machine: the torch form serves
                 continue
             return library
@@ -52,21 +61,56 @@ def available() -> bool:
     return _library() is not None
 
 
+def describe() -> str:
+    """Name the fused forms in use on this machine, such as "C (AVX2), Triton"; or say none is."""
+    if _switched_off():
+        return "switched off by A2U_NATIVE=0: plain torch serves"
+    library = _library()
+    forms = [] if library is None else ["C (AVX2)" if library.a2u_has_avx2() else "C"]
+    if torch.cuda.is_available() and _triton():
+        forms.append("Triton")
+    return ", ".join(forms) or "not built: plain torch serves"
+
+
 def usable(x: Tensor, size: int, groups: int = 1) -> bool:
-    """Tell whether the fused form can take `x` with kernels of `size` x `size` in its dtype.
+    """Tell whether a fused form can take `x` with kernels of `size` x `size`.
 
     `A2U_NATIVE=0` in the environment says no.
     """
     return (
-        x.device.type == "cpu"
-        and x.dtype in _DTYPES
+        x.dtype in _DTYPES.get(x.device.type, ())
         and size <= _MAX_SIZE
         and groups == 1
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        and os.environ.get("A2U_NATIVE") != "0"
-        and available()
+        and not _switched_off()
+        and _loads(x.device)
     )
+
+
+def _switched_off() -> bool:
+    return os.environ.get("A2U_NATIVE") == "0"
+
+
+def _loads(device: torch.device) -> bool:
+    return _triton() is not None if device.type == "cuda" else available()
+
+
+@functools.cache
+def _triton() -> ModuleType | None:
+    """Load the CUDA form and try it: Triton needs a C compiler and a GPU that it knows."""
+    try:
+        from . import _affinity_triton
+    except ImportError:
+        return None
+    x, kernels = torch.zeros(1, 1, 2, 2, device="cuda"), torch.zeros(1, 1, 1, 1, device="cuda")
+    try:
+        _affinity_triton.run(_DOWN, 1, kernels, x=x, kernels=kernels, out=torch.empty_like(kernels))
+    except Exception as error:  # of the compiler, the driver, the linker: no common class
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"Triton does not run here, plain torch serves: {reason}", stacklevel=2)
+        return None
+    return _affinity_triton
 
 
 def downsample(x: Tensor, kernels: Tensor) -> Tensor:
@@ -76,13 +120,15 @@ def downsample(x: Tensor, kernels: Tensor) -> Tensor:
     The window of (i, j) begins at (2i - p, 2j - p), p = (K - 1) // 2; outside is zero.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, or the library is missing.
+        ValueError: shapes, dtypes or devices do not fit, or there is no fused form for them.
     """
     size = _check("downsample", x, kernels)
     expected = (x.shape[0], size * size, x.shape[2] // 2, x.shape[3] // 2)
     _even(x, "downsample")
     _fits("downsample", x, kernels, expected)
-    result: Tensor = _Downsample.apply(_last(x), _last(kernels), size)  # type: ignore[no-untyped-call]
+    result: Tensor = _Downsample.apply(  # type: ignore[no-untyped-call]
+        _last(x), _last(kernels.float()), size
+    )
     return result
 
 
@@ -93,11 +139,13 @@ def upsample(x: Tensor, kernels: Tensor) -> Tensor:
     The window of (y, x) begins at (y // 2 - p, x // 2 - p), p = (K - 1) // 2; outside is zero.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, or the library is missing.
+        ValueError: shapes, dtypes or devices do not fit, or there is no fused form for them.
     """
     size = _check("upsample", x, kernels)
     _fits("upsample", x, kernels, (x.shape[0], size * size, 2 * x.shape[2], 2 * x.shape[3]))
-    result: Tensor = _Upsample.apply(_last(x), _last(kernels), size)  # type: ignore[no-untyped-call]
+    result: Tensor = _Upsample.apply(  # type: ignore[no-untyped-call]
+        _last(x), _last(kernels.float()), size
+    )
     return result
 
 
@@ -108,7 +156,7 @@ def filter_pair(x: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tenso
     in `downsample`.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, or the library is missing.
+        ValueError: shapes, dtypes or devices do not fit, or there is no fused form for them.
     """
     size = _check("filter_pair", x, first)
     _check("filter_pair", x, second)
@@ -116,7 +164,7 @@ def filter_pair(x: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tenso
     for kernels in (first, second):
         _fits("filter_pair", x, kernels, (x.shape[0], size * size))
     result: tuple[Tensor, Tensor] = _FilterPair.apply(  # type: ignore[no-untyped-call]
-        _last(x), first.contiguous(), second.contiguous(), size
+        _last(x), first.float().contiguous(), second.float().contiguous(), size
     )
     return result
 
@@ -181,15 +229,20 @@ class _FilterPair(torch.autograd.Function):
         tensors = {"x": x, "kernels": first, "kernels2": second, "grad": grad_a, "grad2": grad_b}
         parts = _run(_FILTER_BACKWARD, ctx.size, grad_a, **tensors, out=dx)
         sums = torch.stack(parts).sum(0)  # (N, 2, K*K)
-        return dx, sums[:, 0].to(x.dtype), sums[:, 1].to(x.dtype), None
+        return dx, sums[:, 0].float(), sums[:, 1].float(), None
 
 
 def _run(op: int, size: int, coarse: Tensor, **tensors: Tensor | None) -> list[Tensor]:
-    """Do one operation, its coarse rows split over torch's threads.
+    """Do one operation on the device of its tensors, on the CPU split over torch's threads.
 
-    `coarse` has the coarse images' shape. Returns each thread's part of the filters' gradients,
-    float64 (N, 2, K*K); nothing for other operations.
+    `coarse` has the coarse images' shape. Returns the parts of the filters' gradients, each float64
+    (N, 2, K*K); nothing for other operations.
     """
+    if coarse.is_cuda:
+        triton = _triton()
+        assert triton is not None  # _check has asked
+        sums: list[Tensor] = triton.run(op, size, coarse, **tensors)
+        return sums
     library = _library()
     assert library is not None  # _check has asked
     samples, channels, height, width = coarse.shape
@@ -222,14 +275,19 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
 
 
 def _check(name: str, x: Tensor, kernels: Tensor) -> int:
-    """Return the kernel size K, or refuse what the C code cannot read."""
-    if not available():
-        raise ValueError(f"{name}: the compiled library is missing; reinstall with a C compiler")
-    if x.device.type != "cpu" or kernels.device.type != "cpu":
-        raise ValueError(f"{name}: expected CPU tensors, found {x.device} and {kernels.device}")
-    if x.dtype not in _DTYPES or kernels.dtype != x.dtype:
+    """Return the kernel size K, or refuse what the fused forms cannot read."""
+    if x.device.type not in _DTYPES or kernels.device != x.device:
         raise ValueError(
-            f"{name}: expected float32 or bfloat16 for both, found {x.dtype} and {kernels.dtype}"
+            f"{name}: expected both on the CPU or on one CUDA device, "
+            f"found {x.device} and {kernels.device}"
+        )
+    if not _loads(x.device):
+        raise ValueError(f"{name}: no fused form for {x.device}; a2u doctor tells what is there")
+    dtypes = _DTYPES[x.device.type]
+    if x.dtype not in dtypes or kernels.dtype not in (x.dtype, torch.float32):
+        raise ValueError(
+            f"{name}: expected x in {' or '.join(map(str, dtypes))}, kernels in that or float32, "
+            f"found {x.dtype} and {kernels.dtype}"
         )
     if x.dim() != 4 or kernels.dim() < 2:
         raise ValueError(f"{name}: found shapes {tuple(x.shape)} and {tuple(kernels.shape)}")
@@ -259,7 +317,7 @@ def _last(x: Tensor) -> Tensor:
 
 def _image(x: Tensor, height: int, width: int) -> Tensor:
     shape = (*x.shape[:2], height, width)
-    return torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 def _like(x: Tensor, wanted: bool) -> Tensor | None:

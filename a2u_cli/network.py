@@ -4,12 +4,14 @@ Layer for layer the network of Dai, Lu and Shen, CVPR 2021 (https://arxiv.org/ab
 ordinary batch norm in place of the authors' compiled one.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .affinity import LEAK, AffinityPair
 
@@ -110,8 +112,9 @@ class Context(nn.Module):
         self.project = ConvNorm((2 + len(ASPP_DILATIONS)) * channels, channels, 1)
         self.dropout = nn.Dropout(0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
-        mean = x.mean((2, 3), keepdim=True)
+    def forward(self, x: Tensor, mean: Tensor | None = None) -> Tensor:
+        """Run on a picture, or on a part of one with the mean, (N, C, 1, 1), of the whole."""
+        mean = x.mean((2, 3), keepdim=True) if mean is None else mean
         branches = [self.point(x), *(branch(x) for branch in self.atrous)]
         branches.append(self.pooled(mean).expand_as(x))
         return cast(Tensor, self.dropout(self.project(torch.cat(branches, 1))))
@@ -194,6 +197,20 @@ class MattingNetwork(nn.Module):
         with torch.no_grad():
             self.smooth.weight.fill_(0.04)
             self.smooth.weight[0, 0, 1, 1] = 0.45
+
+
+def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> MattingNetwork:
+    """Copy a network for inference: norms folded, in float64, into convolutions of `dtype`.
+
+    The kernel generators stay in float32.
+    """
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, ConvNorm):
+            conv = fuse_conv_bn_eval(module.conv.double(), module.norm.double())
+            module.conv, module.norm = conv.to(dtype), cast(nn.BatchNorm2d, nn.Identity())
+    folded.smooth.to(dtype)
+    return folded
 
 
 def as_pair(module: nn.Module) -> ResamplingPair:

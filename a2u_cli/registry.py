@@ -81,7 +81,7 @@ REGISTRY = {
         variant="share",
         licence="Apache-2.0",
         hub=HubFile("a2u-matting/a2u-open", revision="main"),
-        sha256=None,
+        sha256="f8675bdca324ed6db2e2fe2b64739e1dacc345417aaec35a9ac1eb4672c4df2e",
     ),
     "a2u-official": Entry(
         variant="share",

@@ -5,8 +5,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import cv2
 import numpy as np
@@ -30,12 +31,20 @@ VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
 Batch = dict[str, Tensor]
 
 
+class BatchSource(Protocol):
+    """Whatever composes whole batches itself, on the device: a `pool.Pool`."""
+
+    def batch(self, requests: list[Request]) -> Batch: ...
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """How long and how to train.
 
     `steps` optimiser steps, each over about `batch` * `sizes[0]`^2 pixels: crops grow through
     `sizes` at the shares of training in `growth` (evenly where it is None), and batches shrink.
+    The rate falls over the last `decay` of the steps. `span` is the part of the whole training that
+    these steps are, where it is done in several runs: samples get harder with it.
     """
 
     steps: int = 2000
@@ -45,6 +54,8 @@ class TrainOptions:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     warmup: int = 100
+    decay: float = 1.0
+    span: tuple[float, float] = (0.0, 1.0)
     clip: float = 1.0
     average: float = 0.995
     seed: int = 0
@@ -63,17 +74,19 @@ class TrainOptions:
 
     def requests(self, step: int) -> list[Request]:
         """Tell which samples make up a step."""
-        progress = step / self.steps
-        size = self.sizes[sum(progress >= share for share in self.growth or ())]
+        share = step / self.steps
+        progress = self.span[0] + share * (self.span[1] - self.span[0])
+        size = self.sizes[sum(share >= limit for limit in self.growth or ())]
         count = max(2, round(self.batch * (self.sizes[0] / size) ** 2))
         return [Request(step * self.batch + i, size, progress) for i in range(count)]
 
     def rate(self, step: int) -> float:
-        """Give the learning rate of a step: linear warm-up, then a cosine to a hundredth."""
+        """Give the learning rate of a step: linear warm-up, level, a cosine to a hundredth."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        share = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+        start = max(self.warmup, round(self.steps * (1.0 - self.decay)))
+        share = min(1.0, max(0.0, (step - start) / max(1, self.steps - start)))
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
 @dataclass(frozen=True)
@@ -155,7 +168,7 @@ class Trainer:
     def __init__(
         self,
         network: MattingNetwork,
-        source: SampleSource,
+        source: SampleSource | BatchSource,
         options: TrainOptions,
         folder: Path,
         *,
@@ -166,7 +179,10 @@ class Trainer:
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), options.learning_rate, weight_decay=options.weight_decay
+            self.network.parameters(),
+            options.learning_rate,
+            weight_decay=options.weight_decay,
+            fused=True if self.device.type == "cuda" else None,
         )
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True
@@ -188,11 +204,15 @@ class Trainer:
     def run(self, report: Callable[[StepReport], None] = lambda _: None) -> None:
         """Train to the last step, saving every `save_every` steps."""
         options = self.options
+        batches = self._batches()
         with (self.folder / "curve.jsonl").open("a") as curve:
-            for batch in self._batches():
-                line = self._train_step(batch)
-                last = self.step == options.steps
-                if self.step % options.save_every == 0 or last:
+            batch = next(batches, None)
+            while batch is not None:
+                start = time.perf_counter()
+                losses = self._train_step(batch)
+                batch = next(batches, None)  # composed while the device trains
+                line = self._describe(losses, start)
+                if self.step % options.save_every == 0 or self.step == options.steps:
                     line = StepReport(**{**asdict(line), "validation": self.validate()})
                     self.save()
                 curve.write(json.dumps(asdict(line)) + "\n")
@@ -200,10 +220,12 @@ class Trainer:
                 report(line)
 
     def _batches(self) -> Iterator[Batch]:
-        options = self.options
+        requests = [self.options.requests(s) for s in range(self.step, self.options.steps)]
+        if not isinstance(self.source, SampleSource):
+            return map(self.source.batch, requests)
         loader: DataLoader[Sample] = DataLoader(
             cast(Dataset[Sample], self.source),  # answers requests where others answer numbers
-            batch_sampler=cast(Any, [options.requests(s) for s in range(self.step, options.steps)]),
+            batch_sampler=cast(Any, requests),
             collate_fn=collate,
             num_workers=self.workers,
             # a forked worker would inherit the locks of OpenCV's threads and could wait for ever
@@ -213,44 +235,56 @@ class Trainer:
         )
         return iter(loader)
 
-    def _train_step(self, batch: Batch) -> StepReport:
-        start = time.perf_counter()
-        rate = self.options.rate(self.step)
+    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Do a step without waiting for the device; gives its losses and the gradient's norm."""
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.options.rate(self.step)
         torch.manual_seed(self.options.seed * 1_000_003 + self.step)  # dropout
         self.network.train()
-        losses = self._losses(self.network, batch)
+        losses = self.losses(self.network, batch)
         self.optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
-        if not torch.isfinite(norm):
-            raise A2UError(
-                f"step {self.step}: the gradient is not finite; continue from the last checkpoint "
-                f"in {self.folder} with a lower learning rate"
-            )
         self.optimiser.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        values = {name: value.item() for name, value in losses.items()}
-        return StepReport(step=self.step, rate=rate, seconds=time.perf_counter() - start, **values)
+        return {name: value.detach() for name, value in losses.items()} | {"norm": norm}
 
-    def _losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def _describe(self, losses: dict[str, Tensor], start: float) -> StepReport:
+        """Wait for a step's losses."""
+        values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+        if not math.isfinite(values.pop("norm")):
+            raise A2UError(
+                f"step {self.step - 1}: the gradient is not finite; continue from the last "
+                f"checkpoint in {self.folder} with a lower learning rate"
+            )
+        rate, seconds = self.options.rate(self.step - 1), time.perf_counter() - start
+        return StepReport(step=self.step, rate=rate, seconds=seconds, **values)
+
+    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Run a network on a batch from anywhere and give the losses of `matting_loss`."""
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16):
             image = batch["image"].contiguous(memory_format=torch.channels_last)
             raw = network(image, batch["trimap"])
         return matting_loss(raw, batch)
 
+    @cached_property
+    def _validation(self) -> list[Batch]:
+        """Batches that training never sees; a source of whole batches has rendered ones."""
+        own = isinstance(self.source, SampleSource)
+        source = cast(SampleSource, self.source) if own else SampleSource(seed=self.options.seed)
+        numbers = range(VALIDATION_OFFSET, VALIDATION_OFFSET + VALIDATION_CROPS)
+        samples = [source[Request(n, VALIDATION_SIZE, 1.0)] for n in numbers]
+        return [collate(samples[i : i + 8]) for i in range(0, VALIDATION_CROPS, 8)]
+
     @torch.no_grad()
     def validate(self) -> float:
         """Score the average on crops that training never sees: L1 on alpha; writes a preview."""
         network = self.averaged.eval()
         total, rows = 0.0, []
-        for first in range(0, VALIDATION_CROPS, 8):
-            numbers = range(VALIDATION_OFFSET + first, VALIDATION_OFFSET + first + 8)
-            batch = collate([self.source[Request(n, VALIDATION_SIZE, 1.0)] for n in numbers])
-            total += self._losses(network, batch)["alpha"].item() * 8 / VALIDATION_CROPS
+        for batch in self._validation:
+            total += self.losses(network, batch)["alpha"].item() / len(self._validation)
             rows.append(self._preview(network, batch))
         write_image(self.folder / "preview.png", np.concatenate(rows), depth=8)
         return total

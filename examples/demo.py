@@ -15,8 +15,8 @@ PANEL = 400
 
 
 def main() -> None:
-    image = read_image(EXAMPLES / "tuft.png").image
-    trimap = parse_trimap(read_grey(EXAMPLES / "tuft_trimap.png"))
+    image = read_image(EXAMPLES / "plush.png").image
+    trimap = parse_trimap(read_grey(EXAMPLES / "plush_trimap.png"))
     alpha = matte(load_model(), image, trimap)
     foreground = estimate_foreground(image, alpha)
     write_image(OUTPUT / "alpha.png", alpha)

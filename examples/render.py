@@ -1,4 +1,4 @@
-"""Render the example that ships: a tuft of hair over a soft background, its trimap and its truth.
+"""Render the example that ships: a furry shape over a soft background, its trimap and its truth.
 
     python examples/render.py
 
@@ -17,14 +17,14 @@ FOLDER = Path(__file__).parent
 
 
 def main() -> None:
-    colour, alpha = synthesis.render_foreground(SIZE, np.random.default_rng(312), kind="hair")
+    colour, alpha = synthesis.render_foreground(SIZE, np.random.default_rng(304), kind="fur")
     background = synthesis.render_background(SIZE, np.random.default_rng(1))
     background = cv2.GaussianBlur(background, (0, 0), 6.0)
     image = background + (colour - background) * alpha[..., None]
     noise = np.random.default_rng(1).normal(0.0, 0.006, image.shape)
-    images.write_image(FOLDER / "tuft.png", np.clip(image + noise, 0.0, 1.0))
-    images.write_image(FOLDER / "tuft_trimap.png", trimap_of(alpha))
-    images.write_image(FOLDER / "tuft_truth.png", alpha)
+    images.write_image(FOLDER / "plush.png", np.clip(image + noise, 0.0, 1.0))
+    images.write_image(FOLDER / "plush_trimap.png", trimap_of(alpha))
+    images.write_image(FOLDER / "plush_truth.png", alpha)
 
 
 def trimap_of(alpha: np.ndarray) -> np.ndarray:

@@ -1,13 +1,25 @@
-"""The benchmarks' arithmetic, on made-up numbers: nothing is timed or scored here."""
+"""The benchmarks' arithmetic on made-up numbers, and one rehearsal at tiny sizes."""
 
 import csv
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from a2u_cli.affinity import KernelGenerator
 from a2u_cli.metrics import Scores
-from benchmarks import Timing, describe_machine, eval_dev, interleave, report, startup
+from a2u_cli.network import MattingNetwork
+from benchmarks import Timing, describe_machine, eval_dev, interleave, report, startup, whole_pass
+from benchmarks.cases import Case, picture
+from benchmarks.floor import convolution_calls
+from benchmarks.goals import judge
+from benchmarks.methods import Measured, measure
+from benchmarks.plan import QUICK, Plan
+from benchmarks.reference import ReferencePair
 
 
 def scores(sad: float, mse: float = 0.01, grad: float = 1.0) -> Scores:
@@ -98,3 +110,145 @@ def test_missing_photographs_are_said_and_are_no_failure(
     assert capsys.readouterr().out.splitlines() == [
         "nothing scored: the photographs lie in ../shared/data/dev, which is not here"
     ]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_reference_arithmetic_gives_our_matte(shared: bool) -> None:
+    torch.manual_seed(5)
+    network = MattingNetwork(shared=shared).eval()
+    for module in network.modules():
+        if isinstance(
+            module, nn.BatchNorm2d
+        ):  # untrained, values grow and their rounding with them
+            nn.init.constant_(module.weight, 0.3)
+    reference = MattingNetwork(pair=lambda c: ReferencePair(c, shared=shared)).eval()
+    reference.load_state_dict(network.state_dict())
+    image, trimap = torch.rand(2, 3, 48, 64), torch.randint(3, (2, 1, 48, 64)) / 2
+    with torch.inference_mode():
+        expected = network(image, trimap)
+        error = (reference(image, trimap) - expected).abs().max() / expected.abs().max()
+        assert error < 1e-6
+        network.double(), reference.double()
+        image, trimap = image.double(), trimap.double()
+        torch.testing.assert_close(
+            reference(image, trimap), network(image, trimap), rtol=1e-12, atol=1e-9
+        )
+
+
+def test_the_reference_arithmetic_gives_our_gradients() -> None:
+    torch.manual_seed(5)
+    pair, x = ReferencePair(64).double(), torch.rand(1, 64, 12, 12).double()
+    ours = MattingNetwork().pair1.double()
+    ours.load_state_dict(pair.state_dict())
+
+    def gradients(module: nn.Module) -> list[torch.Tensor]:
+        half, state = module.down(x)
+        return list(torch.autograd.grad(module.up(half, state).sin().sum(), module.parameters()))
+
+    for found, expected in zip(gradients(pair), gradients(ours), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_floor_counts_every_convolution_but_the_generators_own() -> None:
+    network = MattingNetwork()
+    inside = {
+        layer
+        for module in network.modules()
+        if isinstance(module, KernelGenerator)
+        for layer in module.modules()
+    }
+    expected = [
+        layer.weight.shape
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d) and layer not in inside
+    ]
+    calls = convolution_calls((320, 320))
+    assert sorted(call.layer.weight.shape for call in calls) == sorted(expected)
+    products = sum(
+        call.layer.weight.numel()
+        * (call.size[0] // call.layer.stride[0])
+        * (call.size[1] // call.layer.stride[1])
+        for call in calls
+    )
+    assert products == pytest.approx(20.71e9 - 0.17e9, rel=1e-3)  # the operators' own are 0.17e9
+
+
+@pytest.mark.parametrize("region", ["compact", "bands"])
+def test_a_tenth_of_the_picture_is_unknown_between_both_sides(region: str) -> None:
+    image, trimap = picture(Case("ours", "float32", (320, 480), 0.1, region))
+    assert (trimap == 128).mean() == pytest.approx(0.1, abs=0.01)
+    assert (trimap == 0).mean() > 0.3
+    assert (trimap == 255).mean() > 0.3
+    assert image.dtype == np.float32
+    assert 0 <= image.min() < image.max() <= 1
+
+
+def test_goals_are_ratios_of_medians_and_say_what_was_missed() -> None:
+    def took(seconds: float, peak: int = 2**30) -> tuple[Timing, int]:
+        return Timing.of([seconds]), peak
+
+    screen = Plan().screen
+    found = {
+        Case("unfold", "float32", screen): took(70.0),
+        Case("ours", "float32", screen): took(10.0, 3 * 2**30),
+        Case("convolutions", "float32", screen): took(8.0),
+        Case("convolutions in strips", "float32", screen): took(4.0),
+        Case("ours", "float32", screen, 0.1, "compact"): took(5.0),
+        Case("closed-form", "float64", screen, 0.1, "compact"): "did not fit",
+    }
+    lines = list(judge(found, Plan()))
+    assert "1. unfold float32 / ours float32: 7.00 (at least 6)" in lines
+    assert "1. ours float32 / convolutions float32: 2.50 (at most 2) MISSED" in lines
+    assert "1. ours float32, peak in GiB: 3.00 (at most 2) MISSED" in lines
+    assert "1. unfold float32 / ours bfloat16: not measured (at least 12)" in lines
+    assert "3. ours float32 all unknown / 10% unknown, compact: 2.00 (at least 1.7)" in lines
+    assert any(line.startswith("3. closed-form") and "not measured" in line for line in lines)
+
+
+def test_the_whole_pass_is_rehearsed_without_its_optional_packages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = ("pymatting", "transformers", "matplotlib")
+    monkeypatch.setattr(whole_pass, "find_spec", lambda name: None if name in absent else 1)
+    monkeypatch.setattr(whole_pass, "in_fresh_process", measure)
+    whole_pass.run(tmp_path, QUICK)
+    printed = capsys.readouterr().out
+    for line in ("pymatting is not installed", "transformers is not installed", "no plot:"):
+        assert line in printed
+    with (tmp_path / "whole_pass.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        assert row["median (s)"] or row["note"].startswith(("skipped", "not measured")), row
+    assert all(row["median (s)"] for row in rows if row["dtype"] == "float32" and not row["note"])
+
+
+def test_a_fresh_process_measures_itself_and_says_why_it_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    found = whole_pass.in_fresh_process(Case("convolutions", "float32", (16, 32)))
+    assert isinstance(found, Measured)
+    assert found.peak > 2**20
+    failed = whole_pass.in_fresh_process(Case("ours", "float32", (16, 0)))
+    assert isinstance(failed, str)
+    assert failed.startswith("failed: ")
+
+
+def test_without_cuda_its_table_says_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for case in Plan().tables()["CUDA"]:
+        assert whole_pass.missing(case) == "not measured: no CUDA device on this machine"
+
+
+@pytest.mark.skipif(not find_spec("matplotlib"), reason="matplotlib is not installed")
+def test_the_plot_is_drawn_of_what_was_measured(tmp_path: Path) -> None:
+    from benchmarks.plot import draw
+
+    plan = Plan()
+    found = {
+        case: (Timing.of([1.0 + case.share]), 2**30)
+        for cases in plan.tables().values()
+        for case in cases
+    }
+    draw(found, plan, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 10_000

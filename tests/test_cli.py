@@ -786,11 +786,11 @@ def test_out_of_memory_is_one_line_and_exit_code_4(
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     before = contents(tmp_path)
-    monkeypatch.setattr(MattingNetwork, "forward", fail)
+    monkeypatch.setattr(inference, "stream", fail)
     assert_refused(matte(photo, "-t", trimap), 4, "56x40 does not fit into the memory of cpu")
     monkeypatch.undo()
     assert contents(tmp_path) == before

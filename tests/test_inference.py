@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import TOLERANCE, error_histogram
-from torch import Tensor
 from typer.testing import CliRunner
 
 from a2u_cli import inference, weights
@@ -27,10 +26,10 @@ Array = np.ndarray
 SIZE = (40, 56)
 
 
-def sane_network() -> MattingNetwork:
+def sane_network(*, shared: bool = True) -> MattingNetwork:
     """Make random weights whose activations and alphas are of an ordinary size."""
     torch.manual_seed(0)
-    network = MattingNetwork().train()
+    network = MattingNetwork(shared=shared).train()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
@@ -54,15 +53,15 @@ def sample(height: int, width: int) -> tuple[Array, Array]:
     return image, trimap
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, network: MattingNetwork, what: object) -> None:
+def answer(monkeypatch: pytest.MonkeyPatch, what: object) -> None:
     """Make the network give a constant, or raise."""
 
-    def forward(image: Tensor, trimap: Tensor) -> Tensor:
+    def stream(network: MattingNetwork, image: Array, trimap: Array, *_: object, **__: object):
         if isinstance(what, BaseException):
             raise what
-        return torch.full_like(trimap, what)  # type: ignore[call-overload]
+        return np.full(trimap.shape, what, np.float32)
 
-    monkeypatch.setattr(network, "forward", forward)
+    monkeypatch.setattr(inference, "stream", stream)
 
 
 def mirrored(index: int, length: int) -> int:
@@ -104,8 +103,8 @@ def test_the_matte_is_the_clipped_raw_output_where_the_trimap_is_unknown(
     with torch.inference_mode():
         raw = network(colours, hint)[0, 0, : size[0], : size[1]].numpy()
     expected = np.where(trimap == 128, np.clip(raw, 0, 1), trimap / np.float32(255))
-    error = np.abs(alpha - expected).max()
-    assert error <= TOLERANCE[torch.float32], error_histogram(alpha, expected)
+    error = np.abs(alpha - expected).max()  # of two runs, each as far from float64 as TOLERANCE
+    assert error <= 2 * TOLERANCE[torch.float32], error_histogram(alpha, expected)
 
 
 def test_known_pixels_survive_exactly(
@@ -113,7 +112,7 @@ def test_known_pixels_survive_exactly(
 ) -> None:
     image, trimap = sample(*SIZE)
     for value in (-3.0, 0.3, 7.0):
-        answer(monkeypatch, network, value)
+        answer(monkeypatch, value)
         alpha = matte(network, image, trimap)
         assert (alpha[trimap == 0] == 0).all()
         assert (alpha[trimap == 255] == 1).all()
@@ -168,7 +167,7 @@ def test_a_trimap_of_another_kind_is_refused(network: MattingNetwork, change, te
 def test_an_output_that_is_not_finite_is_refused(
     network: MattingNetwork, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
-    answer(monkeypatch, network, value)
+    answer(monkeypatch, value)
     with pytest.raises(A2UError, match=r"not finite in torch\.float32; use"):
         matte(network, *sample(*SIZE))
 
@@ -186,7 +185,7 @@ def test_an_output_that_is_not_finite_is_refused(
 def test_running_out_of_memory_is_said_in_words(
     network: MattingNetwork, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    answer(monkeypatch, network, error)
+    answer(monkeypatch, error)
     with pytest.raises(OutOfMemory, match="56x40 does not fit into the memory of cpu") as caught:
         matte(network, *sample(*SIZE))
     assert caught.value.exit_code == 4
@@ -195,7 +194,7 @@ def test_running_out_of_memory_is_said_in_words(
 def test_another_runtime_error_is_not_mistaken_for_memory(
     network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer(monkeypatch, network, RuntimeError("shapes cannot be multiplied"))
+    answer(monkeypatch, RuntimeError("shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         matte(network, *sample(*SIZE))
 
@@ -224,13 +223,13 @@ def test_tf32_is_off_inside_and_as_before_afterwards(
     expected = [switch.fp32_precision for switch in tf32]
     seen = []
 
-    def forward(image: Tensor, trimap: Tensor) -> Tensor:
+    def stream(network: MattingNetwork, image: Array, trimap: Array, *_: object, **__: object):
         seen.extend(switch.fp32_precision for switch in tf32)
         if failure:
             raise failure
-        return trimap
+        return np.zeros(trimap.shape, np.float32)
 
-    monkeypatch.setattr(network, "forward", forward)
+    monkeypatch.setattr(inference, "stream", stream)
     with pytest.raises(ZeroDivisionError) if failure else contextlib.nullcontext():
         matte(network, *sample(*SIZE))
     assert seen == ["ieee", "ieee"]

@@ -8,7 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "a2u_cli"
 ALLOWED = {
     "errors": set(),
-    "native": set(),
+    "_affinity_triton": set(),
+    "native": {"_affinity_triton"},
     "textures": set(),
     "metrics": {"errors"},
     "images": {"errors"},
@@ -19,16 +20,28 @@ ALLOWED = {
     "affinity": {"native"},
     "network": {"affinity"},
     "weights": {"errors", "registry", "network"},
-    "inference": {"errors", "network", "trimap"},
+    "tiling": set(),
+    "planning": {"errors", "tiling"},
+    "moments": {"affinity", "tiling"},
+    "streaming": {"affinity", "moments", "network", "planning", "tiling"},
+    "inference": {"errors", "network", "planning", "streaming", "trimap"},
     "dataset": {"errors", "images", "trimap", "synthesis"},
     "training": {"errors", "images", "dataset", "network", "weights"},
+    "dice": set(),
+    "bands": {"dice"},
+    "camera": {"dice"},
+    "pack": {"errors", "images", "dataset", "synthesis"},
+    "pool": {"pack", "dice", "bands", "camera", "dataset"},
     "doctor": {"__init__", "errors", "native", "registry", "inference"},
     "cli_weights": {"errors", "registry", "weights"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": {"errors", "foreground", "inference", "weights"},
 }
-LEAVES_WITHOUT_TORCH = ("errors", "images", "trimap", "metrics", "registry", "synthesis", "dataset")
+LEAVES_WITHOUT_TORCH = (
+    *("errors", "images", "trimap", "metrics", "registry", "synthesis", "dataset"),
+    *("tiling", "planning", "pack"),
+)
 
 
 def relative_imports(module: str) -> set[str]:

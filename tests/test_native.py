@@ -88,6 +88,20 @@ def test_results_and_gradients_match_the_oracle(
 
 
 @pytest.mark.parametrize("name", SIZES)
+def test_float32_kernels_keep_their_precision_beside_bfloat16(name: str) -> None:
+    x, *kernels = inputs(name, SIZES[name][0], (2, 33, 5, 7), torch.float32)
+    tensors = [x.bfloat16(), *kernels]
+    found = with_gradients(call, name, tensors)
+    expected = with_gradients(oracle, name, [t.double() for t in tensors])
+    gradients = zip(found[-len(kernels) :], expected[-len(kernels) :], strict=True)
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, TOLERANCE[torch.bfloat16])
+    for one, other in gradients:
+        assert one.dtype == torch.float32
+        assert_close(one, other, TOLERANCE[torch.float32])
+
+
+@pytest.mark.parametrize("name", SIZES)
 def test_memory_layout_changes_nothing(name: str) -> None:
     tensors = inputs(name, SIZES[name][0], (2, 6, 4, 5), torch.float32)
     expected = with_gradients(call, name, tensors)

@@ -71,6 +71,20 @@ def test_the_rate_warms_up_and_falls() -> None:
     assert rates[-1] < 1e-4
 
 
+def test_without_decay_the_rate_stays_level_and_with_a_part_it_falls_at_the_end() -> None:
+    level, late = (TrainOptions(steps=100, warmup=10, decay=decay) for decay in (0.0, 0.4))
+    assert {level.rate(step) for step in range(10, 100)} == {level.learning_rate}
+    assert late.rate(59) == late.learning_rate
+    assert late.rate(80) == pytest.approx(0.505 * late.learning_rate)
+    assert late.rate(99) < 0.02 * late.learning_rate
+
+
+def test_a_run_can_be_a_part_of_the_whole_training() -> None:
+    options = TrainOptions(steps=10, sizes=(96, 192), growth=(0.5,), span=(0.4, 0.6))
+    assert [options.requests(s)[0].progress for s in (0, 5)] == pytest.approx([0.4, 0.5])
+    assert [options.requests(s)[0].size for s in (0, 5)] == [96, 192]
+
+
 def test_crops_grow_and_batches_shrink_at_equal_cost() -> None:
     options = TrainOptions(steps=100, batch=16, sizes=(96, 192), growth=(0.5,))
     assert [(len(r), r[0].size) for r in map(options.requests, (0, 99))] == [(16, 96), (4, 192)]

@@ -1,6 +1,6 @@
 """Build the wheel, install it into an empty environment outside the checkout, and matte there.
 
-    python tests/wheel_check.py [pip constraint options]
+    python tests/wheel_check.py
 
 Run by `make check`. The environment borrows the packages of the running one (torch alone is
 hundreds of megabytes), but not the checkout's `a2u_cli`.
@@ -37,7 +37,7 @@ def check(python: Path, folder: Path) -> None:
     assert str(folder) in where, f"imported from {where}, not from the wheel"
     doctor = run(python, "-m", "a2u_cli", "doctor", cwd=folder)
     assert "pretrained" in doctor, "the shipped weights are not in the wheel"
-    image, trimap = ROOT / "examples/tuft.png", ROOT / "examples/tuft_trimap.png"
+    image, trimap = ROOT / "examples/plush.png", ROOT / "examples/plush_trimap.png"
     run(python, "-m", "a2u_cli", "matte", image, "--trimap", trimap, "-o", "alpha.png", cwd=folder)
     assert (folder / "alpha.png").stat().st_size > 1000
     print(f"{doctor}\nthe wheel mattes outside the checkout")

@@ -1,0 +1,86 @@
+"""Judge the whole-pass benchmark: ratios of medians against what the project promises."""
+
+from collections.abc import Iterator, Mapping
+
+from . import Timing
+from .cases import Case, Size
+from .plan import DTYPES, FLOORS, Plan
+
+Result = tuple[Timing, int] | str  # spread and peak bytes, or why there is none
+GIB = 2**30
+
+
+def judge(found: Mapping[Case, Result], plan: Plan) -> Iterator[str]:
+    """Give one line a goal: what was found, what was promised, and whether it holds."""
+    for dtype, speedup, overhead in zip(DTYPES, (6.0, 12.0), (2.0, 3.0), strict=True):
+        ours = Case("ours", dtype, plan.screen)
+        time, floor = seconds(found, ours), _floor(found, dtype, plan.screen)
+        reference = seconds(found, Case("unfold", "float32", plan.screen))
+        yield at_least(f"1. unfold float32 / ours {dtype}", divide(reference, time), speedup)
+        yield at_most(f"1. ours {dtype} / convolutions {dtype}", divide(time, floor), overhead)
+        yield at_most(f"1. ours {dtype}, peak in GiB", gibibytes(found, ours), 2.0)
+    for size, aim in ((plan.small, 1.3), (plan.middle, 2.0)):
+        for dtype in DTYPES:
+            times = [seconds(found, Case(m, dtype, size)) for m in ("ViTMatte-S", "ours")]
+            what = f"2. ViTMatte-S {dtype} / ours {dtype} at {size[1]}x{size[0]} (aim {aim})"
+            yield at_least(what, divide(*times), 1.0)
+    for dtype in DTYPES:
+        yield from _partly_unknown(found, plan, dtype)
+    for size, limit in zip(plan.giants, (4.0, 6.0), strict=False):
+        for dtype in DTYPES:
+            peak = gibibytes(found, Case("ours", dtype, size, plan.share, "compact"))
+            yield at_most(f"4. ours {dtype} at {size[1]}x{size[0]}, peak in GiB", peak, limit)
+    case = Case("our network alone", "bfloat16", plan.cuda[0], device=plan.accelerator)
+    time = seconds(found, case)
+    where = f"{plan.accelerator}, ms"
+    yield at_most(f"7. our network alone bfloat16 on {where}", time and 1000 * time, 10.0)
+
+
+def _partly_unknown(found: Mapping[Case, Result], plan: Plan, dtype: str) -> Iterator[str]:
+    whole = seconds(found, Case("ours", dtype, plan.screen))
+    for region in ("compact", "bands"):
+        part = seconds(found, Case("ours", dtype, plan.screen, plan.share, region))
+        rival = seconds(found, Case("closed-form", "float64", plan.screen, plan.share, region))
+        where = f"{plan.share:.0%} unknown, {region}"
+        yield at_least(f"3. closed-form / ours {dtype}, {where}", divide(rival, part), 1.0)
+        what = f"3. ours {dtype} all unknown / {where}"
+        ratio = divide(whole, part)
+        yield at_least(what, ratio, 1.7) if region == "compact" else report(what, ratio)
+
+
+def seconds(found: Mapping[Case, Result], case: Case) -> float | None:
+    """Give a case's median time; None where it was not measured."""
+    result = found.get(case)
+    return result[0].median if isinstance(result, tuple) else None
+
+
+def gibibytes(found: Mapping[Case, Result], case: Case) -> float | None:
+    """Give a case's peak memory; None where it was not measured."""
+    result = found.get(case)
+    return result[1] / GIB if isinstance(result, tuple) else None
+
+
+def divide(top: float | None, bottom: float | None) -> float | None:
+    """Divide two times where both were measured."""
+    return None if top is None or bottom is None else top / bottom
+
+
+def at_least(what: str, value: float | None, limit: float) -> str:
+    return report(what, value, f"at least {limit:g}", value is not None and value >= limit)
+
+
+def at_most(what: str, value: float | None, limit: float) -> str:
+    return report(what, value, f"at most {limit:g}", value is not None and value <= limit)
+
+
+def report(what: str, value: float | None, promise: str = "no promise", holds: bool = True) -> str:
+    if value is None:
+        return f"{what}: not measured ({promise})"
+    return f"{what}: {value:.2f} ({promise}){'' if holds else ' MISSED'}"
+
+
+def _floor(found: Mapping[Case, Result], dtype: str, size: Size) -> float | None:
+    """Take the faster of the convolutions over the whole picture and in strips."""
+    cases = [Case(method, dtype, size) for method in FLOORS]
+    times = [time for case in cases if (time := seconds(found, case)) is not None]
+    return min(times, default=None)

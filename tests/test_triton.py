@@ -1,0 +1,158 @@
+"""The fused CUDA operators against the CPU's oracle: on a GPU, else by Triton's interpreter."""
+
+import os
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+import torch
+from test_native import SIZES, assert_close, call, inputs, oracle, with_gradients
+from torch import Tensor
+
+from a2u_cli import native
+from a2u_cli.affinity import AffinityPair
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+INTERPRET = {} if DEVICE.type == "cuda" else {"TRITON_INTERPRET": "1"}
+with patch.dict(os.environ, INTERPRET):
+    pytest.importorskip("triton", reason="Triton, which torch's CUDA builds bring, is not here")
+    from a2u_cli import _affinity_triton
+
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
+# samples, channels, coarse height, coarse width
+SHAPES = [(2, 3, 1, 1), (1, 20, 5, 3)] + [(2, 100, 33, 47)] * (DEVICE.type == "cuda")
+CASES = [(name, SIZES[name][0], shape) for name in SIZES for shape in SHAPES]
+CASES += [(name, size, (1, 5, 3, 2)) for name in SIZES for size in SIZES[name][1:]]
+
+
+@pytest.fixture(autouse=True)
+def triton_serves(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Without a GPU, send tensors in main memory to the interpreted kernels.
+
+    Tiles are made small, so that small images have more than one, and parts of one at the edges.
+    """
+    with patch.dict(os.environ, INTERPRET):
+        if DEVICE.type == "cpu":
+            monkeypatch.setattr(native, "_run", _affinity_triton.run)
+            monkeypatch.setattr(native, "_loads", lambda device: True)
+            for name, value in {"_VALUES": 128, "_COLUMNS": 2, "_CHANNELS": 16}.items():
+                monkeypatch.setattr(_affinity_triton, name, value)
+            monkeypatch.setitem(native._DTYPES, "cpu", native._DTYPES["cuda"])
+        yield
+
+
+def on_device(name: str, size: int, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
+    return [tensor.to(DEVICE) for tensor in inputs(name, size, shape, dtype)]
+
+
+def check(name: str, tensors: list[Tensor], tolerance: float) -> None:
+    """Compare results and gradients, each in its own input's dtype, with the oracle's."""
+    found = with_gradients(call, name, tensors)
+    expected = with_gradients(oracle, name, [t.double().cpu() for t in tensors])
+    outputs = len(found) - len(tensors)
+    dtypes = [tensors[0].dtype] * outputs + [t.dtype for t in tensors]
+    for one, other, dtype in zip(found, expected, dtypes, strict=True):
+        assert one.dtype == dtype
+        assert_close(one.cpu(), other, tolerance)
+
+
+@pytest.mark.parametrize(("name", "size", "shape"), CASES)
+def test_results_and_gradients_match_the_oracle(
+    name: str, size: int, shape: tuple[int, ...]
+) -> None:
+    check(name, on_device(name, size, shape, torch.float32), TOLERANCE[torch.float32])
+
+
+@pytest.mark.parametrize("kernels_too", [True, False])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(("name", "size"), [("downsample", 2), ("upsample", 3), ("filter_pair", 4)])
+def test_half_precision_matches_the_oracle(
+    name: str, size: int, dtype: torch.dtype, kernels_too: bool
+) -> None:
+    x, *kernels = on_device(name, size, (1, 20, 3, 2), torch.float32)
+    kernels = [k.to(dtype) for k in kernels] if kernels_too else kernels
+    check(name, [x.to(dtype), *kernels], TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_only_the_wanted_gradient_is_computed(name: str, wanted: int) -> None:
+    gradients: list[Tensor] = []
+    for function, dtype in ((call, torch.float32), (oracle, torch.float64)):
+        tensors = [
+            t.to(dtype) for t in on_device(name, SIZES[name][-1], (1, 4, 3, 3), torch.float32)
+        ]
+        tensors[wanted].requires_grad_()
+        total = torch.stack([o.square().sum() for o in function(name, *tensors)]).sum()
+        gradients += torch.autograd.grad(total, tensors[wanted])
+    assert_close(gradients[0], gradients[1], 1e-5)
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("shape", [(0, 4, 3, 3), (1, 0, 3, 3)], ids=str)
+def test_nothing_in_gives_nothing_out(name: str, shape: tuple[int, ...]) -> None:
+    tensors = on_device(name, SIZES[name][0], shape, torch.float32)
+    found = with_gradients(call, name, tensors)
+    for gradient, tensor in zip(found[-len(tensors) :], tensors, strict=True):
+        assert gradient.shape == tensor.shape
+        assert not gradient.any()
+
+
+@pytest.mark.requires_cuda
+def test_cuda_tensors_are_taken_and_the_doctor_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.zeros(1, 4, 6, 6, device="cuda")
+    for dtype in native._DTYPES["cuda"]:
+        assert native.usable(x.to(dtype), 6)
+    assert not native.usable(x.double(), 6)
+    assert "Triton" in native.describe()
+    with pytest.raises(ValueError, match="cuda"):
+        native.downsample(x, torch.zeros(1, 36, 3, 3))
+    monkeypatch.setenv("A2U_NATIVE", "0")
+    assert not native.usable(x, 6)
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.parametrize("name", SIZES)
+def test_results_repeat_bit_for_bit(name: str) -> None:
+    tensors = on_device(name, SIZES[name][0], (2, 64, 33, 47), torch.bfloat16)
+    first, second = (with_gradients(call, name, tensors) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.requires_cuda
+def test_a_pair_of_operators_agrees_with_the_cpu() -> None:
+    torch.manual_seed(3)
+    pair = AffinityPair(64)
+    x = torch.randn(2, 64, 24, 40)
+    results = []
+    for device in ("cpu", "cuda"):
+        half, state = pair.to(device).down(x.to(device))
+        results.append(pair.up(half, state).cpu())
+    assert_close(results[1], results[0].double(), 1e-4)
+
+
+@pytest.mark.requires_cuda
+@pytest.mark.parametrize("name", ["downsample", "upsample"])
+def test_more_than_2_to_the_31_values_are_addressed(name: str) -> None:
+    if torch.cuda.mem_get_info()[0] < 24 << 30:
+        pytest.skip("needs 24 GiB of free GPU memory")
+    channels, height, width = 64, 2900, 2900  # 64 * 5800 * 5800 > 2^31
+    coarse, fine = (height, width), (2 * height, 2 * width)
+    down = name == "downsample"
+    x_size, kernel_size = (fine, coarse) if down else (coarse, fine)
+    x = torch.zeros(1, channels, *x_size, dtype=torch.bfloat16, device="cuda")
+    x = x.contiguous(memory_format=torch.channels_last)
+    x[..., -8:, -8:] = torch.randn(channels, 8, 8)
+    taps = 36 if down else 9
+    kernels = torch.zeros(1, *kernel_size, taps, device="cuda").movedim(-1, 1)
+    kernels[..., -8:, -8:] = torch.randn(taps, 8, 8)
+    (found,) = call(name, x, kernels)
+    (expected,) = oracle(name, x[..., -8:, -8:].double(), _corner(kernels, down).double())
+    assert_close(found[..., -2:, -2:], expected[..., -2:, -2:], 1e-2)
+
+
+def _corner(kernels: Tensor, down: bool) -> Tensor:
+    """Give the kernels that belong to the last 8 x 8 pixels of x."""
+    side = 4 if down else 16
+    return kernels[..., -side:, -side:]
