@@ -247,10 +247,11 @@ def _weighted(weights: Tensor, planes: Tensor) -> Tensor:
 
 def _standardise(norm: nn.GroupNorm, x: Tensor, moments: Moments) -> Tensor:
     """Apply a GroupNorm with moments measured elsewhere, and the leak."""
-    gain = norm.weight.view(1, -1, 1, 1) * (moments.variance + norm.eps).rsqrt()
-    bias = norm.bias.view(1, -1, 1, 1) - moments.mean * gain
-    wide = _wide(x)
-    return F.leaky_relu(torch.addcmul(bias.to(wide), x.to(wide), gain.to(wide)), LEAK)
+    weight, bias = (p.view(1, -1, 1, 1).to(moments.mean) for p in (norm.weight, norm.bias))
+    gain = weight * (moments.variance + norm.eps).rsqrt()
+    shift = (bias - moments.mean * gain).to(_wide(x)).to(x.device)
+    gain = gain.to(_wide(x)).to(x.device)
+    return F.leaky_relu(torch.addcmul(shift, x.to(_wide(x)), gain), LEAK)
 
 
 def _wide(x: Tensor) -> torch.dtype:

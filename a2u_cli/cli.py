@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -114,6 +115,10 @@ def matte(
     dtype: Annotated[
         str, typer.Option(help="auto (float32), float32, bfloat16 or float16.")
     ] = "auto",
+    max_memory: Annotated[
+        str | None,
+        typer.Option(help="Bound on memory, as 2GB or 800MB. [default: most of what is free]"),
+    ] = None,
     strict: Strict = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -133,10 +138,13 @@ def matte(
     chosen = inference.pick_device(device)
     precision = inference.pick_dtype(dtype)
     precision_name = str(precision).removeprefix("torch.")
+    bound = _bytes(max_memory)
+    plan = inference.plan_memory(picture.size, device=chosen, dtype=precision, max_memory=bound)
     network = load_model(weights, device=chosen)
+    _say(f"memory: {plan}")
     _say(f"device: {inference.describe_device(chosen)}, {precision_name}")
     start = time.perf_counter()
-    alpha = inference.matte(network, picture.image, parsed, dtype=precision)
+    alpha = inference.matte(network, picture.image, parsed, dtype=precision, max_memory=bound)
     seconds = round(time.perf_counter() - start, 3)
     metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}
     if cutout:
@@ -274,6 +282,17 @@ def train(
 
     trainer.run(report)
     typer.echo(str(export(trainer, licence=licence)))
+
+
+def _bytes(text: str | None) -> int | None:
+    """Read an amount of memory: a number with KB, MB, GB or TB, powers of 1000, or KiB..TiB."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise A2UError(f"--max-memory {text!r} is no amount of memory; expected as 2GB or 800MB")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
 
 
 def _say(text: str) -> None:

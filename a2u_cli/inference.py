@@ -38,7 +38,8 @@ def matte(
     is float32 (H, W) in [0, 1], exactly 0 and 1 where the trimap knows. `dtype` is that of the
     convolutions; statistics and softmax stay in float32. `max_memory` bounds the bytes that the
     process may take (None: most of what is free) and `skip_known` leaves out work that no unknown
-    pixel depends on; neither changes the matte by more than rounding.
+    pixel depends on; neither changes the matte by more than rounding. For many pictures, hand in
+    `fold_norms(network, dtype)`: then it is not folded each time anew.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
@@ -53,7 +54,9 @@ def matte(
         _reuse_memory()
     try:
         with torch.inference_mode(), _exact_float32():
-            alpha = stream(fold_norms(network, dtype), image, trimap, plan, needed=needed)
+            if isinstance(network.stem.norm, torch.nn.BatchNorm2d):  # else folded by the caller
+                network = fold_norms(network, dtype)
+            alpha = stream(network, image, trimap, plan, needed=needed)
     except (RuntimeError, MemoryError) as error:
         if not _is_memory(error):
             raise

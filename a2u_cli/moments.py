@@ -29,11 +29,11 @@ class Pools:
         rows, columns = self.edges
         if self.sums is None:
             shape = len(rows) - 1, len(columns) - 1, x.shape[1]
-            self.sums = torch.zeros(shape, dtype=torch.float64, device=x.device)
+            self.sums = torch.zeros(shape, dtype=torch.float64)
         for i, j in _pieces(rows, window.top, window.bottom):
             line = values[j].sum(0, dtype=wide)  # (width, C); a few rows are safe in float32
             for k, m in _pieces(columns, window.left, window.right):
-                self.sums[i, k] += line[m].sum(0, dtype=torch.float64)
+                self.sums[i, k] += _total(line[m], (0,))
 
     def mean(self) -> Tensor:
         """Give the mean over the plane, float64 (1, C, 1, 1)."""
@@ -50,13 +50,8 @@ class Pools:
                     for start, stop in bins
                 ],
                 dtype=torch.float64,
-                device=self.sums.device,
             )
-            / torch.tensor(
-                [[stop - start] for start, stop in bins],
-                dtype=torch.float64,
-                device=self.sums.device,
-            )
+            / torch.tensor([[stop - start] for start, stop in bins], dtype=torch.float64)
             for bins, edges in zip(self.bins, self.edges, strict=True)
         )
         return torch.einsum("ir,js,rsc->cij", rows, columns, self.sums)[None]
@@ -73,8 +68,8 @@ class Sums:
     def add(self, x: Tensor) -> None:
         values = x.to(torch.promote_types(x.dtype, torch.float32)).permute(0, 2, 3, 1)
         self.count += x.shape[2] * x.shape[3]
-        self.total = self.total + values.sum((0, 1, 2), dtype=torch.float64)
-        self.squares = self.squares + values.square().sum((0, 1, 2), dtype=torch.float64)
+        self.total = self.total + _total(values, (0, 1, 2))
+        self.squares = self.squares + _total(values.square(), (0, 1, 2))
 
     def moments(self, groups: int) -> Moments:
         """Give each channel the mean and the variance of its group."""
@@ -92,3 +87,9 @@ def _pieces(edges: list[int], start: int, stop: int) -> Iterator[tuple[int, slic
     for number, (low, high) in enumerate(pairwise(edges)):
         if low < stop and high > start:
             yield number, slice(max(low, start) - start, min(high, stop) - start)
+
+
+def _total(values: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Sum up in float64, in float32 where a device has no wider type; the result is on the CPU."""
+    wide = torch.float32 if values.device.type == "mps" else torch.float64
+    return values.sum(dims, dtype=wide).cpu().double()

@@ -76,7 +76,8 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, 1, activate=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.second(self.first(x)) + self.shortcut(x), LEAK, inplace=True)
+        y = self.second(self.first(x)).add_(self.shortcut(x))
+        return F.leaky_relu(y, LEAK, inplace=True)
 
 
 class DownBlock(nn.Module):
@@ -204,13 +205,13 @@ def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> M
 
     The kernel generators stay in float32.
     """
-    folded = copy.deepcopy(network).eval()
+    folded = copy.deepcopy(network).cpu().eval()  # not every device has float64
     for module in folded.modules():
         if isinstance(module, ConvNorm):
             conv = fuse_conv_bn_eval(module.conv.double(), module.norm.double())
             module.conv, module.norm = conv.to(dtype), cast(nn.BatchNorm2d, nn.Identity())
     folded.smooth.to(dtype)
-    return folded
+    return folded.to(network.mean.device)
 
 
 def as_pair(module: nn.Module) -> ResamplingPair:

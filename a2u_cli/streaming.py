@@ -183,7 +183,7 @@ def _context(network: MattingNetwork, plane: Tensor, plan: Plan) -> Read:
     total = Pools(_size(plane), 1)
     for window in plan.windows(_size(plane), plane.shape[1]):
         total.add(_cut(plane, window), window)
-    mean = total.mean().to(plane.dtype)
+    mean = total.mean().to(plane.dtype).to(plane.device)
 
     def compute(window: Window) -> Tensor:
         outer = window.grow(CONTEXT)
@@ -244,9 +244,10 @@ def _measure(
     pools = Pools(fine, generator.encode_size)
     for window in plan.windows(fine, channels):
         pools.add(read(window), window)
-    wide = torch.promote_types(generator.filter_u.weight.dtype, torch.float32)
-    mean = pools.mean().to(wide)
-    u, v = generator.filters(pools.pooled().to(wide))
+    like = generator.filter_u.weight
+    wide = torch.promote_types(like.dtype, torch.float32)
+    mean = pools.mean().to(wide).to(like.device)
+    u, v = generator.filters(pools.pooled().to(wide).to(like.device))
     sums = Sums(), Sums()
     for window in plan.strips(size, 4 * channels):  # what is read is four times as large
         outer = window.grow(1)

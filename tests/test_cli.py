@@ -30,7 +30,7 @@ from a2u_cli.weights import save_weights
 
 SIZE = (40, 56)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-MESSAGES = ("trimap: ", "warning: ", "device: ")
+MESSAGES = ("trimap: ", "memory: ", "warning: ", "device: ")
 
 Array = np.ndarray
 
@@ -222,14 +222,26 @@ def test_the_matte_lies_beside_the_image_and_keeps_what_is_known(
     }
 
 
-def test_stderr_says_the_trimap_and_the_device_once(
+def test_stderr_says_the_trimap_the_device_and_the_memory_once(
     matte: RunA2U, photo: Path, trimap: Path
 ) -> None:
     lines = matte(photo, "-t", trimap).stderr.splitlines()
     assert lines[0] == "trimap: background 25.0 %, unknown 50.0 %, foreground 25.0 %"
-    assert lines[1].startswith("device: cpu (")
-    assert lines[1].endswith(", float32")
-    assert len(lines) == 2
+    assert lines[1].startswith("memory: in tiles of ")
+    assert lines[2].startswith("device: cpu (")
+    assert lines[2].endswith(", float32")
+    assert len(lines) == 3
+
+
+def test_memory_is_bounded_in_the_units_people_write(
+    matte: RunA2U, photo: Path, trimap: Path
+) -> None:
+    whole = matte(photo, "-t", trimap, "-o", "-").stdout
+    assert matte(photo, "-t", trimap, "-o", "-", "--max-memory", "0.6GiB").stdout == whole
+    run = matte(photo, "-t", trimap, "--max-memory", "20MB")
+    assert_refused(run, 4, "GB may be used", "--max-memory")
+    run = matte(photo, "-t", trimap, "--max-memory", "lots")
+    assert_refused(run, 2, "'lots' is no amount of memory", "2GB")
 
 
 def test_an_existing_output_is_kept_unless_forced(matte: RunA2U, photo: Path, trimap: Path) -> None:
@@ -386,7 +398,7 @@ def test_a_trimap_that_lacks_a_kind_is_a_warning_and_works(
     warning = f"{path} has no {kind} ("
     assert run.code == 0
     assert [line.startswith(f"warning: {warning}") for line in run.stderr.splitlines()] == [
-        *(False, True, False)
+        *(False, True, False, False)
     ]
     assert json.loads(run.stdout)["warnings"][0].startswith(warning)
     assert load(photo.with_name("photo_alpha.png")).shape == SIZE
@@ -818,11 +830,11 @@ def test_ctrl_c_while_the_network_runs_is_exit_code_130(weights: Path, tmp_path:
     ) as process:
         assert process.stderr
         assert process.stdout
-        lines = [process.stderr.readline(), process.stderr.readline()]
+        lines = [process.stderr.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(60) == 130, (lines, rest)
-        assert lines[1].startswith("device: ")
+        assert lines[2].startswith("device: ")
         assert rest.strip().startswith("interrupted; nothing half-written is left")
         assert len(rest.strip().splitlines()) == 1
         assert process.stdout.read() == ""
