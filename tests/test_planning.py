@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2u_cli import planning
@@ -17,6 +17,7 @@ from a2u_cli.planning import OPTIONAL, Plan, estimate_memory, free_memory, make_
 SIDES = st.integers(1, 12_000)
 
 
+@settings(deadline=None)
 @given(st.tuples(SIDES, SIDES), st.integers(0, 1 << 36), st.sampled_from([2, 4]))
 def test_a_plan_keeps_to_the_budget_and_says_so(
     size: tuple[int, int], budget: int, value: int
@@ -32,6 +33,7 @@ def test_a_plan_keeps_to_the_budget_and_says_so(
     assert re.fullmatch(r"in tiles of \d+x\d+, about \d+\.\d GB of memory", str(plan))
 
 
+@settings(deadline=None)
 @given(st.tuples(SIDES, SIDES), st.integers(1 << 30, 1 << 36), st.integers(0, 1 << 34))
 def test_more_memory_never_makes_smaller_tiles(
     size: tuple[int, int], budget: int, more: int

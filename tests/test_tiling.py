@@ -29,6 +29,7 @@ def painted(parts: list[Window], size: tuple[int, int]) -> np.ndarray:
     return counts
 
 
+@settings(deadline=None)
 @given(windows(), st.integers(0, 9))
 def test_a_window_grows_up_to_the_borders(window: Window, margin: int) -> None:
     grown = window.grow(margin)
@@ -40,6 +41,7 @@ def test_a_window_grows_up_to_the_borders(window: Window, margin: int) -> None:
     assert np.array_equal(painted([grown], window.size).astype(bool), expected)
 
 
+@settings(deadline=None)
 @given(windows())
 def test_halving_covers_and_doubling_is_exact(window: Window) -> None:
     fine = window.double()
@@ -59,6 +61,7 @@ def test_halving_covers_and_doubling_is_exact(window: Window) -> None:
     )
 
 
+@settings(deadline=None)
 @given(windows(), st.integers(0, 9))
 def test_a_window_is_cut_out_of_a_larger_one(window: Window, margin: int) -> None:
     plane = np.arange(np.prod(window.size)).reshape(window.size)
@@ -67,6 +70,7 @@ def test_a_window_is_cut_out_of_a_larger_one(window: Window, margin: int) -> Non
     assert np.array_equal(found, plane[window.rows, window.columns])
 
 
+@settings(deadline=None)
 @given(SIZES, SIZES)
 def test_a_grid_holds_every_pixel_once(size: tuple[int, int], tile: tuple[int, int]) -> None:
     parts = grid(size, tile)
@@ -95,6 +99,7 @@ def test_a_cover_holds_the_needed_blocks_once_and_nothing_else(
         assert part.width <= max(tile[1], block)
 
 
+@settings(deadline=None)
 @given(st.lists(windows(), max_size=4), SIZES, st.integers(1, 9))
 def test_touched_blocks_are_those_that_share_a_pixel(
     parts: list[Window], size: tuple[int, int], block: int
