@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from .errors import A2UError, ImageError, OutOfMemory, TrimapError
-from .network import STRIDE, MattingNetwork, fold_norms
+from .network import MattingNetwork, fold_norms
 from .planning import Plan, free_memory, make_plan
 from .streaming import stream
 from .trimap import BACKGROUND, FOREGROUND, UNKNOWN, check_pair, restore_known
@@ -90,17 +90,6 @@ def plan_memory(
         max_memory = int(SHARE * free)
     largest = LARGEST_TILE if cuda else CACHED_TILE
     return make_plan(size, budget=max_memory, value=dtype.itemsize, largest=largest)
-
-
-def pad_to_stride(array: npt.NDArray[Any], stride: int = STRIDE) -> npt.NDArray[Any]:
-    """Pad (H, W, ...) at the bottom and right to multiples of `stride`.
-
-    Mirrors without repeating the edge, again and again where a side is shorter than the pad, as
-    numpy's `reflect` does; a side of one pixel is repeated.
-    """
-    height, width = array.shape[:2]
-    edges = [(0, -height % stride), (0, -width % stride)] + [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, edges, mode="reflect")
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -117,6 +117,16 @@ def stream(
     return raw
 
 
+def pad_to_stride(array: npt.NDArray[Any], stride: int = STRIDE) -> npt.NDArray[Any]:
+    """Pad (H, W, ...), or (H,), at the bottom and right to multiples of `stride`.
+
+    Mirrors without repeating the edge, again and again where a side is shorter than the pad, as
+    numpy's `reflect` does; a side of one pixel is repeated.
+    """
+    edges = [(0, -length % stride) for length in array.shape[:2]] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, edges, mode="reflect")
+
+
 def _wanted(needed: Mask | None, sizes: list[Size], plan: Plan) -> list[list[Window]]:
     """Cover, on each level from the full resolution down, what the needed pixels depend on."""
     pixels = np.ones(sizes[0], np.bool_) if needed is None else needed
@@ -142,9 +152,7 @@ def _picture(
 ) -> Read:
     """Read the network's input from a picture that is mirrored at the bottom and at the right."""
     height, width = trimap.shape
-    rows, columns = (
-        np.pad(np.arange(length), (0, -length % STRIDE), mode="reflect") for length in trimap.shape
-    )
+    rows, columns = (pad_to_stride(np.arange(length)) for length in trimap.shape)
     mean, deviation = (t.flatten().float().cpu().numpy() for t in (network.mean, network.std))
     like = network.stem.conv.weight
 

@@ -21,9 +21,10 @@ from .dataset import Request, Sample, SampleSource
 from .errors import A2UError, WeightsError
 from .images import write_image
 from .network import MattingNetwork
+from .registry import replacing
+from .trimap import UNKNOWN
 from .weights import load_model, save_weights
 
-UNKNOWN = 128
 PYRAMID_LEVELS = 5
 VALIDATION_CROPS = 32
 VALIDATION_SIZE = 128
@@ -300,17 +301,14 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(
-            {
-                "step": self.step,
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-            },
-            temporary,
-        )
-        temporary.replace(self.checkpoint)
+        state = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        with replacing(self.checkpoint) as temporary:
+            torch.save(state, temporary)
 
     def _resume(self) -> None:
         try:
@@ -327,7 +325,8 @@ class Trainer:
         curve = self.folder / "curve.jsonl"
         if curve.exists():  # steps after the checkpoint are done again
             kept = curve.read_text().splitlines()[: self.step]
-            curve.write_text("".join(line + "\n" for line in kept))
+            with replacing(curve) as temporary:
+                temporary.write_text("".join(line + "\n" for line in kept))
 
 
 def export(trainer: Trainer, *, licence: str) -> Path:

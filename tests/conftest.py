@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from a2u_cli.network import MattingNetwork
+
 os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
 os.environ["TERMINAL_WIDTH"] = "200"
 for name in ("A2U_WEIGHTS", "A2U_DEVICE", "A2U_CACHE", "A2U_NATIVE"):
@@ -38,6 +40,19 @@ def parity() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+def sane_network(*, shared: bool = True) -> MattingNetwork:
+    """Make random weights whose activations and alphas are of an ordinary size."""
+    torch.manual_seed(0)
+    network = MattingNetwork(shared=shared).train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    trimap = torch.randint(0, 3, (8, 1, 4, 4)).repeat_interleave(16, 2).repeat_interleave(16, 3) / 2
+    with torch.no_grad():
+        network(torch.rand(8, 3, 64, 64), trimap)
+    return network.eval()
 
 
 def error_histogram(found: np.ndarray, expected: np.ndarray) -> str:

@@ -21,11 +21,11 @@ import numpy as np
 import pytest
 import torch
 import typer
+from conftest import sane_network
 from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
 from a2u_cli import __version__, cli, inference, registry
-from a2u_cli.network import MattingNetwork
 from a2u_cli.weights import save_weights
 
 SIZE = (40, 56)
@@ -47,16 +47,8 @@ RunA2U = Callable[..., Run]
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write random weights whose alphas are neither all 0 nor all 1."""
-    torch.manual_seed(0)
-    network = MattingNetwork().train()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    trimap = torch.randint(0, 3, (8, 1, 4, 4)).repeat_interleave(16, 2).repeat_interleave(16, 3) / 2
-    with torch.no_grad():
-        network(torch.rand(8, 3, 64, 64), trimap)
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_weights(network, path, licence="CC0", source="test", dtype=torch.float16)
+    save_weights(sane_network(), path, licence="CC0", source="test", dtype=torch.float16)
     return path
 
 

@@ -14,30 +14,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import TOLERANCE, error_histogram
+from conftest import TOLERANCE, error_histogram, sane_network
 from typer.testing import CliRunner
 
 from a2u_cli import inference, weights
 from a2u_cli.cli import app
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
-from a2u_cli.inference import matte, pad_to_stride
+from a2u_cli.inference import matte
 from a2u_cli.network import MattingNetwork
+from a2u_cli.streaming import pad_to_stride
 
 Array = np.ndarray
 SIZE = (40, 56)
-
-
-def sane_network(*, shared: bool = True) -> MattingNetwork:
-    """Make random weights whose activations and alphas are of an ordinary size."""
-    torch.manual_seed(0)
-    network = MattingNetwork(shared=shared).train()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    trimap = torch.randint(0, 3, (8, 1, 4, 4)).repeat_interleave(16, 2).repeat_interleave(16, 3) / 2
-    with torch.no_grad():
-        network(torch.rand(8, 3, 64, 64), trimap)
-    return network.eval()
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ ALLOWED = {
     "streaming": {"affinity", "moments", "network", "planning", "tiling"},
     "inference": {"errors", "network", "planning", "streaming", "trimap"},
     "dataset": {"errors", "images", "trimap", "synthesis"},
-    "training": {"errors", "images", "dataset", "network", "weights"},
+    "training": {"errors", "images", "trimap", "dataset", "network", "registry", "weights"},
     "dice": set(),
     "bands": {"dice"},
     "camera": {"dice"},

@@ -8,14 +8,11 @@ import pytest
 import skimage.data
 from conftest import SHARED
 
-from a2u_cli import load_model, matte, registry
+from a2u_cli import load_model, matte
 from a2u_cli.images import quantise, read_grey, read_image
 from a2u_cli.metrics import score
 from a2u_cli.trimap import parse_trimap
 
-pytestmark = pytest.mark.skipif(
-    registry.find(registry.DEFAULT) is None, reason="the default weights are not built yet"
-)
 DEV = SHARED / "data" / "dev"
 PICTURES = ("GT03", "GT06", "GT09", "GT12", "GT15", "GT18", "GT21", "GT24", "GT27")
 HALF_OF_FILLING_WITH_GREY = 32.1 / 2

@@ -8,18 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TOLERANCE, error_histogram
+from conftest import TOLERANCE, error_histogram, sane_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_inference import sane_network
 from torch import Tensor
 
 from a2u_cli import weights
-from a2u_cli.inference import pad_to_stride
 from a2u_cli.moments import Pools, Sums
 from a2u_cli.network import MattingNetwork, fold_norms
 from a2u_cli.planning import OPTIONAL, Plan
-from a2u_cli.streaming import stream
+from a2u_cli.streaming import pad_to_stride, stream
 from a2u_cli.tiling import grid
 
 Array = np.ndarray
