@@ -33,7 +33,7 @@ bench: .venv/bench
 eval-dev: .venv/bench
 	$(BIN)/python -m benchmarks.eval_dev
 
-.venv/ready: pyproject.toml setup.py a2u_cli/_affinity.c a2u_cli/_affinity_avx2.c
+.venv/ready: pyproject.toml setup.py $(wildcard a2u_cli/_*.c)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e .
 	touch $@

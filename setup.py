@@ -1,4 +1,4 @@
-"""Build the fused CPU operators; everything else about the package is in pyproject.toml."""
+"""Build the fused CPU operators and the convolution; all else is in pyproject.toml."""
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -22,8 +22,8 @@ setup(
     # Optional: without a compiler the package installs and the torch form of the operators serves.
     ext_modules=[
         Extension(
-            "a2u_cli._affinity",
-            ["a2u_cli/_affinity.c", "a2u_cli/_affinity_avx2.c"],
+            "a2u_cli._native",
+            [f"a2u_cli/_{name}.c" for name in ("affinity", "affinity_avx2", "winograd", "team")],
             depends=["a2u_cli/_affinity.c"],
             optional=True,
         )

@@ -396,6 +396,6 @@ EXPORT void a2u_resample(const Job *job) {
 
 #if defined(_WIN32)
 /* setuptools has the linker export this from every extension; here ctypes loads the library instead. */
-EXPORT void *PyInit__affinity(void) { return NULL; }
+EXPORT void *PyInit__native(void) { return NULL; }
 #endif
 #endif

@@ -263,6 +263,7 @@ def train(
         sizes=tuple(size or TrainOptions.sizes),
         growth=tuple(grow_at) if grow_at else None,
         learning_rate=learning_rate,
+        span=(1.0, 1.0) if weights else (0.0, 1.0),  # trained weights need no easy start
         seed=seed,
         bfloat16=bfloat16,
     )

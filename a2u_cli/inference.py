@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from .errors import A2UError, ImageError, OutOfMemory, TrimapError
-from .network import MattingNetwork, fold_norms
+from .network import ConvNorm, MattingNetwork, fold_norms
 from .planning import Plan, free_memory, make_plan
 from .streaming import stream
 from .trimap import BACKGROUND, FOREGROUND, UNKNOWN, check_pair, restore_known
@@ -54,7 +54,7 @@ def matte(
         _reuse_memory()
     try:
         with torch.inference_mode(), _exact_float32():
-            if isinstance(network.stem.norm, torch.nn.BatchNorm2d):  # else folded by the caller
+            if isinstance(network.stem, ConvNorm):  # else folded by the caller
                 network = fold_norms(network, dtype)
             alpha = stream(network, image, trimap, plan, needed=needed)
     except (RuntimeError, MemoryError) as error:

@@ -40,10 +40,19 @@ class _Job(ctypes.Structure):
     ]
 
 
+class _Team(ctypes.Structure):
+    """The argument of `a2u_take`, field by field as in `_team.c`."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("function", "jobs")),
+        *((name, ctypes.c_int64) for name in ("size", "count", "next")),
+    ]
+
+
 @functools.cache
 def _library() -> ctypes.CDLL | None:
     """Load the compiled library that lies beside this module, whatever suffix its build gave it."""
-    for path in sorted(Path(__file__).parent.glob("_affinity*")):
+    for path in sorted(Path(__file__).parent.glob("_native*")):
         if path.suffix in {".so", ".pyd", ".dll", ".dylib"}:
             try:
                 library = ctypes.CDLL(str(path))
@@ -65,8 +74,7 @@ def describe() -> str:
     """Name the fused forms in use on this machine, such as "C (AVX2), Triton"; or say none is."""
     if _switched_off():
         return "switched off by A2U_NATIVE=0: plain torch serves"
-    library = _library()
-    forms = [] if library is None else ["C (AVX2)" if library.a2u_has_avx2() else "C"]
+    forms = ["C (AVX2)" if has_avx2() else "C"] if available() else []
     if torch.cuda.is_available() and _triton():
         forms.append("Triton")
     return ", ".join(forms) or "not built: plain torch serves"
@@ -81,11 +89,62 @@ def usable(x: Tensor, size: int, groups: int = 1) -> bool:
         x.dtype in _DTYPES.get(x.device.type, ())
         and size <= _MAX_SIZE
         and groups == 1
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        and not _switched_off()
+        and not _traced_or_off()
         and _loads(x.device)
     )
+
+
+def compiled() -> bool:
+    """Tell whether the compiled library may be called now, from wherever torch is."""
+    return not _traced_or_off() and available()
+
+
+def library() -> ctypes.CDLL:
+    """Give the compiled library, which `available` has found."""
+    found = _library()
+    assert found is not None
+    return found
+
+
+def has_avx2() -> bool:
+    """Tell whether the library and the processor have the AVX2 forms."""
+    return bool(library().a2u_has_avx2())
+
+
+def spread(function: Any, jobs: list[Any]) -> None:
+    """Call a function of the library once for each job, each in a thread.
+
+    In torch's own threads where they can be had: after their work they spin for a while, and would
+    take the processor from any others.
+    """
+    if len(jobs) == 1:
+        function(ctypes.byref(jobs[0]))
+    elif openmp := _openmp():
+        array = (type(jobs[0]) * len(jobs))(*jobs)
+        pointer = ctypes.cast(function, ctypes.c_void_p)
+        team = _Team(pointer, ctypes.addressof(array), ctypes.sizeof(jobs[0]), len(jobs))
+        take = ctypes.cast(library().a2u_take, ctypes.c_void_p)
+        openmp.GOMP_parallel(take, ctypes.byref(team), len(jobs), 0)
+    else:
+        list(_pool(len(jobs), os.getpid()).map(function, map(ctypes.byref, jobs)))
+
+
+@functools.cache
+def _openmp() -> ctypes.CDLL | None:
+    """Find the OpenMP of gcc that torch runs on, where it does."""
+    try:
+        library = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
+        library.GOMP_parallel.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 2
+        library.GOMP_parallel.restype = None
+    except (AttributeError, OSError):  # another system, or another OpenMP
+        return None
+    return library
+
+
+def _traced_or_off() -> bool:
+    """A traced or exported graph needs nothing from here."""
+    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return tracing or _switched_off()
 
 
 def _switched_off() -> bool:
@@ -243,8 +302,6 @@ def _run(op: int, size: int, coarse: Tensor, **tensors: Tensor | None) -> list[T
         assert triton is not None  # _check has asked
         sums: list[Tensor] = triton.run(op, size, coarse, **tensors)
         return sums
-    library = _library()
-    assert library is not None  # _check has asked
     samples, channels, height, width = coarse.shape
     rows = samples * height
     products = rows * width * channels * size * size
@@ -261,10 +318,7 @@ def _run(op: int, size: int, coarse: Tensor, **tensors: Tensor | None) -> list[T
         jobs.append(_Job(*image, *share, **pointers))
     for job, part in zip(jobs, parts, strict=False):  # no parts: the field stays null
         job.sums = part.data_ptr()
-    if threads == 1:
-        library.a2u_resample(jobs[0])
-    else:
-        list(_pool(threads, os.getpid()).map(library.a2u_resample, jobs))
+    spread(library().a2u_resample, jobs)
     return parts
 
 

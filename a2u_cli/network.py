@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from . import convolution
 from .affinity import LEAK, AffinityPair
 
 STRIDE = 16
@@ -33,7 +34,7 @@ PairFactory = Callable[[int], nn.Module]
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch norm, and leaky ReLU unless told otherwise."""
+    """Convolution without bias, batch norm, a sum if asked for, leaky ReLU unless told not to."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class ConvNorm(nn.Module):
         activate: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
+        self.conv = convolution.Conv2d(
             inputs,
             outputs,
             size,
@@ -60,8 +61,31 @@ class ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
         self.activate = activate
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         y = cast(Tensor, self.norm(self.conv(x)))
+        y = y if plus is None else y.add_(plus)
+        return F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
+
+
+class Folded(nn.Module):
+    """A `ConvNorm` for inference: the norm, folded in float64, is part of the convolution."""
+
+    filter: Tensor | None
+
+    def __init__(self, layer: ConvNorm, dtype: torch.dtype) -> None:
+        super().__init__()
+        conv = fuse_conv_bn_eval(layer.conv.double(), layer.norm.double())
+        fast = dtype == torch.float32 and convolution.suits(conv)
+        filter = convolution.transform(conv.weight.data).float() if fast else None
+        self.register_buffer("filter", filter, persistent=False)
+        self.conv, self.activate = conv.to(dtype), layer.activate
+
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        bias, slope = cast(Tensor, self.conv.bias), LEAK if self.activate else 1.0
+        if self.filter is not None and convolution.usable(x, self.conv):
+            return convolution.convolve(x, self.filter, bias, plus=plus, slope=slope)
+        y = self.conv(x)
+        y = y if plus is None else y.add_(plus)
         return F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
 
 
@@ -71,13 +95,12 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.first = ConvNorm(inputs, outputs)
-        self.second = ConvNorm(outputs, outputs, activate=False)
+        self.second = ConvNorm(outputs, outputs)
         same = inputs == outputs
         self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, 1, activate=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.second(self.first(x)).add_(self.shortcut(x))
-        return F.leaky_relu(y, LEAK, inplace=True)
+        return cast(Tensor, self.second(self.first(x), self.shortcut(x)))
 
 
 class DownBlock(nn.Module):
@@ -87,13 +110,12 @@ class DownBlock(nn.Module):
         super().__init__()
         self.first = ConvNorm(inputs, outputs)
         self.pair = pair(outputs)
-        self.second = ConvNorm(outputs, outputs, activate=False)
+        self.second = ConvNorm(outputs, outputs)
         self.shortcut = ConvNorm(inputs, outputs, 1, stride=2, activate=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
         half, state = as_pair(self.pair).down(self.first(x))  # (N, outputs, H/2, W/2)
-        y = self.second(half) + self.shortcut(x)
-        return F.leaky_relu(y, LEAK, inplace=True), state
+        return self.second(half, self.shortcut(x)), state
 
 
 class Context(nn.Module):
@@ -206,10 +228,10 @@ def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> M
     The kernel generators stay in float32.
     """
     folded = copy.deepcopy(network).cpu().eval()  # not every device has float64
-    for module in folded.modules():
-        if isinstance(module, ConvNorm):
-            conv = fuse_conv_bn_eval(module.conv.double(), module.norm.double())
-            module.conv, module.norm = conv.to(dtype), cast(nn.BatchNorm2d, nn.Identity())
+    for parent in list(folded.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, ConvNorm):
+                setattr(parent, name, Folded(layer, dtype))
     folded.smooth.to(dtype)
     return folded.to(network.mean.device)
 

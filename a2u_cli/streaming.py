@@ -16,10 +16,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .affinity import LEAK, AffinityPair, KernelGenerator, downsample, encode, upsample
+from .affinity import AffinityPair, KernelGenerator, downsample, encode, upsample
 from .moments import Pools, Sums
 from .network import STRIDE, DecoderStage, DownBlock, MattingNetwork
 from .planning import Plan
@@ -217,11 +216,11 @@ def _descend(
     if keep:
         fine = _keep(fine, plan.windows((height, width), channels))
     resampling, half = _resample(block.pair, fine, (height // 2, width // 2), plan)
-    second = _convolve(block.second, _kept(half), 1)
 
     def join(window: Window) -> Tensor:
-        y = second(window) + block.shortcut(_cut(plane, window.double()))
-        return F.leaky_relu(y, LEAK, inplace=True)
+        outer = window.grow(1)
+        y = block.second(_cut(half, outer), block.shortcut(_cut(plane, outer.double())))
+        return _crop(y, window, outer)
 
     _replace(half, join, plan.windows((height // 2, width // 2), 2 * channels), 1)
     return resampling, half

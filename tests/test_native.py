@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from a2u_cli import native
 
 pytestmark = pytest.mark.skipif(
-    not native.available(), reason="the compiled library a2u_cli/_affinity is not built"
+    not native.available(), reason="the compiled library a2u_cli/_native is not built"
 )
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}

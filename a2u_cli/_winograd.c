@@ -1,0 +1,266 @@
+/* 3x3 convolution on channels-last float32 by Winograd's minimal filtering, F(4x4, 3x3) of Lavin and Gray 2016
+ * (https://arxiv.org/abs/1509.09308): 36 products where the sum over the taps takes 144. For x86-64 processors with
+ * AVX2 and fused multiply-add; elsewhere nothing, and `convolution.py` leaves the work to torch.
+ *
+ * Outputs are made in tiles of 4x4, and tiles in blocks: transform the inputs of a block, multiply at each of the 36
+ * places, transform back. The gradient of the filter goes the same way: transform inputs and gradients of a block,
+ * multiply at each place, add up. Tiles are counted over the whole batch, so that callers may split them over threads.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+typedef ptrdiff_t Index;
+
+/* Distances in elements from one image, row and pixel to the next; channels lie side by side. */
+typedef struct {
+    const float *at;
+    int64_t image, row, pixel;
+} Picture;
+
+/* Mirrored field by field in convolution.py. */
+typedef struct {
+    int64_t height, width, inputs, outputs; /* channels in multiples of PANEL */
+    int64_t start, stop;                    /* tiles */
+    Picture x, other;                       /* forward: what is added to the result, or null; else the gradient */
+    float *filter;                          /* (36, outputs / PANEL, inputs, PANEL); or its gradient, added to */
+    const float *bias;                      /* (outputs) */
+    float *out;                             /* (images, height, width, outputs) */
+    float *space;                           /* as much as a2u_convolution_space says */
+    double slope;                           /* of the result where it is negative */
+} Convolution;
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+
+/* A block's products fill twelve registers: ROWS tiles by PANEL channels; those for a gradient eight: INPUTS by PANEL
+ * channels. A gradient's blocks are larger, since for each the whole filter passes by. SKEW keeps the 36 planes of a
+ * block from falling into the same few sets of the cache. */
+enum { TILE = 4, REACH = 6, PLACES = 36, LANES = 8, PANEL = 16, ROWS = 6, INPUTS = 4, SKEW = 16 };
+enum { BLOCK = 24, GRADIENT_BLOCK = 96 };
+
+typedef float Floats __attribute__((vector_size(32)));
+typedef int32_t Mask __attribute__((vector_size(32)));
+typedef Floats Anywhere __attribute__((aligned(4), may_alias));
+
+INLINE Floats load(const float *from) { return *(const Anywhere *)from; }
+INLINE void store(float *to, Floats x) { *(Anywhere *)to = x; }
+
+/* Where a tile's outputs begin. */
+typedef struct {
+    Index image, top, left;
+} Tile;
+
+INLINE Tile tile(const Convolution *job, Index number) {
+    const Index across = (job->width + TILE - 1) / TILE, down = (job->height + TILE - 1) / TILE;
+    const Tile found = {number / (across * down), number / across % down * TILE, number % across * TILE};
+    return found;
+}
+
+INLINE const float *pixel(const Picture *picture, Index image, Index y, Index x) {
+    return picture->at + image * picture->image + y * picture->row + x * picture->pixel;
+}
+
+/* The interpolation points are 0, A, -A, B, -B and infinity: at A = 2/3 and B = 1/A, rounding is a fourth of what it is
+ * at the paper's 1 and 2. */
+#define A (2.0f / 3)
+#define B (3.0f / 2)
+#define A2 (A * A)
+#define B2 (B * B)
+
+INLINE void transform_in(Floats to[REACH], const Floats d[REACH]) {
+    const Floats even1 = d[4] - B2 * d[2], odd1 = A * d[3] - B * d[1];
+    const Floats even2 = d[4] - A2 * d[2], odd2 = B * d[3] - A * d[1];
+    to[0] = d[0] + d[4] - (A2 + B2) * d[2];
+    to[1] = even1 + odd1;
+    to[2] = even1 - odd1;
+    to[3] = even2 + odd2;
+    to[4] = even2 - odd2;
+    to[5] = d[1] + d[5] - (A2 + B2) * d[3];
+}
+
+INLINE void transform_out(Floats to[TILE], const Floats m[REACH]) {
+    const Floats sum1 = m[1] + m[2], gap1 = m[1] - m[2], sum2 = m[3] + m[4], gap2 = m[3] - m[4];
+    to[0] = m[0] + sum1 + sum2;
+    to[1] = A * gap1 + B * gap2;
+    to[2] = A2 * sum1 + B2 * sum2;
+    to[3] = A * A2 * gap1 + B * B2 * gap2 + m[5];
+}
+
+/* The transpose of transform_out. */
+INLINE void transform_back(Floats to[REACH], const Floats y[TILE]) {
+    const Floats even1 = y[0] + A2 * y[2], odd1 = A * y[1] + A * A2 * y[3];
+    const Floats even2 = y[0] + B2 * y[2], odd2 = B * y[1] + B * B2 * y[3];
+    to[0] = y[0];
+    to[1] = even1 + odd1;
+    to[2] = even1 - odd1;
+    to[3] = even2 + odd2;
+    to[4] = even2 - odd2;
+    to[5] = y[3];
+}
+
+/* Writes `size` x `size` pixels from `margin` before a tile on, transformed, to 36 planes `plane` apart. */
+INLINE void read_tile(const Convolution *job, const Picture *picture, Tile at, Index size, Index channels,
+                      void transform(Floats *, const Floats *), const float *zeros, float *to, Index plane) {
+    const Index margin = (size - TILE) / 2;
+    const float *from[REACH][REACH];
+    for (Index i = 0; i < size; i++)
+        for (Index j = 0; j < size; j++) {
+            const Index y = at.top + i - margin, x = at.left + j - margin;
+            const int inside = y >= 0 && y < job->height && x >= 0 && x < job->width;
+            from[i][j] = inside ? pixel(picture, at.image, y, x) : zeros;
+        }
+    for (Index c = 0; c < channels; c += LANES) {
+        Floats half[REACH][REACH], line[REACH], row[REACH];
+        UNROLL for (int j = 0; j < size; j++) {
+            UNROLL for (int i = 0; i < size; i++) line[i] = load(from[i][j] + c);
+            transform(half[j], line);
+        }
+        UNROLL for (int i = 0; i < REACH; i++) {
+            UNROLL for (int j = 0; j < size; j++) line[j] = half[j][i];
+            transform(row, line);
+            UNROLL for (int j = 0; j < REACH; j++) store(to + (i * REACH + j) * plane + c, row[j]);
+        }
+    }
+}
+
+static void read_inputs(const Convolution *job, Tile at, const float *zeros, float *to, Index plane) {
+    read_tile(job, &job->x, at, REACH, job->inputs, transform_in, zeros, to, plane);
+}
+
+static void read_gradient(const Convolution *job, Tile at, const float *zeros, float *to, Index plane) {
+    read_tile(job, &job->other, at, TILE, job->outputs, transform_back, zeros, to, plane);
+}
+
+/* Multiplies ROWS tiles (ROWS, inputs) by a panel of the filter (inputs, PANEL). */
+INLINE void multiply(float *out, Index outputs, const float *x, Index inputs, const float *panel) {
+    Floats sum[ROWS][2] = {{{0}}};
+    for (Index c = 0; c < inputs; c++, panel += PANEL) {
+        const Floats a = load(panel), b = load(panel + LANES);
+        UNROLL for (int r = 0; r < ROWS; r++) {
+            const float value = x[r * inputs + c];
+            sum[r][0] += value * a;
+            sum[r][1] += value * b;
+        }
+    }
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        store(out + r * outputs, sum[r][0]);
+        store(out + r * outputs + LANES, sum[r][1]);
+    }
+}
+
+/* Adds to part of a filter's gradient (INPUTS, PANEL) the products of `tiles` inputs and gradients. */
+INLINE void accumulate(float *sum, const float *x, Index inputs, const float *grad, Index outputs, Index tiles) {
+    Floats part[INPUTS][2];
+    UNROLL for (int r = 0; r < INPUTS; r++) {
+        part[r][0] = load(sum + r * PANEL);
+        part[r][1] = load(sum + r * PANEL + LANES);
+    }
+    for (Index t = 0; t < tiles; t++, x += inputs, grad += outputs) {
+        const Floats a = load(grad), b = load(grad + LANES);
+        UNROLL for (int r = 0; r < INPUTS; r++) {
+            part[r][0] += x[r] * a;
+            part[r][1] += x[r] * b;
+        }
+    }
+    UNROLL for (int r = 0; r < INPUTS; r++) {
+        store(sum + r * PANEL, part[r][0]);
+        store(sum + r * PANEL + LANES, part[r][1]);
+    }
+}
+
+/* Transforms a tile's products back, adds and activates, and writes what lies inside the picture. */
+static void write_tile(const Convolution *job, Tile at, const float *from, Index plane) {
+    const Index rows = job->height - at.top, columns = job->width - at.left;
+    const Floats zero = {0};
+    for (Index c = 0; c < job->outputs; c += LANES) {
+        Floats half[REACH][TILE], line[REACH], row[TILE];
+        const Floats bias = load(job->bias + c);
+        UNROLL for (int j = 0; j < REACH; j++) {
+            UNROLL for (int i = 0; i < REACH; i++) line[i] = load(from + (i * REACH + j) * plane + c);
+            transform_out(half[j], line);
+        }
+        for (Index i = 0; i < TILE && i < rows; i++) {
+            UNROLL for (int j = 0; j < REACH; j++) line[j] = half[j][i];
+            transform_out(row, line);
+            float *out = job->out + ((at.image * job->height + at.top + i) * job->width + at.left) * job->outputs + c;
+            for (Index j = 0; j < TILE && j < columns; j++) {
+                Floats y = row[j] + bias;
+                if (job->other.at) y += load(pixel(&job->other, at.image, at.top + i, at.left + j) + c);
+                const Mask positive = y > zero;
+                y = (Floats)((positive & (Mask)y) | (~positive & (Mask)((float)job->slope * y)));
+                store(out + j * job->outputs, y);
+            }
+        }
+    }
+}
+
+INLINE Index plane_of(Index channels, Index block) { return block * channels + SKEW; }
+
+/* The part of the filter, or of its gradient, for a place and a panel of outputs: (inputs, PANEL). */
+INLINE float *panel_of(const Convolution *job, Index place, Index panel) {
+    return job->filter + (place * (job->outputs / PANEL) + panel) * job->inputs * PANEL;
+}
+
+EXPORT int64_t a2u_convolution_space(int64_t inputs, int64_t outputs, int gradient) {
+    const Index block = gradient ? GRADIENT_BLOCK : BLOCK;
+    return PLACES * (plane_of(inputs, block) + plane_of(outputs, block)) + (inputs > outputs ? inputs : outputs);
+}
+
+static void forward(const Convolution *job, Index first, Index count, float *x, float *products, const float *zeros) {
+    const Index inputs = job->inputs, outputs = job->outputs;
+    const Index in = plane_of(inputs, BLOCK), out = plane_of(outputs, BLOCK);
+    for (Index t = 0; t < count; t++) read_inputs(job, tile(job, first + t), zeros, x + t * inputs, in);
+    for (Index place = 0; place < PLACES; place++)
+        for (Index panel = 0; panel < outputs / PANEL; panel++)
+            for (Index t = 0; t < count; t += ROWS) /* past the last tile lies what nobody reads */
+                multiply(products + place * out + t * outputs + panel * PANEL, outputs, x + place * in + t * inputs,
+                         inputs, panel_of(job, place, panel));
+    for (Index t = 0; t < count; t++) write_tile(job, tile(job, first + t), products + t * outputs, out);
+}
+
+static void backward(const Convolution *job, Index first, Index count, float *x, float *grad, const float *zeros) {
+    const Index inputs = job->inputs, outputs = job->outputs;
+    const Index in = plane_of(inputs, GRADIENT_BLOCK), out = plane_of(outputs, GRADIENT_BLOCK);
+    for (Index t = 0; t < count; t++) {
+        read_inputs(job, tile(job, first + t), zeros, x + t * inputs, in);
+        read_gradient(job, tile(job, first + t), zeros, grad + t * outputs, out);
+    }
+    for (Index place = 0; place < PLACES; place++)
+        for (Index panel = 0; panel < outputs / PANEL; panel++)
+            for (Index c = 0; c < inputs; c += INPUTS)
+                accumulate(panel_of(job, place, panel) + c * PANEL, x + place * in + c, inputs,
+                           grad + place * out + panel * PANEL, outputs, count);
+}
+
+INLINE void work(const Convolution *job, int gradient) {
+    const Index block = gradient ? GRADIENT_BLOCK : BLOCK;
+    float *x = job->space, *other = x + PLACES * plane_of(job->inputs, block);
+    float *zeros = other + PLACES * plane_of(job->outputs, block);
+    for (Index c = 0; c < job->inputs || c < job->outputs; c++) zeros[c] = 0;
+    for (Index first = job->start; first < job->stop; first += block) {
+        const Index count = job->stop - first < block ? job->stop - first : block;
+        (gradient ? backward : forward)(job, first, count, x, other, zeros);
+    }
+}
+
+EXPORT void a2u_convolve(const Convolution *job) { work(job, 0); }
+
+/* Adds to `filter` the gradient of the transformed filter. */
+EXPORT void a2u_convolve_backward(const Convolution *job) { work(job, 1); }
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

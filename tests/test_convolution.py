@@ -1,0 +1,121 @@
+"""The fast 3x3 convolution against torch's in float64."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from a2u_cli import convolution, native
+from a2u_cli.network import LEAK, ConvNorm, Folded
+
+pytestmark = pytest.mark.skipif(
+    not (native.available() and native.has_avx2()),
+    reason="no AVX2, or the compiled library a2u_cli/_native is not built",
+)
+# samples, inputs, outputs, height, width
+SHAPES = [
+    (1, 16, 16, 1, 1),
+    (2, 32, 48, 5, 7),
+    (1, 64, 32, 4, 4),
+    (3, 16, 64, 9, 2),
+    (1, 48, 16, 37, 61),
+]
+TOLERANCE = 5e-6  # of the largest value
+
+
+def tensors(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    samples, inputs, outputs, height, width = shape
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(samples, inputs, height, width, generator=generator)
+    weight = torch.randn(outputs, inputs, 3, 3, generator=generator)
+    return x, weight, torch.randn(outputs, generator=generator)
+
+
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    assert found.shape == expected.shape
+    assert found.dtype == torch.float32
+    error = ((found.double() - expected).abs().max() / expected.abs().max()).item()
+    assert error <= TOLERANCE, f"relative error {error:.2e}"
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_results_match_float64(shape: tuple[int, ...]) -> None:
+    x, weight, bias = tensors(shape)
+    expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+    found = convolution.convolve(x, convolution.transform(weight), bias)
+    assert_close(found, expected)
+    plus = torch.randn_like(found)
+    found = convolution.convolve(x, convolution.transform(weight), bias, plus=plus, slope=0.1)
+    assert_close(found, F.leaky_relu(expected + plus, 0.1))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gradients_match_float64(shape: tuple[int, ...]) -> None:
+    x, weight, _ = tensors(shape)
+    layer = convolution.Conv2d(shape[1], shape[2], 3, padding=1, bias=False)
+    layer.weight.data = weight
+    assert convolution.usable(x, layer)
+    leaf = x.clone().requires_grad_()
+    wide = [t.double().requires_grad_() for t in (x, weight)]
+    found, expected = layer(leaf), F.conv2d(*wide, padding=1)
+    grad = torch.randn(expected.shape, generator=torch.Generator().manual_seed(6))
+    found.backward(grad)
+    expected.backward(grad.double())
+    for one, other in zip((leaf, layer.weight), wide, strict=True):
+        assert one.grad is not None and other.grad is not None
+        assert_close(one.grad, other.grad)
+
+
+def test_layout_windows_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight, bias = tensors((2, 32, 16, 21, 18))
+    filter, plus = convolution.transform(weight), torch.randn(2, 16, 13, 12)
+    part = x[:, :, 3:16, 5:17]
+    expected = convolution.convolve(part.contiguous(), filter, bias, plus=plus)
+    last = x.contiguous(memory_format=torch.channels_last)[:, :, 3:16, 5:17]
+    wide = plus.repeat(1, 1, 2, 2).contiguous(memory_format=torch.channels_last)
+    variants = [(part, plus), (last, plus), (last, wide[:, :, 13:, 12:])]
+    monkeypatch.setattr(convolution, "_WORTH_A_THREAD", 1)
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        for one, other in variants:
+            found = convolution.convolve(one, filter, bias, plus=other)
+            assert torch.equal(found, expected)
+
+
+def test_only_layers_that_it_can_do_take_the_fast_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.zeros(1, 32, 4, 4)
+    assert convolution.usable(x, nn.Conv2d(32, 16, 3, padding=1))
+    for options in ({"stride": 2}, {"dilation": 2}, {"groups": 32}, {"padding": 0}):
+        layer = nn.Conv2d(32, 32, 3, **({"padding": 1} | options))
+        assert not convolution.usable(x, layer)
+    for channels in ((4, 16), (16, 1), (32, 24)):
+        assert not convolution.suits(nn.Conv2d(*channels, 3, padding=1))
+    assert not convolution.suits(nn.Conv2d(32, 32, 1))
+    layer = nn.Conv2d(32, 16, 3, padding=1)
+    for other in (x.double(), x.bfloat16(), x.to("meta")):
+        assert not convolution.usable(other, layer)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not convolution.usable(x, layer)
+    monkeypatch.setenv("A2U_NATIVE", "0")
+    assert not convolution.usable(x, layer)
+
+
+@pytest.mark.parametrize("activate", [True, False])
+def test_a_folded_layer_gives_what_the_layer_gives(
+    activate: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    layer = ConvNorm(32, 16, activate=activate).eval()
+    nn.init.uniform_(layer.norm.running_var, 0.5, 2.0)
+    nn.init.normal_(layer.norm.running_mean)
+    x, plus = torch.randn(1, 32, 7, 6), torch.randn(1, 16, 7, 6)
+    with torch.inference_mode():
+        wide = F.conv2d(x.double(), layer.conv.weight.double(), padding=1)
+        mean, variance = layer.norm.running_mean.double(), layer.norm.running_var.double()
+        expected = F.batch_norm(wide, mean, variance, eps=1e-5) + plus
+        expected = F.leaky_relu(expected, LEAK) if activate else expected
+        assert_close(layer(x, plus.clone()), expected)
+        folded = Folded(layer, torch.float32)
+        assert_close(folded(x, plus), expected)
+        monkeypatch.setenv("A2U_NATIVE", "0")
+        assert_close(folded(x, plus), expected)
