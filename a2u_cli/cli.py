@@ -113,7 +113,10 @@ def matte(
     weights: Weights = registry.DEFAULT,
     device: Device = "auto",
     dtype: Annotated[
-        str, typer.Option(help="auto (float32), float32, bfloat16 or float16.")
+        str,
+        typer.Option(
+            help="auto (bfloat16 for 8 bits where it is fast), float32, bfloat16, float16."
+        ),
     ] = "auto",
     max_memory: Annotated[
         str | None,
@@ -136,7 +139,7 @@ def matte(
     from .weights import load_model
 
     chosen = inference.pick_device(device)
-    precision = inference.pick_dtype(dtype)
+    precision = inference.pick_dtype(dtype, device=chosen, depth=depth)
     precision_name = str(precision).removeprefix("torch.")
     bound = _bytes(max_memory)
     plan = inference.plan_memory(picture.size, device=chosen, dtype=precision, max_memory=bound)

@@ -69,6 +69,13 @@ def usable(x: Tensor, layer: nn.Conv2d) -> bool:
     )
 
 
+def computes_in(dtype: torch.dtype) -> bool:
+    """Tell whether this processor's convolutions are made for a dtype; others are far slower."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype != torch.float16 or bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+
+
 def suits(layer: nn.Conv2d) -> bool:
     """Tell whether a layer is 3x3, of stride 1, with channels in multiples of 16."""
     shape = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -78,10 +85,16 @@ def suits(layer: nn.Conv2d) -> bool:
 
 def transform(weight: Tensor) -> Tensor:
     """Transform a filter (outputs, inputs, 3, 3) for `convolve`: (36, outputs/16, inputs, 16)."""
-    matrix = torch.tensor(FILTER_TRANSFORM, dtype=weight.dtype)
     panels = weight.unflatten(0, (-1, PANEL))  # (outputs/16, 16, inputs, 3, 3)
-    places = torch.einsum("ai,poxij,bj->abpxo", matrix, panels, matrix)
-    return places.flatten(0, 1).contiguous()
+    taps = panels.permute(3, 4, 0, 2, 1).flatten(0, 1)  # (9, outputs/16, inputs, 16)
+    places: Tensor = torch.tensordot(_matrix(weight.dtype), taps, 1)
+    return places
+
+
+def _matrix(dtype: torch.dtype) -> Tensor:
+    """Transform both axes of a filter at once: (36, 9)."""
+    one = torch.tensor(FILTER_TRANSFORM, dtype=dtype)
+    return torch.kron(one, one)
 
 
 def convolve(
@@ -117,9 +130,8 @@ class _Convolve(torch.autograd.Function):
             shape = (PLACES, weight.shape[0] // PANEL, weight.shape[1], PANEL)
             parts = [torch.zeros(shape) for _ in range(_threads(x))]
             _run("a2u_convolve_backward", x, grad, parts)
-            matrix = torch.tensor(FILTER_TRANSFORM)
-            places = torch.stack(parts).sum(0).unflatten(0, (6, 6))
-            dweight = torch.einsum("ai,abpxo,bj->poxij", matrix, places, matrix).flatten(0, 1)
+            taps = torch.tensordot(_matrix(x.dtype).T, torch.stack(parts).sum(0), 1)
+            dweight = taps.unflatten(0, (3, 3)).permute(2, 4, 3, 0, 1).reshape(weight.shape)
         return dx, dweight
 
 

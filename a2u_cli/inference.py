@@ -18,8 +18,9 @@ from .streaming import stream
 from .trimap import BACKGROUND, FOREGROUND, UNKNOWN, check_pair, restore_known
 
 SHARE = 0.8  # of the free memory is taken
-CACHED_TILE, LARGEST_TILE = 256, 2048  # sides: where caches matter, and where launches do
+CACHED_TILE, LARGEST_TILE = 384, 2048  # sides: where caches matter, and where launches do
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # glibc's malloc.h
+CPU = torch.device("cpu")
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -123,14 +124,32 @@ def describe_device(device: torch.device) -> str:
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
 
 
-def pick_dtype(name: str) -> torch.dtype:
-    """Turn a name into a dtype; `auto` is float32.
+def pick_dtype(
+    name: str,
+    *,
+    device: torch.device = CPU,
+    depth: int = 8,  # of the result, in bits a channel
+) -> torch.dtype:
+    """Turn a name into a dtype.
+
+    `auto` is bfloat16 where the device has matrix units for it (AMX, or CUDA from capability 8.0
+    on) and the result has 8 bits, float32 elsewhere.
 
     Raises A2UError for a name that is not one of them.
     """
     if name not in get_args(DtypeName):
         raise A2UError(f"dtype {name!r} is unknown; expected {', '.join(get_args(DtypeName))}")
-    return torch.float32 if name == "auto" else getattr(torch, name)
+    if name == "auto":
+        name = "bfloat16" if depth == 8 and _half_in_hardware(device) else "float32"
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _half_in_hardware(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)  # no public name in every version
+    return device.type == "cpu" and has_amx is not None and bool(has_amx())
 
 
 def _check_image(image: npt.NDArray[Any]) -> None:

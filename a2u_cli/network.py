@@ -68,25 +68,31 @@ class ConvNorm(nn.Module):
 
 
 class Folded(nn.Module):
-    """A `ConvNorm` for inference: the norm, folded in float64, is part of the convolution."""
+    """A `ConvNorm` for inference: the norm is part of the convolution, in and out are of `dtype`.
+
+    Computes in the dtype of its weights, which may be wider.
+    """
 
     filter: Tensor | None
 
-    def __init__(self, layer: ConvNorm, dtype: torch.dtype) -> None:
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, *, activate: bool = False) -> None:
         super().__init__()
-        conv = fuse_conv_bn_eval(layer.conv.double(), layer.norm.double())
-        fast = dtype == torch.float32 and convolution.suits(conv)
-        filter = convolution.transform(conv.weight.data).float() if fast else None
+        self.conv, self.dtype, self.activate = conv, dtype, activate
+        fast = conv.weight.dtype == torch.float32 and convolution.suits(conv)
+        filter = convolution.transform(conv.weight.detach()) if fast else None
         self.register_buffer("filter", filter, persistent=False)
-        self.conv, self.activate = conv.to(dtype), layer.activate
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
-        bias, slope = cast(Tensor, self.conv.bias), LEAK if self.activate else 1.0
-        if self.filter is not None and convolution.usable(x, self.conv):
-            return convolution.convolve(x, self.filter, bias, plus=plus, slope=slope)
-        y = self.conv(x)
-        y = y if plus is None else y.add_(plus)
-        return F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
+        wide, bias = self.conv.weight.dtype, self.conv.bias
+        x, plus = x.to(wide), None if plus is None else plus.to(wide)
+        if self.filter is not None and bias is not None and convolution.usable(x, self.conv):
+            slope = LEAK if self.activate else 1.0
+            y = convolution.convolve(x, self.filter, bias, plus=plus, slope=slope)
+        else:
+            y = self.conv(x)
+            y = y if plus is None else y.add_(plus)
+            y = F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
+        return y.to(self.dtype)
 
 
 class ResidualBlock(nn.Module):
@@ -223,17 +229,25 @@ class MattingNetwork(nn.Module):
 
 
 def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> MattingNetwork:
-    """Copy a network for inference: norms folded, in float64, into convolutions of `dtype`.
+    """Copy a network for inference in `dtype`: norms folded, in float64, into convolutions.
 
-    The kernel generators stay in float32.
+    A CPU that does not compute in `dtype` takes the filters rounded to it and sums up in float32,
+    as others do. The kernel generators stay in float32.
     """
+    device = network.mean.device
     folded = copy.deepcopy(network).cpu().eval()  # not every device has float64
+    wide = torch.float32 if device.type == "cpu" and not convolution.computes_in(dtype) else dtype
+
+    def fold(conv: nn.Conv2d, *, activate: bool = False) -> Folded:
+        return Folded(conv.to(dtype).to(wide), dtype, activate=activate)
+
     for parent in list(folded.modules()):
         for name, layer in parent.named_children():
             if isinstance(layer, ConvNorm):
-                setattr(parent, name, Folded(layer, dtype))
-    folded.smooth.to(dtype)
-    return folded.to(network.mean.device)
+                conv = fuse_conv_bn_eval(layer.conv.double(), layer.norm.double())
+                setattr(parent, name, fold(conv, activate=layer.activate))
+    folded.smooth = cast(nn.Conv2d, fold(folded.smooth))
+    return folded.to(device)
 
 
 def as_pair(module: nn.Module) -> ResamplingPair:

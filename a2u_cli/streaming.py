@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .affinity import AffinityPair, KernelGenerator, downsample, encode, upsample
 from .moments import Pools, Sums
-from .network import STRIDE, DecoderStage, DownBlock, MattingNetwork
+from .network import STRIDE, DecoderStage, DownBlock, Folded, MattingNetwork
 from .planning import Plan
 from .tiling import Mask, Size, Window, blocks_with, cover, touched
 
@@ -29,7 +29,8 @@ Read = Callable[[Window], Tensor]  # window -> (1, C, height, width)
 STEM, BLOCK, CONTEXT, DECODER, HEAD = 3, 2, 18, 5, 2
 CHANNELS = (64, 64, 64, 128, 256)  # of what is decoded at 1, 1/2, 1/4, 1/8 and 1/16
 MARGINS = (DECODER + HEAD, DECODER, DECODER, DECODER, CONTEXT)
-GRAINS = (16, 32, 64, 128)  # what no needed pixel depends on is left out in blocks of such a side
+GRAINS = (16, 32, 64, 128, 256, 512)  # sides of the blocks that are left out or computed
+OVERHEADS = (4096, 1024, 768, 256, 256)  # what starting on a window costs, in its level's pixels
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def stream(
     """Give the raw output for one picture, float32 (H, W): what `network` gives, to rounding.
 
     `image` is float32 (H, W, 3) in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}, of any size:
-    they are mirrored up to the stride. `network` is in evaluation mode and its pairs are
+    they are mirrored up to the stride. `network` comes from `fold_norms` and its pairs are
     `AffinityPair`s. Work that no pixel in `needed`, bool (H, W), depends on is left out; the
     others may hold anything.
     """
@@ -131,19 +132,20 @@ def _wanted(needed: Mask | None, sizes: list[Size], plan: Plan) -> list[list[Win
     pixels = np.ones(sizes[0], np.bool_) if needed is None else needed
     mark: Callable[[Size, int], Mask] = partial(blocks_with, pixels)
     found = []
-    for size, channels, margin in zip(sizes, CHANNELS, MARGINS, strict=True):
+    levels = zip(sizes, CHANNELS, MARGINS, OVERHEADS, strict=True)
+    for size, channels, margin, overhead in levels:
         tile = plan.tile_for(size, channels)
         blocks = {min(grain, *tile) for grain in GRAINS}
         ways = [cover(mark(size, block), size, tile, block) for block in sorted(blocks)]
-        windows = min(ways, key=partial(_area, margin=margin))
+        windows = min(ways, key=partial(_cost, margin=margin, overhead=overhead))
         found.append(windows)
         mark = partial(touched, [w.grow(margin).halve().grow(1) for w in windows])
     return found
 
 
-def _area(windows: list[Window], margin: int) -> int:
-    """Count the pixels of windows with a margin: what they cost."""
-    return sum((w.height + 2 * margin) * (w.width + 2 * margin) for w in windows)
+def _cost(windows: list[Window], margin: int, overhead: int) -> int:
+    """Tell what windows cost, in pixels: their own, their margins' and those of starting."""
+    return sum((w.height + 2 * margin) * (w.width + 2 * margin) + overhead for w in windows)
 
 
 def _picture(
@@ -153,7 +155,7 @@ def _picture(
     height, width = trimap.shape
     rows, columns = (pad_to_stride(np.arange(length)) for length in trimap.shape)
     mean, deviation = (t.flatten().float().cpu().numpy() for t in (network.mean, network.std))
-    like = network.stem.conv.weight
+    device, dtype = network.stem.conv.weight.device, cast(Folded, network.stem).dtype
 
     def read(window: Window) -> Tensor:
         part: tuple[Any, ...] = window.rows, window.columns
@@ -163,7 +165,7 @@ def _picture(
         np.subtract(image[part], mean, out=x[..., :3])
         x[..., :3] /= deviation
         np.divide(trimap[part], np.float32(255), out=x[..., 3])
-        return torch.from_numpy(x).permute(2, 0, 1)[None].to(like.device, like.dtype)
+        return torch.from_numpy(x).permute(2, 0, 1)[None].to(device, dtype)
 
     return read
 

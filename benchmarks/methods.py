@@ -21,7 +21,7 @@ from torch import Tensor
 
 from a2u_cli.errors import OutOfMemory
 from a2u_cli.inference import matte
-from a2u_cli.network import MattingNetwork
+from a2u_cli.network import MattingNetwork, fold_norms
 from a2u_cli.training import matting_loss
 
 from .cases import Case, picture
@@ -92,10 +92,11 @@ def _limit_memory() -> None:
 
 
 def ours(case: Case) -> Pass:
-    """Matte as a user would: arrays in, array out, everything automatic."""
-    network = _ours(case.device).eval()
+    """Matte as a user of the library would: arrays in, array out, everything automatic."""
+    dtype = getattr(torch, case.dtype)
+    network = fold_norms(_ours(case.device).eval(), dtype)
     image, trimap = picture(case)
-    return lambda: matte(network, image, trimap, dtype=getattr(torch, case.dtype))
+    return lambda: matte(network, image, trimap, dtype=dtype)
 
 
 def network_alone(case: Case) -> Pass:

@@ -18,6 +18,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from a2u_cli.convolution import computes_in
+
 from . import Timing, describe_machine
 from .cases import Case
 from .goals import Result, judge
@@ -77,14 +79,10 @@ def missing(case: Case) -> str | None:
     if case.device == "cuda" and not torch.cuda.is_available():
         return "not measured: no CUDA device on this machine"
     large = case.size[0] * case.size[1] > HALF_ANYWAY
-    if case.device == "cpu" and case.dtype == "bfloat16" and large and not half_in_hardware():
+    plain = case.device == "cpu" and case.method != "ours"  # ours then sums up in float32
+    if plain and large and not computes_in(getattr(torch, case.dtype, torch.float64)):
         return "not measured: this processor does not compute in bfloat16"
     return None
-
-
-def half_in_hardware() -> bool:
-    """Tell whether oneDNN has bfloat16 kernels for this processor; torch's own are far slower."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def in_fresh_process(case: Case) -> Measured | str:

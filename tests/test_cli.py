@@ -310,7 +310,7 @@ def test_json_holds_what_was_done(
         "warnings": [],
         "weights": str(weights),
         "device": "cpu",
-        "dtype": "float32",
+        "dtype": str(inference.pick_dtype("auto")).removeprefix("torch."),
     }
 
 
@@ -319,9 +319,11 @@ def test_the_precision_is_chosen_and_said(
     matte: RunA2U, photo: Path, trimap: Path, dtype: str
 ) -> None:
     run = matte(photo, "-t", trimap, "--dtype", dtype, "--json")
-    expected = "float32" if dtype == "auto" else dtype
+    expected = str(inference.pick_dtype(dtype)).removeprefix("torch.")
     assert json.loads(run.stdout)["dtype"] == expected
     assert run.stderr.splitlines()[-1].endswith(f", {expected}")
+    run = matte(photo, "-t", trimap, "--dtype", "auto", "--depth", "16", "--force", "--json")
+    assert json.loads(run.stdout)["dtype"] == "float32"
 
 
 def test_a_picture_from_stdin_goes_to_stdout_as_nothing_but_a_png(

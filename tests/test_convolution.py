@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from a2u_cli import convolution, native
 from a2u_cli.network import LEAK, ConvNorm, Folded
@@ -115,7 +116,8 @@ def test_a_folded_layer_gives_what_the_layer_gives(
         expected = F.batch_norm(wide, mean, variance, eps=1e-5) + plus
         expected = F.leaky_relu(expected, LEAK) if activate else expected
         assert_close(layer(x, plus.clone()), expected)
-        folded = Folded(layer, torch.float32)
+        conv = fuse_conv_bn_eval(layer.conv, layer.norm)
+        folded = Folded(conv, torch.float32, activate=activate)
         assert_close(folded(x, plus), expected)
         monkeypatch.setenv("A2U_NATIVE", "0")
         assert_close(folded(x, plus), expected)

@@ -294,10 +294,25 @@ def test_auto_takes_the_fastest_device_there_is(
 
 
 def test_dtypes_go_by_name() -> None:
-    names = {"auto": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    names = {n: getattr(torch, n) for n in ("float32", "bfloat16", "float16")}
     assert {name: inference.pick_dtype(name) for name in names} == names
     with pytest.raises(A2UError, match="'float64' is unknown; expected auto, float32, bfloat16"):
         inference.pick_dtype("float64")
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_auto_is_bfloat16_for_8_bits_where_the_device_has_it(
+    monkeypatch: pytest.MonkeyPatch, half: bool
+) -> None:
+    expected = torch.bfloat16 if half else torch.float32
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: half)
+    assert inference.pick_dtype("auto") == expected
+    assert inference.pick_dtype("auto", depth=16) == torch.float32
+    assert inference.pick_dtype("auto", device=torch.device("mps")) == torch.float32
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8 if half else 7, 5))
+    assert inference.pick_dtype("auto", device=torch.device("cuda")) == expected
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert inference.pick_dtype("auto") == torch.float32
 
 
 @pytest.fixture(scope="module")
