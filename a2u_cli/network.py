@@ -232,21 +232,22 @@ def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> M
     """Copy a network for inference in `dtype`: norms folded, in float64, into convolutions.
 
     A CPU that does not compute in `dtype` takes the filters rounded to it and sums up in float32,
-    as others do. The kernel generators stay in float32.
+    as others do. The kernel generators stay in float32, and the head, since from 0.5 to 1 bfloat16
+    has but 128 steps.
     """
     device = network.mean.device
     folded = copy.deepcopy(network).cpu().eval()  # not every device has float64
-    wide = torch.float32 if device.type == "cpu" and not convolution.computes_in(dtype) else dtype
-
-    def fold(conv: nn.Conv2d, *, activate: bool = False) -> Folded:
-        return Folded(conv.to(dtype).to(wide), dtype, activate=activate)
-
+    exact = torch.promote_types(dtype, torch.float32)
+    wide = exact if device.type == "cpu" and not convolution.computes_in(dtype) else dtype
     for parent in list(folded.modules()):
         for name, layer in parent.named_children():
             if isinstance(layer, ConvNorm):
                 conv = fuse_conv_bn_eval(layer.conv.double(), layer.norm.double())
-                setattr(parent, name, fold(conv, activate=layer.activate))
-    folded.smooth = cast(nn.Conv2d, fold(folded.smooth))
+                last = layer is folded.head
+                conv = conv.to(exact) if last else conv.to(dtype).to(wide)
+                kept = exact if last else dtype
+                setattr(parent, name, Folded(conv, kept, activate=layer.activate))
+    folded.smooth.to(exact)
     return folded.to(device)
 
 

@@ -65,11 +65,11 @@ def read_cases() -> Iterator[Case]:
                 width=width,
                 image=read_image(DEV / "image" / path.name).image,
                 trimap=parse_trimap(read_grey(path), name=str(path)),
-                truth=_to_u8(read_grey(DEV / "alpha" / path.name)),
+                truth=to_u8(read_grey(DEV / "alpha" / path.name)),
             )
 
 
-def _to_u8(alpha: FloatArray) -> npt.NDArray[np.uint8]:
+def to_u8(alpha: FloatArray) -> npt.NDArray[np.uint8]:
     return quantise(alpha, 8).astype(np.uint8, copy=False)
 
 
@@ -223,7 +223,7 @@ def evaluate(methods: Mapping[str, Method]) -> tuple[Results, list[Any]]:
         typer.echo(f"{case.width} {case.picture}", err=True)
         ours = []
         for name, method in methods.items():
-            alpha = _to_u8(restore_known(method(case), case.trimap))
+            alpha = to_u8(restore_known(method(case), case.trimap))
             results[name][case.width, case.picture] = score(alpha, case.truth, case.trimap)
             if name not in BASELINES:
                 ours.append(alpha)

@@ -19,7 +19,7 @@ class Plan:
     photo: Size = (4000, 6000)
     giants: tuple[Size, ...] = ((4320, 7680), (10000, 10000))
     shares: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5)
-    runs: int = 5
+    runs: int = 3
     cuda: tuple[Size, ...] = ((1088, 1920), (2160, 3840))
     crop: Size = (320, 320)
     accelerator: str = "cuda"

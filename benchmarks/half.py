@@ -1,0 +1,61 @@
+"""Compare mattes in bfloat16 with those in float32 on real photographs: python -m benchmarks.half
+
+On processors without bfloat16 the sums are float32's, as bfloat16 hardware has them; what is
+rounded, filters and every layer's result, is the same.
+"""
+
+from statistics import fmean
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from a2u_cli.inference import matte, pick_device
+from a2u_cli.metrics import score
+from a2u_cli.network import fold_norms
+from a2u_cli.registry import DEFAULT
+from a2u_cli.trimap import UNKNOWN
+from a2u_cli.weights import load_model
+
+from .eval_dev import APART, DEV, markdown_table, read_cases, to_u8
+from .goals import at_most
+
+LARGEST, USUAL, SHARE = 16, 4, 0.999  # differences in 1/255, and how many are at most the usual
+
+
+def main(weights: Annotated[str, typer.Option(help="A name or a path.")] = DEFAULT) -> None:
+    """Print how far the mattes are apart, and whether that is within what we promise."""
+    import torch
+
+    if not DEV.is_dir():
+        typer.echo("nothing compared: the photographs lie in ../shared/data/dev, not here")
+        return
+    network = load_model(weights, device=pick_device())
+    dtypes = (torch.float32, torch.bfloat16)
+    folded = [fold_norms(network, dtype) for dtype in dtypes]
+    rows, differences, sads = [], [], []
+    for case in read_cases():
+        full, half = (
+            matte(one, case.image, case.trimap, dtype=dtype)
+            for one, dtype in zip(folded, dtypes, strict=True)
+        )
+        found = [score(to_u8(alpha), case.truth, case.trimap).sad for alpha in (full, half)]
+        apart = 255 * np.abs(full - half)[case.trimap == UNKNOWN]
+        differences.append(apart)
+        if case.picture != APART:
+            sads.append(found)
+        most = np.quantile(apart, SHARE), apart.max()
+        rows.append([f"{case.picture} ({case.width})", *(f"{x:.3f}" for x in (*found, *most))])
+    header = ["picture", "SAD float32", "SAD bfloat16", "99.9 % within", "all within (1/255)"]
+    typer.echo(markdown_table(header, rows))
+    apart = np.concatenate(differences)
+    full_sad, half_sad = (fmean(column) for column in zip(*sads, strict=True))
+    change = 100 * abs(half_sad / full_sad - 1)
+    typer.echo(at_most("mean SAD changes by (%)", float(change), 0.5))
+    beyond = 100 * float((apart > USUAL).mean())
+    typer.echo(at_most(f"unknown pixels beyond {USUAL}/255 (%)", beyond, 100 * (1 - SHARE)))
+    typer.echo(at_most("largest difference (1/255)", float(apart.max()), LARGEST))
+
+
+if __name__ == "__main__":
+    typer.run(main)
