@@ -57,6 +57,11 @@ class Conv2d(nn.Conv2d):
         return plain
 
 
+def available() -> bool:
+    """Tell whether this processor and the compiled library have the fast form."""
+    return native.compiled() and native.has_avx2()
+
+
 def usable(x: Tensor, layer: nn.Conv2d) -> bool:
     """Tell whether `convolve` can do a layer's work on `x`. `A2U_NATIVE=0` says no."""
     return (
@@ -64,8 +69,7 @@ def usable(x: Tensor, layer: nn.Conv2d) -> bool:
         and x.device.type == "cpu"
         and suits(layer)
         and not torch.is_autocast_enabled("cpu")
-        and native.compiled()
-        and native.has_avx2()
+        and available()
     )
 
 

@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from . import __version__, native, registry
+from . import __version__, convolution, native, registry
 from .errors import WeightsError
 from .inference import describe_device, pick_device
 
@@ -28,6 +28,8 @@ def examine() -> dict[str, str]:
         or "none found by this build of torch"
     )
     facts["fused operator"] = native.describe()
+    fast = convolution.available()
+    facts["3x3 convolution"] = "minimal filtering, C (AVX2)" if fast else "torch's"
     facts["weights"] = ", ".join(name for name in registry.names() if registry.find(name)) or "none"
     facts["default weights"] = _default()
     facts["licence of default"] = registry.REGISTRY[registry.DEFAULT].licence

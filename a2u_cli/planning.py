@@ -2,10 +2,11 @@
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .errors import OutOfMemory
+from .errors import A2UError, OutOfMemory
 from .tiling import Size, Window, grid
 
 STRIDE = 16
@@ -16,7 +17,7 @@ LEVELS = (4.0, 2.0, 1.0)  # values a pixel of the planes at 1/4, 1/8 and 1/16, a
 AFFINITY = 4 * (1 / 4 + 1 / 16 + 1 / 64 + 1 / 256)  # bytes a pixel
 PICTURE = 12 + 1 + 1 + 4  # bytes a pixel: image, trimap, what is needed, result
 LOWEST_STRIP = 16  # rows: the halo of a lower one costs more than cutting tiles
-PROCESS = 450 << 20  # Python, torch and the weights, twice
+PROCESS = 512 << 20  # Python, torch and the weights, twice
 TENSORS = 9  # as large as a tile of 64 channels, that are alive at once
 
 
@@ -96,6 +97,20 @@ def estimate_memory(size: Size, plan: Plan, *, value: int = 4) -> int:
     late = rows * width * (64 if half else 32)  # a row of tiles that waits to be written
     values = height * width * max(phases) + rows * columns * 64 * TENSORS + late
     return PROCESS + int(height * width * (PICTURE + AFFINITY) + values * value)
+
+
+def parse_bytes(text: str | None) -> int | None:
+    """Read an amount of memory: a number with KB, MB, GB or TB, powers of 1000, or KiB..TiB.
+
+    Raises A2UError for anything else.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise A2UError(f"--max-memory {text!r} is no amount of memory; expected as 2GB or 800MB")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
 
 
 def free_memory() -> int:

@@ -11,7 +11,10 @@ Size = tuple[int, int]  # height, width
 
 @dataclass(frozen=True)
 class Case:
-    """A method, in a dtype, on a picture of `size` of which `share` is unknown, in a region."""
+    """A method, in a dtype, on a picture of `size` of which `share` is unknown, in a region.
+
+    `bound` is the memory that ours may take, in GiB; None leaves it the choice.
+    """
 
     method: str
     dtype: str
@@ -19,6 +22,7 @@ class Case:
     share: float = 1.0
     region: str = "all"  # all, compact or bands
     device: str = "cpu"
+    bound: float | None = None
 
 
 def picture(case: Case) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:

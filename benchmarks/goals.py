@@ -26,10 +26,9 @@ def judge(found: Mapping[Case, Result], plan: Plan) -> Iterator[str]:
             yield at_least(what, divide(*times), 1.0)
     for dtype in DTYPES:
         yield from _partly_unknown(found, plan, dtype)
-    for size, limit in zip(plan.giants, (4.0, 6.0), strict=False):
-        for dtype in DTYPES:
-            peak = gibibytes(found, Case("ours", dtype, size, plan.share, "compact"))
-            yield at_most(f"4. ours {dtype} at {size[1]}x{size[0]}, peak in GiB", peak, limit)
+    for case in plan.bounded():
+        what = f"4. ours {case.dtype} at {case.size[1]}x{case.size[0]}, peak in GiB"
+        yield at_most(what, gibibytes(found, case), case.bound or 0.0)
     case = Case("our network alone", "bfloat16", plan.cuda[0], device=plan.accelerator)
     time = seconds(found, case)
     where = f"{plan.accelerator}, ms"

@@ -96,7 +96,8 @@ def ours(case: Case) -> Pass:
     dtype = getattr(torch, case.dtype)
     network = fold_norms(_ours(case.device).eval(), dtype)
     image, trimap = picture(case)
-    return lambda: matte(network, image, trimap, dtype=dtype)
+    bound = None if case.bound is None else int(case.bound * 2**30)
+    return lambda: matte(network, image, trimap, dtype=dtype, max_memory=bound)
 
 
 def network_alone(case: Case) -> Pass:

@@ -17,7 +17,7 @@ class Plan:
     middle: Size = (1024, 1024)
     screen: Size = (1088, 1920)
     photo: Size = (4000, 6000)
-    giants: tuple[Size, ...] = ((4320, 7680), (10000, 10000))
+    giants: tuple[tuple[Size, float], ...] = (((4320, 7680), 4.0), ((10000, 10000), 6.0))  # GiB
     shares: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5)
     runs: int = 3
     cuda: tuple[Size, ...] = ((1088, 1920), (2160, 3840))
@@ -36,6 +36,7 @@ class Plan:
             "All unknown, middle": self._all_unknown(self.middle),
             "Screen": [*self._all_unknown(self.screen), *self._partly(self.screen, self.shares)],
             "Photograph, 10 % unknown": self._photo(),
+            "Giants, 10 % unknown, in bounded memory": self.bounded(),
             "CUDA" if self.accelerator == "cuda" else "CUDA, rehearsed": self._accelerated(),
         }
 
@@ -52,9 +53,15 @@ class Plan:
     def _photo(self) -> list[Case]:
         rivals = (("unfold", "float32"), ("ViTMatte-S", "float32"), ("ViTMatte-S", "bfloat16"))
         found = [Case(*rival, self.photo, self.share, "compact") for rival in rivals]
-        found += self._partly(self.photo, [self.share])
-        sizes = self.giants
-        return found + [Case("ours", d, s, self.share, "compact") for s in sizes for d in DTYPES]
+        return found + self._partly(self.photo, [self.share])
+
+    def bounded(self) -> list[Case]:
+        """Ours on pictures too large for most machines, told how much memory it may take."""
+        return [
+            Case("ours", dtype, size, self.share, "compact", bound=bound)
+            for size, bound in self.giants
+            for dtype in DTYPES
+        ]
 
     def _accelerated(self) -> list[Case]:
         passes = [("unfold", "float32")]

@@ -28,12 +28,12 @@ def draw(found: Mapping[Case, Result], plan: Plan, path: Path) -> None:
 
 
 def _by_pixels(axes: Any, found: Mapping[Case, Result], plan: Plan) -> None:
-    sizes = {case.size for case in found if case.device == "cpu"}
     passes = [("unfold", "float32"), *((m, d) for m in ("ViTMatte-S", "ours") for d in DTYPES)]
-    for method, dtype in passes:
-        whole = [Case(method, dtype, size) for size in sizes]
-        part = [replace(case, share=plan.share, region="compact") for case in whole]
-        colour = _line(axes, f"{method} {dtype}", found, whole, _megapixels)
+    for one in passes:
+        cases = [c for c in found if (c.method, c.dtype) == one and c.device == "cpu"]
+        whole = [case for case in cases if case.region == "all"]
+        part = [c for c in cases if c.region == "compact" and c.share == plan.share]
+        colour = _line(axes, " ".join(one), found, whole, _megapixels)
         _line(axes, f"  {plan.share:.0%} unknown", found, part, _megapixels, dashes=colour)
     axes.set(xscale="log", yscale="log", xlabel="megapixels", ylabel="seconds")
     axes.set_title("All unknown, and a compact part")

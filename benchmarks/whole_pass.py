@@ -33,21 +33,29 @@ HALF_ANYWAY = 64 * 64  # pixels up to which bf16 is measured where the processor
 TIME_LIMIT = 1800.0  # seconds
 PARTING = 5.0  # seconds for a process that has answered to clean up
 LINE = 120  # characters
+ONCE = ("Photograph", "Giants")  # tables whose cases take minutes each
 
 
-def run(results: Path, plan: Plan | None = None) -> None:
-    """Print the tables and the goals; write `whole_pass.csv` and `whole_pass.png`."""
+def run(results: Path, plan: Plan | None = None, *, only: str = "") -> None:
+    """Print the tables and the goals; write `whole_pass.csv` and `whole_pass.png`.
+
+    `only` is the start of the titles to measure: the other tables' rows then stay as they are, and
+    so does the plot.
+    """
     plan = plan or Plan()
     console = Console(width=LINE)
     found: dict[Case, Result] = {}
     for title, cases in plan.tables().items():
-        runs = 1 if title.startswith("Photograph") else plan.runs
-        group = take_turns(cases, runs, console)
-        show(title, group, console)
-        found |= group
-    write(found, results / "whole_pass.csv")
+        if title.startswith(only):
+            runs = 1 if title.startswith(ONCE) else plan.runs
+            group = take_turns(cases, runs, console)
+            show(title, group, console)
+            found |= group
+    write(found, results / "whole_pass.csv", keep=bool(only))
     for line in judge(found, plan):
         console.print(line, highlight=False, soft_wrap=True)
+    if only:
+        return
     if find_spec("matplotlib"):
         draw(found, plan, results / "whole_pass.png")
     else:
@@ -118,7 +126,9 @@ def summarise(measured: list[Measured]) -> tuple[Timing, int]:
 def label(case: Case) -> str:
     """Name a case in a line."""
     region = "all unknown" if case.region == "all" else f"{case.share:.0%} unknown, {case.region}"
-    return f"{case.method} {case.dtype}, {case.size[1]}x{case.size[0]}, {region}, {case.device}"
+    bound = "" if case.bound is None else f" in {case.bound:g} GiB"
+    size = f"{case.size[1]}x{case.size[0]}"
+    return f"{case.method} {case.dtype}, {size}, {region}, {case.device}{bound}"
 
 
 def rows(found: Mapping[Case, Result]) -> list[list[str]]:
@@ -128,6 +138,7 @@ def rows(found: Mapping[Case, Result]) -> list[list[str]]:
         width, height = str(case.size[1]), str(case.size[0])
         what = [case.method, case.dtype, case.device, width, height]
         what += [f"{100 * case.share:g}", case.region]
+        what += ["" if case.bound is None else f"{case.bound:g}"]
         if isinstance(result, str):
             lines.append([*what, *[""] * 5, result])
         else:
@@ -137,33 +148,37 @@ def rows(found: Mapping[Case, Result]) -> list[list[str]]:
     return lines
 
 
-HEADER = ["method", "dtype", "device", "width", "height", "unknown (%)", "region", "median (s)"]
-HEADER += ["lowest (s)", "highest (s)", "peak (MiB)", "runs", "note"]
+CASE = ["method", "dtype", "device", "width", "height", "unknown (%)", "region", "bound (GiB)"]
+HEADER = [*CASE, "median (s)", "lowest (s)", "highest (s)", "peak (MiB)", "runs", "note"]
 
 
 def show(title: str, found: Mapping[Case, Result], console: Console) -> None:
     """Print a group's measurements as a table, and below it why others are missing."""
     table = Table(title=f"{title}\n{machine()}")
-    for column in ("case", *HEADER[7:12]):
+    for column in ("case", *HEADER[len(CASE) : -1]):
         table.add_column(column, justify="left" if column == "case" else "right")
     notes = []
     for case, row in zip(found, rows(found), strict=True):
         if row[-1]:
             notes.append(f"{label(case)}: {row[-1]}")
         else:
-            table.add_row(label(case), *row[7:12])
+            table.add_row(label(case), *row[len(CASE) : -1])
     console.print(table if table.row_count else f"{title}: not measured")
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
 
 
-def write(found: Mapping[Case, Result], path: Path) -> None:
-    """Write all results as CSV, the machine in every row."""
+def write(found: Mapping[Case, Result], path: Path, *, keep: bool = False) -> None:
+    """Write results as CSV, the machine in every row; `keep` keeps rows of cases not found now."""
+    lines = {tuple(row[: len(CASE)]): [*row, machine()] for row in rows(found)}
+    if keep and path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = {tuple(row[: len(CASE)]): row for row in list(csv.reader(file))[1:]} | lines
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*HEADER, "machine"])
-        writer.writerows([*row, machine()] for row in rows(found))
+        writer.writerows(lines.values())
 
 
 def machine() -> str:
@@ -177,11 +192,12 @@ def main(
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes, once: a rehearsal.")] = False,
     results: Annotated[Path | None, typer.Option(help="Write the CSV and the plot here.")] = None,
+    only: Annotated[str, typer.Option(help="Measure the tables whose title starts so.")] = "",
 ) -> None:
     """Measure the whole pass against the reference, its floor and its rivals."""
     if results is None and quick:  # numbers of a rehearsal replace none
         results = Path(tempfile.mkdtemp(prefix="a2u-bench-"))
-    run(results or RESULTS, QUICK if quick else None)
+    run(results or RESULTS, QUICK if quick else None, only=only)
 
 
 if __name__ == "__main__":

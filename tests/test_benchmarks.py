@@ -13,7 +13,16 @@ from torch import nn
 from a2u_cli.affinity import KernelGenerator
 from a2u_cli.metrics import Scores
 from a2u_cli.network import MattingNetwork
-from benchmarks import Timing, describe_machine, eval_dev, interleave, report, startup, whole_pass
+from benchmarks import (
+    Timing,
+    describe_machine,
+    eval_dev,
+    half,
+    interleave,
+    report,
+    startup,
+    whole_pass,
+)
 from benchmarks.cases import Case, picture
 from benchmarks.floor import convolution_calls
 from benchmarks.goals import judge
@@ -252,3 +261,26 @@ def test_the_plot_is_drawn_of_what_was_measured(tmp_path: Path) -> None:
     }
     draw(found, plan, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000
+
+
+def test_half_precision_is_compared_picture_by_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    image, trimap = picture(Case("ours", "float32", (32, 48), 0.25, "compact"))
+    truth = np.full(trimap.shape, 100, np.uint8)
+    cases = [
+        eval_dev.Case(name, "narrow", image, trimap, truth) for name in ("GT1", eval_dev.APART)
+    ]
+    monkeypatch.setattr(half, "DEV", tmp_path)
+    monkeypatch.setattr(half, "read_cases", lambda: cases)
+    half.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:4]] == ["GT1 (narrow)", "lemur (narrow)"]
+    assert [line.partition(":")[0] for line in lines[4:]] == [
+        "mean SAD changes by (%)",
+        "unknown pixels beyond 4/255 (%)",
+        "largest difference (1/255)",
+    ]
+    monkeypatch.setattr(half, "DEV", tmp_path / "missing")
+    half.main()
+    assert "nothing compared" in capsys.readouterr().out

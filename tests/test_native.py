@@ -204,3 +204,14 @@ def test_usable_says_when_the_torch_form_must_serve(monkeypatch: pytest.MonkeyPa
 def test_nothing_in_gives_nothing_out(shape: tuple[int, ...]) -> None:
     tensors = inputs("downsample", 6, shape, torch.float32)
     assert native.downsample(*tensors).shape == shape
+
+
+def test_own_threads_serve_where_those_of_torch_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(native, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    tensors = inputs("upsample", 3, (2, 8, 5, 4), torch.float32)
+    expected = native.upsample(*tensors)
+    monkeypatch.setattr(native, "_openmp", lambda: None)
+    assert torch.equal(native.upsample(*tensors), expected)
