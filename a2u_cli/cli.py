@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -13,8 +12,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import __version__, cli_weights, registry
-from .errors import A2UError, ImageError, Interrupted, OutOfMemory
+from . import __version__, cli_batch, cli_composite, cli_eval, cli_trimap, cli_weights, registry
+from .errors import A2UError, ImageError, Interrupted, OutOfMemory, TrimapError
 
 app = typer.Typer(
     help="A2U matting: image + trimap -> alpha matte, for hair, fur, glass and smoke.",
@@ -23,6 +22,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts in half the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("batch")(cli_batch.batch)
+app.command("composite")(cli_composite.composite)
+app.command("cutout")(cli_composite.cutout)
+app.command("eval")(cli_eval.evaluate)
+app.add_typer(cli_trimap.app, name="trimap")
 app.add_typer(cli_weights.app, name="weights")
 
 Weights = Annotated[
@@ -89,14 +93,20 @@ def matte(
     image: Annotated[str, typer.Argument(help="The picture, or - for stdin.", show_default=False)],
     *,
     trimap: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--trimap",
             "-t",
             help="Black background, white foreground, grey unknown; - for stdin.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="A mask or a rough alpha to make the trimap from.")
+    ] = None,
+    band: cli_trimap.Band = cli_trimap.BAND,
+    inside: cli_trimap.Inside = None,
+    outside: cli_trimap.Outside = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -132,16 +142,23 @@ def matte(
     """
     alpha_path = _output_path(image, output)
     outputs = [path for path in (alpha_path, cutout) if path]
-    _require_places(outputs, [image, trimap], cutout=cutout, depth=depth, force=force)
-    picture, parsed, report = _read_pair(image, trimap, strict=strict)
+    hint = trimap or (str(mask) if mask else None)
+    if hint is None or (trimap and mask):
+        raise TrimapError("give what is known of the picture: either --trimap, or --mask")
+    _require_places(outputs, [image, hint], cutout=cutout, depth=depth, force=force)
+    made = None
+    if mask:
+        made = cli_trimap.from_mask(mask, band=band, inside=inside, outside=outside)
+    picture, parsed, report = _read_pair(image, hint, strict=strict, made=made)
 
     from . import images, inference
+    from .planning import parse_bytes
     from .weights import load_model
 
     chosen = inference.pick_device(device)
     precision = inference.pick_dtype(dtype, device=chosen, depth=depth)
     precision_name = str(precision).removeprefix("torch.")
-    bound = _bytes(max_memory)
+    bound = parse_bytes(max_memory)
     plan = inference.plan_memory(picture.size, device=chosen, dtype=precision, max_memory=bound)
     network = load_model(weights, device=chosen)
     _say(f"memory: {plan}")
@@ -176,12 +193,14 @@ def _require_places(
     taken = [Path(name) for name in inputs if name != "-"]
     for path in outputs:
         images.output_format(path, channels=4 if path == cutout else 1, depth=depth)
-        _require_free(path, taken, force=force)
+        images.require_free(path, taken, force=force)
         taken.append(path)
 
 
-def _read_pair(image: str, trimap: str, *, strict: bool) -> tuple[Any, Any, dict[str, Any]]:
-    """Read a picture and its trimap, and say on stderr how the trimap was understood."""
+def _read_pair(
+    image: str, trimap: str, *, strict: bool, made: Any = None
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Read a picture and its trimap, if not `made`, and say how the trimap was understood."""
     from . import images
     from . import trimap as trimaps
 
@@ -189,8 +208,10 @@ def _read_pair(image: str, trimap: str, *, strict: bool) -> tuple[Any, Any, dict
         raise ImageError("both the image and the trimap are -; stdin holds one, give a file")
     names = _name(image), _name(trimap)
     picture = images.read_image(_source(image), name=names[0])
-    grey = images.read_grey(_source(trimap), name=names[1])
-    parsed = trimaps.parse_trimap(grey, strict=strict, name=names[1])
+    if made is None:
+        grey = images.read_grey(_source(trimap), name=names[1])
+        made = trimaps.parse_trimap(grey, strict=strict, name=names[1])
+    parsed = made
     warnings = trimaps.check_pair(
         picture.size, parsed, names=names, image_orientation=picture.orientation
     )
@@ -288,17 +309,6 @@ def train(
     typer.echo(str(export(trainer, licence=licence)))
 
 
-def _bytes(text: str | None) -> int | None:
-    """Read an amount of memory: a number with KB, MB, GB or TB, powers of 1000, or KiB..TiB."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
-    if not found:
-        raise A2UError(f"--max-memory {text!r} is no amount of memory; expected as 2GB or 800MB")
-    number, prefix, binary = found.groups()
-    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
-
-
 def _say(text: str) -> None:
     typer.echo(text, err=True)
 
@@ -318,20 +328,3 @@ def _output_path(image: str, output: str | None) -> Path | None:
     if output is not None:
         return Path(output)
     return Path(image).parent / f"{Path(image).stem}_alpha.png"
-
-
-def _require_free(path: Path, taken: list[Path], *, force: bool) -> None:
-    """Refuse an output that cannot be written, before any work is done for it."""
-    try:
-        if any(path.resolve() == other.resolve() for other in taken):
-            raise ImageError(f"{path} is an input or another output; choose another output")
-        if path.is_dir():
-            raise ImageError(f"{path} is a folder; give a file name for the output")
-        if path.exists() and not force:
-            raise ImageError(f"{path} exists; choose another output, or --force to replace it")
-        above = next(folder for folder in path.absolute().parents if folder.exists())
-    except OSError as error:
-        text = f"{path} cannot be written ({error.strerror}); choose another output"
-        raise ImageError(text) from error
-    if not above.is_dir():
-        raise ImageError(f"{path} cannot be written: {above} is a file, expected a folder")

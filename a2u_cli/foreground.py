@@ -52,3 +52,34 @@ def cut_out(image: Array, alpha: Array) -> Array:
     Raises ImageError where the sizes differ.
     """
     return np.dstack([estimate_foreground(image, alpha), alpha])
+
+
+def composite(foreground: Array, alpha: Array, background: Array, *, linear: bool = False) -> Array:
+    """Lay straight foreground colours over a background: alpha F + (1 - alpha) B.
+
+    Colours are float32 (H, W, 3), `alpha` (H, W), all in [0, 1]; so is the result. `linear` mixes
+    light, as a camera does, in place of the sRGB values that most programs mix.
+
+    Raises ImageError where the sizes differ.
+    """
+    if not foreground.shape == background.shape == (*alpha.shape, 3):
+        raise ImageError(
+            f"foreground {foreground.shape}, alpha {alpha.shape} and background "
+            f"{background.shape} do not fit; make them one size"
+        )
+    if linear:
+        foreground, background = to_linear(foreground), to_linear(background)
+    mixed = background + (foreground - background) * alpha[..., None]
+    return np.clip(from_linear(mixed) if linear else mixed, 0.0, 1.0)
+
+
+def to_linear(values: Array) -> Array:
+    """Turn sRGB values in [0, 1] into linear light (IEC 61966-2-1)."""
+    high = ((values + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4)
+    return np.where(values <= 0.04045, values / np.float32(12.92), high)
+
+
+def from_linear(light: Array) -> Array:
+    """Turn linear light in [0, 1] into sRGB values (IEC 61966-2-1)."""
+    high = np.float32(1.055) * np.maximum(light, 0.0) ** np.float32(1 / 2.4) - np.float32(0.055)
+    return np.where(light <= 0.0031308, light * np.float32(12.92), high)

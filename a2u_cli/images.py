@@ -118,6 +118,18 @@ def read_grey(
     return mean / np.float32(np.iinfo(levels.dtype).max)
 
 
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """Tell (height, width) of an upright picture by its file's head; None where it has none."""
+    with _quiet_decoders():
+        try:
+            with Image.open(path, formats=_READABLE) as picture:
+                width, height = picture.size
+                orientation, _ = _exif(picture)
+        except _DAMAGE:  # UnidentifiedImageError is one
+            return None
+    return (width, height) if orientation >= 5 else (height, width)
+
+
 def _decode(source: Path | bytes, name: str | None, max_pixels: int) -> _Decoded:
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else _read_bytes(source, name)
@@ -275,6 +287,26 @@ def _require_room(kind: Format, channels: int, depth: int, name: str) -> None:
         raise ImageError(f"{name}: JPEG cannot hold {what}; choose .png or .tif")
 
 
+def require_free(path: Path, taken: list[Path], *, force: bool) -> None:
+    """Refuse an output that cannot be written, before any work is done for it.
+
+    Raises: ImageError where it is an input or another output, exists already, or has no place.
+    """
+    try:
+        if any(path.resolve() == other.resolve() for other in taken):
+            raise ImageError(f"{path} is an input or another output; choose another output")
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder; give a file name for the output")
+        if path.exists() and not force:
+            raise ImageError(f"{path} exists; choose another output, or --force to replace it")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+    except OSError as error:
+        text = f"{path} cannot be written ({error.strerror}); choose another output"
+        raise ImageError(text) from error
+    if not above.is_dir():
+        raise ImageError(f"{path} cannot be written: {above} is a file, expected a folder")
+
+
 def write_image(
     path: Path,
     array: npt.NDArray[Any],
@@ -291,6 +323,14 @@ def write_image(
     """
     kind = output_format(path, channels=_channels(array), depth=depth)
     data = encode_image(array, kind, depth=depth, icc=icc, exif=exif, name=str(path))
+    write_bytes(path, data)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; missing folders are made.
+
+    Raises: ImageError where it cannot be written.
+    """
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # same folder: renaming is atomic
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,11 @@
-"""Say what a trimap means: which pixels are background, unknown and foreground."""
+"""Say what a trimap means, which pixels are background, unknown and foreground; and make one."""
 
+import re
 from dataclasses import dataclass
+from math import hypot
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +17,7 @@ FOREGROUND = 255
 
 BACKGROUND_UP_TO = 0.1
 FOREGROUND_FROM = 0.9
+SOFT_FROM = 0.02  # of a mask or an alpha: less is noise, as JPEG leaves it
 
 FloatArray = npt.NDArray[np.float32]
 Trimap = npt.NDArray[np.uint8]
@@ -63,6 +67,51 @@ def parse_trimap(
     trimap[grey <= BACKGROUND_UP_TO] = BACKGROUND
     trimap[grey >= FOREGROUND_FROM] = FOREGROUND
     return trimap
+
+
+def make_trimap(
+    alpha: npt.NDArray[np.floating[Any]], *, inside: float, outside: float, soft: float = SOFT_FROM
+) -> Trimap:
+    """Make a trimap from a mask or an alpha: bands around every edge, and all that is soft.
+
+    alpha: float (H, W) in [0, 1]; inside, outside: how many pixels the unknown band reaches into
+    the foreground and into the background, by Euclidean distance between pixel centres; soft:
+    from there to 1 - soft a pixel counts as neither. Holes stay. Returns uint8 (H, W) in
+    {0, 128, 255}.
+
+    Raises: TrimapError where alpha is no such array, or a band is negative.
+    """
+    if alpha.ndim != 2 or not (alpha.size and alpha.min() >= 0 and alpha.max() <= 1):
+        raise TrimapError(f"the mask has shape {alpha.shape}, expected (H, W) in [0, 1]; scale it")
+    if not (inside >= 0 and outside >= 0):
+        raise TrimapError(f"bands of {inside:g} and {outside:g} pixels, expected 0 or more")
+    trimap = np.full(alpha.shape, UNKNOWN, np.uint8)
+    for kind, solid, reach in (
+        (FOREGROUND, alpha > 1 - soft, inside),
+        (BACKGROUND, alpha < soft, outside),
+    ):
+        if solid.all():  # no edge at all
+            trimap[...] = kind
+        else:
+            distance = cv2.distanceTransform(
+                solid.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+            )
+            trimap[solid & (distance > reach)] = kind
+    return trimap
+
+
+def band_pixels(text: str, size: tuple[int, int]) -> float:
+    """Read the width of a band: pixels ("12" or "12px"), or a share of the diagonal ("1.5%").
+
+    size: (height, width) of the picture.
+
+    Raises: TrimapError for anything else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *(px|%)?", text.strip())
+    if not found:
+        raise TrimapError(f"band {text!r} is no width; expected pixels as 12, or 1.5% (diagonal)")
+    number, unit = float(found[1]), found[2]
+    return number / 100 * hypot(*size) if unit == "%" else number
 
 
 def _require_exact(grey: npt.NDArray[np.floating[Any]], name: str) -> None:

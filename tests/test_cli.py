@@ -14,19 +14,17 @@ import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import typer
-from conftest import sane_network
+from conftest import Run, RunA2U
 from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
-from a2u_cli import __version__, cli, inference, registry
-from a2u_cli.weights import save_weights
+from a2u_cli import __version__, cli, inference
 
 SIZE = (40, 56)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -35,52 +33,7 @@ MESSAGES = ("trimap: ", "memory: ", "warning: ", "device: ")
 Array = np.ndarray
 
 
-class Run(NamedTuple):
-    code: int
-    stdout: bytes
-    stderr: str
-
-
-RunA2U = Callable[..., Run]
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write random weights whose alphas are neither all 0 nor all 1."""
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_weights(sane_network(), path, licence="CC0", source="test", dtype=torch.float16)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep out the weights, the cache and the settings of this machine."""
-    cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("A2U_CACHE", str(cache))
-    for name in ("A2U_WEIGHTS", "A2U_DEVICE", "A2U_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(registry, "SHIPPED_FOLDERS", ())
-    return cache
-
-
-@pytest.fixture
-def run_a2u(
-    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> Iterator[RunA2U]:
-    """Run `a2u` in this process; the file descriptors are read, so that nothing slips by."""
-
-    def call(*arguments: str | Path, stdin: bytes = b"") -> Run:
-        monkeypatch.setattr(sys, "argv", ["a2u", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(stdin)))
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        return Run(int(caught.value.code or 0), out, err.decode())
-
-    handler = signal.getsignal(signal.SIGINT)
-    yield call
-    signal.signal(signal.SIGINT, handler)
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 @pytest.fixture

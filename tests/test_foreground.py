@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from a2u_cli.errors import ImageError
-from a2u_cli.foreground import cut_out, estimate_foreground
+from a2u_cli.foreground import (
+    composite,
+    cut_out,
+    estimate_foreground,
+    from_linear,
+    to_linear,
+)
 from a2u_cli.synthesis import render_foreground
 from a2u_cli.textures import render_texture
 
@@ -100,3 +106,25 @@ def test_a_matte_of_another_size_is_refused(estimate, rng: np.random.Generator) 
     image = rng.random((20, 30, 3), dtype=np.float32)
     with pytest.raises(ImageError, match="image is 30x20 but alpha is 20x30; use the matte"):
         estimate(image, np.zeros((30, 20), np.float32))
+
+
+def test_a_composite_on_the_true_background_is_the_scene() -> None:
+    rng = np.random.default_rng(5)
+    foreground, background = rng.random((2, 9, 7, 3), np.float32)
+    alpha = rng.random((9, 7), np.float32)
+    scene = background + (foreground - background) * alpha[..., None]
+    np.testing.assert_allclose(composite(foreground, alpha, background), scene, atol=1e-6)
+
+
+def test_linear_light_brightens_what_is_half_covered() -> None:
+    white, black = np.ones((1, 3, 3), np.float32), np.zeros((1, 3, 3), np.float32)
+    alpha = np.array([[0.0, 0.5, 1.0]], np.float32)
+    mixed = composite(white, alpha, black, linear=True)[0, :, 0]
+    np.testing.assert_allclose(mixed, [0.0, 0.735357, 1.0], atol=1e-5)  # of IEC 61966-2-1
+    values = np.linspace(0, 1, 256, dtype=np.float32)
+    np.testing.assert_allclose(from_linear(to_linear(values)), values, atol=1e-6)
+
+
+def test_a_composite_of_other_sizes_is_refused() -> None:
+    with pytest.raises(ImageError, match="do not fit; make them one size"):
+        composite(np.zeros((2, 2, 3)), np.zeros((2, 2)), np.zeros((2, 3, 3)))

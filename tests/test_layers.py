@@ -15,6 +15,11 @@ ALLOWED = {
     "images": {"errors"},
     "trimap": {"errors"},
     "foreground": {"errors"},
+    "backgrounds": {"errors", "images"},
+    "pairing": {"errors"},
+    "evaluation": {"errors", "images", "metrics"},
+    "report": {"errors", "evaluation", "images", "metrics"},
+    "batch": {"backgrounds", "errors", "foreground", "images", "pairing", "trimap"},
     "synthesis": {"textures"},
     "registry": {"errors"},
     "affinity": {"native"},
@@ -33,15 +38,22 @@ ALLOWED = {
     "camera": {"dice"},
     "pack": {"errors", "images", "dataset", "synthesis"},
     "pool": {"pack", "dice", "bands", "camera", "dataset"},
-    "doctor": {"__init__", "errors", "native", "registry", "inference"},
+    "doctor": {"__init__", "convolution", "errors", "native", "registry", "inference"},
     "cli_weights": {"errors", "registry", "weights"},
+    "cli_batch": {
+        *("batch", "errors", "images", "inference", "network", "pairing", "planning", "registry"),
+        "weights",
+    },
+    "cli_composite": {"backgrounds", "errors", "foreground", "images"},
+    "cli_eval": {"errors", "evaluation", "images", "report"},
+    "cli_trimap": {"errors", "images", "trimap"},
     "cli": None,  # everything
     "__main__": {"cli"},
     "__init__": {"errors", "foreground", "inference", "weights"},
 }
 LEAVES_WITHOUT_TORCH = (
     *("errors", "images", "trimap", "metrics", "registry", "synthesis", "dataset"),
-    *("tiling", "planning", "pack"),
+    *("tiling", "planning", "pack", "backgrounds", "pairing", "evaluation", "report", "batch"),
 )
 
 

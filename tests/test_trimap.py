@@ -17,8 +17,10 @@ from a2u_cli.trimap import (
     FOREGROUND,
     UNKNOWN,
     TrimapShares,
+    band_pixels,
     check_pair,
     describe,
+    make_trimap,
     parse_trimap,
     restore_known,
 )
@@ -220,3 +222,64 @@ def test_known_pixels_are_exact_and_unknown_ones_untouched(
 def test_restoring_refuses_another_size() -> None:
     with pytest.raises(TrimapError, match="resize one"):
         restore_known(np.zeros((2, 3), np.float32), np.zeros((3, 2), np.uint8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    mask=hnp.arrays(
+        np.uint8,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=14),
+        elements=st.sampled_from([0, 1, 128, 250, 255]),
+    ),
+    inside=st.sampled_from([0.0, 1.0, 1.5, 3.0]),
+    outside=st.sampled_from([0.0, 1.0, 2.3, 4.0]),
+)
+def test_a_made_trimap_is_what_brute_force_gives(
+    mask: Levels, inside: float, outside: float
+) -> None:
+    alpha = mask.astype(np.float32) / np.float32(255)
+    found = make_trimap(alpha, inside=inside, outside=outside)
+    for row, column in np.ndindex(*alpha.shape):
+        value = alpha[row, column]
+        expected = UNKNOWN
+        for kind, solid, reach in (
+            (FOREGROUND, alpha > 0.98, inside),
+            (BACKGROUND, alpha < 0.02, outside),
+        ):
+            if solid[row, column]:
+                others = np.argwhere(~solid)
+                distances = np.hypot(*(others - (row, column)).T)
+                if not len(others) or distances.min() > reach:
+                    expected = kind
+        assert found[row, column] == expected, (row, column, value)
+
+
+def test_made_trimaps_keep_holes_and_soft_pixels() -> None:
+    alpha = np.ones((40, 40), np.float32)
+    alpha[18:22, 18:22] = 0.0
+    alpha[5, 5] = 0.5
+    trimap = make_trimap(alpha, inside=2, outside=1)
+    assert trimap[19, 19] == UNKNOWN or trimap[20, 20] == BACKGROUND
+    assert (trimap[19:21, 19:21] == BACKGROUND).all()
+    assert trimap[5, 5] == UNKNOWN
+    assert trimap[30, 30] == FOREGROUND
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("12", 12), ("12px", 12), ("0.5 px", 0.5), ("2%", 10), (" 10 % ", 50)]
+)
+def test_bands_are_pixels_or_a_share_of_the_diagonal(text: str, expected: float) -> None:
+    assert band_pixels(text, (300, 400)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "-3", "wide", "3em", "1,5%"])
+def test_other_bands_are_refused(text: str) -> None:
+    with pytest.raises(TrimapError, match=r"expected pixels as 12, or 1\.5%"):
+        band_pixels(text, (3, 4))
+
+
+def test_a_mask_that_is_none_is_refused() -> None:
+    with pytest.raises(TrimapError, match="expected \\(H, W\\) in \\[0, 1\\]"):
+        make_trimap(np.full((2, 2), 255.0), inside=1, outside=1)
+    with pytest.raises(TrimapError, match="expected 0 or more"):
+        make_trimap(np.zeros((2, 2)), inside=-1, outside=1)

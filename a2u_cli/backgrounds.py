@@ -1,0 +1,88 @@
+"""Make what a cut-out is laid on: a colour, a gradient, a checker, a blur or a picture."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import ImageColor
+
+from .errors import ImageError
+from .images import read_image
+
+Array = npt.NDArray[np.float32]
+Fit = Literal["cover", "contain", "stretch", "tile"]
+
+GRADIENT = ((0.93, 0.94, 0.96), (0.55, 0.6, 0.68))  # from top to bottom
+CHECKER = ((1.0, 1.0, 1.0), (0.8, 0.8, 0.8))
+CHECKER_CELLS = 32  # along the longer side
+BLUR = 0.03  # sigma, of the longer side
+
+
+def make_background(what: str, image: Array, *, fit: Fit = "cover") -> Array:
+    """Make a background for an image, float32 (H, W, 3) in [0, 1]; so is the result.
+
+    `what` is "gradient", "checker", "blur" (of the image itself), a colour as CSS writes it
+    ("white", "#2b5f9e", "rgb(10, 20, 30)"), or a picture's path.
+
+    Raises ImageError where it is none of these, or the picture cannot be read.
+    """
+    height, width = image.shape[:2]
+    if what == "gradient":
+        top, bottom = np.array(GRADIENT, np.float32)
+        share = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+        return np.broadcast_to((top + (bottom - top) * share)[:, None], image.shape).copy()
+    if what == "checker":
+        cell = max(1, max(height, width) // CHECKER_CELLS)
+        rows, columns = np.ogrid[:height, :width]
+        colours = np.array(CHECKER, np.float32)
+        return np.asarray(colours[(rows // cell + columns // cell) % 2])
+    if what == "blur":
+        sigma = max(1.0, BLUR * max(height, width))
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+    if Path(what).is_file():
+        return fit_to(read_image(Path(what)).image, (height, width), fit)
+    try:
+        colour = ImageColor.getcolor(what, "RGB")
+    except ValueError as error:
+        raise ImageError(
+            f"background {what!r} is neither a file nor a colour; expected gradient, checker, "
+            "blur, a colour such as white or #2b5f9e, or a picture"
+        ) from error
+    return np.full(image.shape, np.array(colour, np.float32) / 255, np.float32)
+
+
+def fit_to(picture: Array, size: tuple[int, int], fit: Fit) -> Array:
+    """Bring a picture (h, w, 3) to a size (height, width).
+
+    "cover" scales it to fill and cuts what reaches over, "contain" scales it to fit on black,
+    "stretch" changes its shape, "tile" repeats it at its own size; the first two are centred.
+
+    Raises ImageError for another word.
+    """
+    if fit not in get_args(Fit):
+        raise ImageError(f"fit {fit!r} is unknown; expected {', '.join(get_args(Fit))}")
+    height, width = size
+    rows, columns = picture.shape[:2]
+    if fit == "tile":
+        return np.asarray(picture[np.arange(height)[:, None] % rows, np.arange(width) % columns])
+    if fit == "stretch":
+        return _resize(picture, height, width)
+    scales = height / rows, width / columns
+    scale = max(scales) if fit == "cover" else min(scales)
+    tall, wide = max(1, round(rows * scale)), max(1, round(columns * scale))
+    scaled = _resize(picture, tall, wide)
+    if fit == "cover":
+        top, left = (tall - height) // 2, (wide - width) // 2
+        return scaled[max(0, top) :, max(0, left) :][:height, :width]
+    canvas = np.zeros((height, width, 3), np.float32)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    canvas[top : top + tall, left : left + wide] = scaled
+    return canvas
+
+
+def _resize(picture: Array, height: int, width: int) -> Array:
+    shrinks = height * width < picture.shape[0] * picture.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.float32)

@@ -1,0 +1,243 @@
+"""Score a folder of mattes against a data set's truth: layout, pairs, scores of each."""
+
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import A2UError
+from .images import quantise, read_grey
+from .metrics import UNKNOWN, ConnRule, Scores, score
+
+Levels = npt.NDArray[np.uint8]
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
+PREDICTION_ROLES = ("_alpha", "_pha", "_matte")
+TRIMAP_ROLES = ("_trimap", "-trimap", ".trimap", "_tri")
+COPY = re.compile(r"(.+)_\d{1,2}")  # Composition-1k: 20 composites NAME_0 .. NAME_19 of one truth
+STATES = ("scored", "failed", "missing", "extra")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a data set keeps truth, trimaps and pictures, below its root."""
+
+    name: str
+    truth: str
+    trimaps: tuple[str, ...]
+    images: tuple[str, ...] = ()
+
+
+LAYOUTS = (
+    Layout(
+        "Composition-1k, truth copied to every composite", "alpha_copy", ("trimaps",), ("merged",)
+    ),
+    Layout(
+        "Composition-1k as published",
+        "Adobe-licensed images/alpha",
+        ("Adobe-licensed images/trimaps",),
+        ("merged",),
+    ),
+    Layout("Composition-1k", "alpha", ("trimaps",), ("merged",)),
+    Layout(
+        "alphamatting.com",
+        "gt_lowres",
+        ("trimap_lowres/Trimap1", "trimap_lowres/Trimap2", "trimap_lowres/Trimap3"),
+        ("input_lowres",),
+    ),
+    Layout(
+        "AM-2k, P3M or AIM-500",
+        "mask",
+        ("trimap",),
+        ("original", "blurred_image", "original_image"),
+    ),
+)
+ROOTS = ("", "Test_set", "validation")  # of the layouts, below the folder that is given
+TRIMAP_FOLDERS = ("trimap", "trimaps")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture's files by its name; None where there is none."""
+
+    name: str
+    prediction: Path | None
+    truth: Path | None
+    trimap: Path | None = None
+    image: Path | None = None
+
+
+@dataclass(frozen=True)
+class Set:
+    """What was found: the layout in words, whether there are trimaps, the items by name."""
+
+    layout: str
+    has_trimaps: bool
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A picture's outcome: `state` is one of STATES; `reason` says why there are no scores.
+
+    `strays` is the share of the known pixels in which the prediction differs from the trimap.
+    """
+
+    item: Item
+    state: str
+    reason: str = ""
+    scores: Scores | None = None
+    strays: float | None = None
+
+
+def find_items(
+    predictions: Path, truth: Path, trimap: Path | None = None, images: Path | None = None
+) -> Set:
+    """Find a data set's files and pair them with the predictions, by path and stem.
+
+    `truth` is a folder of alphas or the root of a known data set; trimaps are looked for beside it
+    where none are given.
+
+    Raises A2UError where a folder is missing or empty, stems are ambiguous, or both are one folder.
+    """
+    for what, folder in (("predictions", predictions), ("truth", truth), ("trimaps", trimap)):
+        if folder is not None and not folder.is_dir():
+            raise A2UError(f"{folder} is no folder, expected the {what}; check the name")
+    layout, truth_folder, trimap_folder, image_folder = _locate(truth, trimap, images)
+    if predictions.resolve() == truth_folder.resolve():
+        raise A2UError(f"{predictions} is both predictions and truth; give two folders")
+    truths, found = _by_name(truth_folder), _by_name(predictions, PREDICTION_ROLES)
+    if not truths:
+        raise A2UError(f"{truth_folder} has no pictures, expected the true alphas; check --gt")
+    if not found:
+        raise A2UError(f"{predictions} has no pictures, expected mattes to score; check the folder")
+    trimaps = _by_name(trimap_folder, TRIMAP_ROLES) if trimap_folder else {}
+    pictures = _by_name(image_folder) if image_folder else {}
+    copies = {n for n in trimaps if n not in truths and _truth_of(n, truths)}
+    expected = {n for n in truths if not any(_truth_name(c) == n for c in copies)} | copies
+    items = [
+        Item(
+            name,
+            found.get(name),
+            _truth_of(name, truths),
+            _truth_of(name, trimaps),
+            _truth_of(name, pictures),
+        )
+        for name in sorted(expected | set(found))
+    ]
+    return Set(layout, bool(trimaps), tuple(items))
+
+
+def _locate(
+    truth: Path, trimap: Path | None, images: Path | None
+) -> tuple[str, Path, Path | None, Path | None]:
+    """Recognise a layout: its name, and the folders of truth, trimaps and pictures."""
+    for layout, (base, below) in product(
+        LAYOUTS, [*((truth, r) for r in ROOTS), (truth.parent, "")]
+    ):
+        root = base / below
+        folder = root / layout.truth
+        trimaps = [root / name for name in layout.trimaps if (root / name).is_dir()]
+        fits = base == truth or folder.resolve() == truth.resolve()
+        if fits and folder.is_dir() and trimaps:
+            pictures = [root / name for name in layout.images if (root / name).is_dir()]
+            return layout.name, folder, trimap or trimaps[0], images or next(iter(pictures), None)
+    if trimap is None:
+        near = [truth.resolve().parent / name for name in TRIMAP_FOLDERS]
+        trimap = next((folder for folder in near if folder.is_dir()), None)
+    return "folders", truth, trimap, images
+
+
+def _by_name(folder: Path, roles: tuple[str, ...] = ()) -> dict[str, Path]:
+    """List a folder's pictures by relative path without extension, and without a role's suffix.
+
+    Raises A2UError where two files have one name.
+    """
+    names: dict[str, Path] = {}
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    exact = {path.relative_to(folder).with_suffix("").as_posix() for path in files}
+    for path in files:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        bare = next((name.removesuffix(r) for r in roles if name.endswith(r)), name)
+        name = name if bare in exact else bare
+        if name in names:
+            raise A2UError(f"{names[name]} and {path} have one name; remove one")
+        names[name] = path
+    return names
+
+
+def _truth_name(name: str) -> str:
+    copy = COPY.fullmatch(name)
+    return copy[1] if copy else name
+
+
+def _truth_of(name: str, files: dict[str, Path]) -> Path | None:
+    """Find a picture's file, or that of the picture which it is a copy of."""
+    return files.get(name) or files.get(_truth_name(name))
+
+
+def evaluate(
+    found: Set,
+    *,
+    conn_rule: ConnRule = "dim",
+    workers: int = 1,
+    report: Callable[[Row], None] = lambda _: None,
+) -> list[Row]:
+    """Score every item, in order; a failure is a row. `report` is told of each as it is done."""
+
+    def work(item: Item) -> Row:
+        return score_item(item, whole=not found.has_trimaps, conn_rule=conn_rule)
+
+    rows = []
+    with ThreadPoolExecutor(workers) as executor:
+        for row in executor.map(work, found.items):
+            rows.append(row)
+            report(row)
+    return rows
+
+
+def score_item(item: Item, *, whole: bool = False, conn_rule: ConnRule = "dim") -> Row:
+    """Score one item where its trimap is exactly 128, or over the whole picture."""
+    if item.prediction is None:
+        return Row(item, "missing", "there is no prediction")
+    if item.truth is None:
+        return Row(item, "extra", "there is no truth for it")
+    if item.trimap is None and not whole:
+        return Row(item, "failed", "there is no trimap for it, and others have one")
+    try:
+        prediction, truth = _levels(item.prediction), _levels(item.truth)
+        trimap = np.full_like(truth, UNKNOWN) if item.trimap is None else _levels(item.trimap)
+        scores = score(prediction, truth, trimap, conn_rule=conn_rule)
+    except A2UError as error:
+        return Row(item, "failed", str(error))
+    known = (trimap == 0) | (trimap == 255)
+    strays = float((prediction != trimap)[known].mean()) if known.any() else 0.0
+    return Row(item, "scored", scores=scores, strays=None if whole else strays)
+
+
+def _levels(path: Path) -> Levels:
+    return np.asarray(quantise(read_grey(path), 8), np.uint8)
+
+
+def means(rows: Iterable[Row]) -> dict[str, float]:
+    """Average each score over the rows that have any; empty where none has."""
+    scored = [row.scores for row in rows if row.scores]
+    names = ("sad", "mse", "grad", "conn", "whole_mad", "whole_mse")
+    return {n: fmean(getattr(s, n) for s in scored) for n in names} if scored else {}
+
+
+def to_json(row: Row) -> dict[str, Any]:
+    """Lay a row out for machines: name, state, reason, and the scores where there are any."""
+    found: dict[str, Any] = {"name": row.item.name, "state": row.state}
+    if row.reason:
+        found["reason"] = row.reason
+    if row.scores:
+        found |= vars(row.scores) | {"strays": row.strays}
+    return found
