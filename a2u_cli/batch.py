@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import A2UError, ImageError
-from .foreground import composite, estimate_foreground
+from .foreground import METHODS, Method, composite, estimate_foreground
 from .images import Picture, read_grey, read_image, write_image
 from .pairing import Pair
 from .trimap import band_pixels, check_pair, describe, make_trimap, parse_trimap
@@ -48,12 +48,16 @@ class Options:
     background: str = "white"
     fit: str = "cover"
     linear: bool = False
+    colours: Method = "multilevel"
     dtype: str = "float32"
     weights: str = ""  # sha256 of the file
 
     def __post_init__(self) -> None:
         if strange := [name for name in self.save if name not in OUTPUTS]:
             raise A2UError(f"cannot save {', '.join(strange)}; expected {', '.join(OUTPUTS)}")
+        if self.colours not in METHODS:
+            text = f"colours {self.colours!r} are unknown; expected {' or '.join(METHODS)}"
+            raise A2UError(text)
 
     @property
     def digest(self) -> str:
@@ -279,7 +283,7 @@ def results(image: Array, alpha: Array, options: Options) -> dict[str, Array]:
     if set(options.save) - {"alpha"}:
         from .backgrounds import make_background
 
-        foreground = estimate_foreground(image, alpha)
+        foreground = estimate_foreground(image, alpha, method=options.colours)
         made["foreground"] = foreground
         made["cutout"] = np.dstack([foreground, alpha])
         if "composite" in options.save:

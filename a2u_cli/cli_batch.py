@@ -41,6 +41,10 @@ def batch(
         str, typer.Option(help="How it fills: cover, contain, stretch or tile.")
     ] = "cover",
     linear: Annotated[bool, typer.Option("--linear", help="Mix light, not sRGB values.")] = False,
+    colours: Annotated[
+        str,
+        typer.Option(help="Foreground colours by multilevel, or blur-fusion (rougher, faster)."),
+    ] = "multilevel",
     depth: Annotated[int, typer.Option(help="Bits a channel: 8 or 16.")] = 8,
     weights: Annotated[
         str,
@@ -87,7 +91,8 @@ def batch(
     text = f"{len(pairs)} pictures to matte into {out}, {len(unpaired)} without a trimap"
     typer.echo(f"{text}, {made} trimaps to make from masks", err=True)
     kinds = tuple(kind.strip() for kind in save.split(","))
-    options = Options(kinds, depth, strict, band, background, fit, linear)
+    any_method: Any = colours
+    options = Options(kinds, depth, strict, band, background, fit, linear, any_method)
     matte, options = _prepare(options, weights, device, dtype, max_memory)
     if dry_run:
         _plan(pairs, matte, options)

@@ -14,6 +14,9 @@ Alpha = Annotated[
 Depth = Annotated[
     int | None, typer.Option(help="Bits a channel: 8 or 16. [default: as the picture has]")
 ]
+Colours = Annotated[
+    str, typer.Option(help="Foreground colours by multilevel, or blur-fusion (rougher, faster).")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 
 
@@ -34,6 +37,7 @@ def composite(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="[default: IMAGE_composite.png]")
     ] = None,
+    colours: Colours = "multilevel",
     depth: Depth = None,
     force: Force = False,
 ) -> None:
@@ -56,7 +60,7 @@ def composite(
         *([Path(background)] if _is_file(background) else []),
     ]
     images.require_free(path, inputs, force=force)
-    foreground, matte = _foreground(picture, image, alpha)
+    foreground, matte = _foreground(picture, image, alpha, colours)
     behind = make_background(background, picture.image, fit=any_fit)
     mixed = mix(foreground, matte, behind, linear=linear)
     images.write_image(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
@@ -73,6 +77,7 @@ def cutout(
     premultiplied: Annotated[
         bool, typer.Option("--premultiplied", help="Multiply colours by alpha; straight if not.")
     ] = False,
+    colours: Colours = "multilevel",
     depth: Depth = None,
     force: Force = False,
 ) -> None:
@@ -89,9 +94,8 @@ def cutout(
     path = output or image.parent / f"{image.stem}_cutout.png"
     images.output_format(path, channels=4, depth=bits)
     images.require_free(path, [image, *([alpha] if alpha else [])], force=force)
-    foreground, matte = _foreground(picture, image, alpha)
-    colours = foreground * matte[..., None] if premultiplied else foreground
-    layers = np.dstack([colours, matte])
+    foreground, matte = _foreground(picture, image, alpha, colours)
+    layers = np.dstack([foreground * matte[..., None] if premultiplied else foreground, matte])
     images.write_image(path, layers, depth=bits, icc=picture.icc, exif=picture.exif)
     typer.echo(str(path))
 
@@ -100,7 +104,7 @@ def _is_file(name: str) -> bool:
     return Path(name).is_file()
 
 
-def _foreground(picture: Any, image: Path, alpha: Path | None) -> tuple[Any, Any]:
+def _foreground(picture: Any, image: Path, alpha: Path | None, colours: Any) -> tuple[Any, Any]:
     """Give straight foreground colours and the matte; a cut-out's own colours are taken as such."""
     from . import images
     from .foreground import estimate_foreground
@@ -113,4 +117,4 @@ def _foreground(picture: Any, image: Path, alpha: Path | None) -> tuple[Any, Any
     if matte.shape != picture.size:
         (height, width), (tall, wide) = picture.size, matte.shape
         raise ImageError(f"{alpha} is {wide}x{tall} but {image} is {width}x{height}; resize one")
-    return estimate_foreground(picture.image, matte), matte
+    return estimate_foreground(picture.image, matte, method=colours), matte

@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import A2UError
-from .images import quantise, read_grey
+from .images import SUFFIXES, quantise, read_grey
 from .metrics import UNKNOWN, ConnRule, Scores, score
+from .pairing import IMAGE_FOLDERS, TRIMAP_FOLDERS, TRIMAP_ROLES, first_folder, suffixed
 
 Levels = npt.NDArray[np.uint8]
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
 PREDICTION_ROLES = ("_alpha", "_pha", "_matte")
-TRIMAP_ROLES = ("_trimap", "-trimap", ".trimap", "_tri")
 COPY = re.compile(r"(.+)_\d{1,2}")  # Composition-1k: 20 composites NAME_0 .. NAME_19 of one truth
 STATES = ("scored", "failed", "missing", "extra")
 
@@ -60,7 +59,6 @@ LAYOUTS = (
     ),
 )
 ROOTS = ("", "Test_set", "validation")  # of the layouts, below the folder that is given
-TRIMAP_FOLDERS = ("trimap", "trimaps")
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def find_items(
     """Find a data set's files and pair them with the predictions, by path and stem.
 
     `truth` is a folder of alphas or the root of a known data set; trimaps are looked for beside it
-    where none are given.
+    where none are given (a folder of them, or `x_trimap.png`), and so are the pictures.
 
     Raises A2UError where a folder is missing or empty, stems are ambiguous, or both are one folder.
     """
@@ -118,8 +116,13 @@ def find_items(
         raise A2UError(f"{truth_folder} has no pictures, expected the true alphas; check --gt")
     if not found:
         raise A2UError(f"{predictions} has no pictures, expected mattes to score; check the folder")
-    trimaps = _by_name(trimap_folder, TRIMAP_ROLES) if trimap_folder else {}
-    pictures = _by_name(image_folder) if image_folder else {}
+    beside = truth_folder.resolve().parent
+    trimaps = (
+        _by_name(trimap_folder, TRIMAP_ROLES)
+        if trimap_folder
+        else {name: paths[0] for name, paths in suffixed(beside, TRIMAP_ROLES).items()}
+    )
+    pictures = _by_name(image_folder or beside, below=image_folder is not None)
     copies = {n for n in trimaps if n not in truths and _truth_of(n, truths)}
     expected = {n for n in truths if not any(_truth_name(c) == n for c in copies)} | copies
     items = [
@@ -149,19 +152,25 @@ def _locate(
         if fits and folder.is_dir() and trimaps:
             pictures = [root / name for name in layout.images if (root / name).is_dir()]
             return layout.name, folder, trimap or trimaps[0], images or next(iter(pictures), None)
-    if trimap is None:
-        near = [truth.resolve().parent / name for name in TRIMAP_FOLDERS]
-        trimap = next((folder for folder in near if folder.is_dir()), None)
-    return "folders", truth, trimap, images
+    beside = truth.resolve().parent
+    return (
+        "folders",
+        truth,
+        trimap or first_folder(beside, TRIMAP_FOLDERS),
+        images or first_folder(beside, IMAGE_FOLDERS),
+    )
 
 
-def _by_name(folder: Path, roles: tuple[str, ...] = ()) -> dict[str, Path]:
+def _by_name(folder: Path, roles: tuple[str, ...] = (), *, below: bool = True) -> dict[str, Path]:
     """List a folder's pictures by relative path without extension, and without a role's suffix.
+
+    `below` looks into its folders too.
 
     Raises A2UError where two files have one name.
     """
     names: dict[str, Path] = {}
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    listed = folder.rglob("*") if below else folder.glob("*")
+    files = sorted(p for p in listed if p.suffix.lower() in SUFFIXES and p.is_file())
     exact = {path.relative_to(folder).with_suffix("").as_posix() for path in files}
     for path in files:
         name = path.relative_to(folder).with_suffix("").as_posix()

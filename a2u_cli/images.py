@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
-from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
+from . import codecs
+from .encoders import Levels, encode_jpeg, encode_png, encode_tiff
 from .errors import ImageError
 
 FloatArray = npt.NDArray[np.float32]
-Levels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Format = Literal["png", "tiff", "jpeg"]
 
 MAX_PIXELS = 300_000_000
@@ -35,9 +35,10 @@ FORMATS: dict[str, Format] = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
 }
-JPEG_QUALITY = 95
 
-_READABLE = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF")  # none that starts another program
+_READABLE = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "AVIF")  # none starts another program
+# What is taken for a picture in a folder.
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".avif", ".exr", ".heic"}
 # What decoders raise on damaged files.
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError),
@@ -92,7 +93,7 @@ def read_image(
 
     Raises: ImageError where there is no picture, or one that is damaged or too large.
     """
-    decoded = _decode(source, name, max_pixels)
+    decoded = _decode(source, name, max_pixels, colour=True)
     levels = decoded.levels
     depth = levels.dtype.itemsize * 8
     values = np.divide(levels, 2**depth - 1, dtype=np.float32)  # (H, W, C)
@@ -113,7 +114,7 @@ def read_grey(
 
     Raises: ImageError where there is no picture, or one that is damaged or too large.
     """
-    levels = _decode(source, name, max_pixels).levels
+    levels = _decode(source, name, max_pixels, colour=False).levels
     mean: FloatArray = levels[..., :3].mean(axis=2, dtype=np.float32)  # (H, W)
     return mean / np.float32(np.iinfo(levels.dtype).max)
 
@@ -130,17 +131,22 @@ def picture_size(path: Path) -> tuple[int, int] | None:
     return (width, height) if orientation >= 5 else (height, width)
 
 
-def _decode(source: Path | bytes, name: str | None, max_pixels: int) -> _Decoded:
+def _decode(source: Path | bytes, name: str | None, max_pixels: int, *, colour: bool) -> _Decoded:
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else _read_bytes(source, name)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes), expected a picture; write or copy it again")
+    if codecs.is_exr(data):
+        return _Decoded(
+            codecs.read_exr(data, name, colour=colour, most=max_pixels), None, None, orientation=1
+        )
+    formats = (*_READABLE, *codecs.heic(data, name))
     with _quiet_decoders():
         try:
-            with Image.open(BytesIO(data), formats=_READABLE) as picture:
+            with Image.open(BytesIO(data), formats=formats) as picture:
                 _require_pixels(picture.size, name, max_pixels)
                 if picture.format == "PNG":  # no decoder here minds wrong sums, or a lost end
-                    Image.open(BytesIO(data), formats=_READABLE).verify()
+                    Image.open(BytesIO(data), formats=formats).verify()
                 orientation, exif = _exif(picture)
                 icc = picture.info.get("icc_profile")
                 levels = _levels(picture, data, name)
@@ -149,7 +155,7 @@ def _decode(source: Path | bytes, name: str | None, max_pixels: int) -> _Decoded
         except UnidentifiedImageError as error:
             raise ImageError(
                 f"{name} is not a picture that can be read, expected an 8- or 16-bit PNG, JPEG, "
-                "TIFF, WebP, BMP or GIF; export it as one of these"
+                "TIFF, WebP, AVIF, BMP or GIF; export it as one of these"
             ) from error
         except _DAMAGE as error:
             raise ImageError(
@@ -369,7 +375,7 @@ def encode_image(
     _require_room(kind, channels, depth, name)
     levels = quantise(array, depth)
     profile = icc if channels > 1 else None
-    encode = {"png": _encode_png, "tiff": _encode_tiff, "jpeg": _encode_jpeg}[kind]
+    encode = {"png": encode_png, "tiff": encode_tiff, "jpeg": encode_jpeg}[kind]
     try:
         return encode(levels, profile, exif)
     except (OSError, ValueError, struct.error, cv2.error) as error:
@@ -399,62 +405,3 @@ def _channels(array: npt.NDArray[Any]) -> int:
     if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and channels not in (3, 4)):
         raise ImageError(f"found shape {array.shape}, expected (H, W), (H, W, 3) or (H, W, 4)")
     return channels
-
-
-def _encode_png(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
-    bgr = levels if levels.ndim == 2 else levels[..., [2, 1, 0, 3][: levels.shape[2]]]
-    data = cv2.imencode(".png", bgr)[1].tobytes()
-    chunks = b""  # between IHDR, which ends at byte 33, and IDAT (PNG 3, 11.3.2.3 and 11.3.4.5)
-    if icc:
-        chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
-    if exif:
-        chunks += _png_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    return data[:33] + chunks + data[33:]
-
-
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def _encode_tiff(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
-    """Write a little-endian TIFF 6.0 with deflated strips, by hand: no library here writes 16-bit
-    RGB with straight transparency and a profile."""
-    height, width = levels.shape[:2]
-    channels = _channels(levels)
-    differences = levels.copy()  # the horizontal predictor, modulo the depth
-    differences[:, 1:] -= levels[:, :-1]
-    packed = differences.astype(levels.dtype.newbyteorder("<"), copy=False)
-    rows = max(1, 2**20 // packed[0].nbytes)
-    strips = [
-        zlib.compress(packed[top : top + rows].tobytes(), 1) for top in range(0, height, rows)
-    ]
-    sizes = [len(strip) for strip in strips]
-
-    tags = ImageFileDirectory_v2()
-    described = Image.Exif()
-    described.load(exif or b"")
-    for tag in described:
-        is_directory = tag in (IFD.Exif, IFD.GPSInfo)
-        tags[tag] = described.get_ifd(tag) if is_directory else described[tag]
-    tags[Base.ImageWidth] = width
-    tags[Base.ImageLength] = height
-    tags[Base.BitsPerSample] = (levels.dtype.itemsize * 8,) * channels
-    tags[Base.Compression] = 8  # Adobe deflate
-    tags[Base.PhotometricInterpretation] = 1 if channels == 1 else 2  # black is 0, RGB
-    tags[Base.SamplesPerPixel] = channels
-    tags[Base.RowsPerStrip] = rows
-    tags[Base.StripByteCounts] = tuple(sizes)
-    tags[Base.StripOffsets] = tuple(accumulate(sizes[:-1], initial=0))  # from the tags on
-    tags[Base.Predictor] = 2
-    if channels == 4:
-        tags[Base.ExtraSamples] = 2  # straight alpha
-    if icc:
-        tags[Base.InterColorProfile] = icc
-    return b"".join([b"II*\0", struct.pack("<I", 8), tags.tobytes(8), *strips])
-
-
-def _encode_jpeg(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
-    stream = BytesIO()
-    options: dict[str, Any] = {"icc_profile": icc, "exif": exif or b"", "quality": JPEG_QUALITY}
-    Image.fromarray(levels).save(stream, "JPEG", subsampling=0, **options)
-    return stream.getvalue()

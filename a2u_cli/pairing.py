@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ImageError
+from .images import SUFFIXES
 
 OUTPUT_FOLDER = "a2u_output"
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
 IMAGE_ROLES = ("_rgb", "_image", "_img")
 TRIMAP_ROLES = ("_trimap", "-trimap", ".trimap", "_tri")
 MASK_ROLES = ("_mask", "-mask", ".mask")
@@ -63,8 +63,8 @@ def find_pairs(
     apart = [p.resolve() for p in (skip, trimaps, masks) if p and p.resolve() != folder.resolve()]
     files = _files(folder, apart)
     root = next((folder / n for n in IMAGE_FOLDERS if _has_role(files, folder / n)), folder)
-    trimaps = trimaps or next((folder / n for n in TRIMAP_FOLDERS if (folder / n).is_dir()), None)
-    masks = masks or next((folder / n for n in MASK_FOLDERS if (folder / n).is_dir()), None)
+    trimaps = trimaps or first_folder(folder, TRIMAP_FOLDERS)
+    masks = masks or first_folder(folder, MASK_FOLDERS)
     others = set() if root != folder else {*MASK_FOLDERS, *OTHER_FOLDERS}
     own = tuple(p for p in (trimaps, masks) if p and p != folder)
     pictures = [
@@ -96,6 +96,11 @@ def find_pairs(
     return Pairs(tuple(found), tuple(unpaired))
 
 
+def first_folder(folder: Path, names: Iterable[str]) -> Path | None:
+    """Give the first of these folders that there is below a folder."""
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
 def _files(folder: Path, apart: Iterable[Path]) -> list[Path]:
     """List the pictures below a folder, sorted; links to folders are not followed."""
     apart, found = tuple(apart), []
@@ -114,6 +119,11 @@ def _files(folder: Path, apart: Iterable[Path]) -> list[Path]:
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
         ]
     return found
+
+
+def suffixed(folder: Path, roles: tuple[str, ...]) -> dict[str, list[Path]]:
+    """List, by the name of their picture, the files below a folder whose suffix tells a role."""
+    return _index(folder, roles, suffixed=True)
 
 
 def _has_role(files: list[Path], folder: Path) -> bool:

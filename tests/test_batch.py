@@ -304,3 +304,19 @@ def test_killed_at_any_moment_a_run_ends_as_if_undisturbed(
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert contents(out) == contents(undisturbed)
     assert not list(out.rglob("*.part"))
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(photos: Path, arguments: list[str]) -> None:
+    for number in range(6, 40):
+        put(photos, f"p{number}", number)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "a2u_cli", *arguments], stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    next(line for line in iter(process.stderr.readline, b"") if line.startswith(b"3/"))
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate()[1].decode().splitlines()
+    assert process.returncode == 130
+    assert rest[-1].startswith("interrupted after ")
+    assert rest[-1].endswith("the same command goes on from there")
+    assert not list(photos.parent.rglob("*.part"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import RunA2U
 from typer.testing import CliRunner, Result
 
 from a2u_cli.cli import app
@@ -40,6 +41,28 @@ def test_the_owners_command_works_as_written(folder: Path) -> None:
     assert "mean of 2" in result.stdout
     assert "region: the pixels whose trimap is exactly 128" in result.stdout
     assert "2 scored, 0 failed, 0 missing, 0 extra" in result.stdout
+
+
+def test_the_owners_three_commands_work_in_one_folder(
+    run_a2u: RunA2U, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(4)
+    alpha = np.repeat(np.linspace(0, 1, 48, dtype=np.float32)[None], 32, 0)
+    trimap = np.where(alpha < 0.3, 0, np.where(alpha > 0.7, 255, 128)).astype(np.uint8)
+    monkeypatch.chdir(tmp_path)
+    for name in ("img", "other"):
+        write_image(Path(f"{name}.png"), rng.random((32, 48, 3), np.float32))
+        write_image(Path(f"{name}_trimap.png"), trimap)
+        write_image(Path(f"alpha/{name}.png"), alpha)
+    write_image(Path("t.png"), trimap)
+    assert run_a2u("matte", "img.png", "--trimap", "t.png").code == 0
+    batch = run_a2u("batch", ".")
+    assert batch.stderr.splitlines()[-1] == "2 done, 0 skipped, 0 failed, 1 without a trimap"
+    scored = run_a2u("eval", "--gt", "alpha/", "--json", "-")
+    assert scored.code == 0
+    report = json.loads(scored.stdout)
+    assert report["counts"] == {"scored": 2, "failed": 0, "missing": 0, "extra": 0}
+    assert report["conventions"]["region"] == "the pixels whose trimap is exactly 128"
 
 
 def test_reports_for_machines_hold_all(folder: Path) -> None:

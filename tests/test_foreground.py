@@ -1,18 +1,25 @@
 """Foreground colours come back from behind the matte, without a trace of the old background."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 
 from a2u_cli.errors import ImageError
 from a2u_cli.foreground import (
+    Method,
+    _relax,
     composite,
     cut_out,
+    estimate_colours,
     estimate_foreground,
     from_linear,
     to_linear,
 )
 from a2u_cli.synthesis import render_foreground
 from a2u_cli.textures import render_texture
+from benchmarks import colours
 
 Array = np.ndarray
 RED, BLUE = np.float32([0.9, 0.2, 0.1]), np.float32([0.1, 0.3, 0.8])
@@ -28,6 +35,45 @@ def soft_disc(height: int = 90, width: int = 120) -> Array:
 def compose(foreground: Array, background: Array, alpha: Array) -> Array:
     share = alpha[..., None]
     return np.asarray(foreground * share + background * (1 - share), np.float32)
+
+
+@pytest.mark.parametrize(("method", "most"), [("multilevel", 1.05), ("blur-fusion", 1.5)])
+def test_colours_are_about_as_good_as_pymattings(method: Method, most: float) -> None:
+    error = colours.mean_error(partial(estimate_colours, method=method))
+    assert error <= most * colours.PYMATTING
+
+
+def test_the_multilevel_update_is_the_minimum_of_its_cost() -> None:
+    rng = np.random.default_rng(2)
+    colours_before = torch.from_numpy(rng.random((2, 3, 4, 5), np.float32))
+    planes = torch.from_numpy(rng.random((1, 4, 4, 5), np.float32))
+    found = _relax(colours_before, planes, 1).numpy()
+    image, alpha = planes[0, :3].numpy(), planes[0, 3].numpy()
+    for y, x in np.ndindex(4, 5):
+        near = [(max(y - 1, 0), x), (min(y + 1, 3), x), (y, max(x - 1, 0)), (y, min(x + 1, 4))]
+        weights = [1e-5 + abs(alpha[y, x] - alpha[at]) for at in near]
+        share = np.array([alpha[y, x], 1 - alpha[y, x]])
+        matrix = np.outer(share, share) + sum(weights) * np.eye(2)
+        before = colours_before.numpy()
+        right = share[:, None] * image[:, y, x] + sum(
+            weight * before[:, :, i, j] for weight, (i, j) in zip(weights, near, strict=True)
+        )
+        expected = np.clip(np.linalg.solve(matrix, right), 0, 1)
+        np.testing.assert_allclose(found[:, :, y, x], expected, atol=2e-4)
+
+
+def test_other_methods_are_refused() -> None:
+    with pytest.raises(ImageError, match="colours 'best' are unknown; expected multilevel or blur"):
+        estimate_colours(
+            np.zeros((2, 2, 3), np.float32), np.zeros((2, 2), np.float32), method="best"
+        )
+
+
+def test_the_background_comes_back_too(rng: np.random.Generator) -> None:
+    alpha = soft_disc()
+    foreground, background = estimate_colours(compose(RED, BLUE, alpha), alpha)
+    assert np.abs(background - BLUE)[alpha < 0.5].max() < 0.05
+    assert np.abs(compose(foreground, background, alpha) - compose(RED, BLUE, alpha)).max() < 0.01
 
 
 def test_constant_colours_are_recovered() -> None:
