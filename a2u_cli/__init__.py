@@ -5,18 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import A2UError as A2UError
+    from .foreground import composite as composite
     from .foreground import estimate_foreground as estimate_foreground
     from .inference import matte as matte
+    from .metrics import score as score
     from .weights import load_model as load_model
 
 __version__ = "0.1.0"
 _HOMES = {
     "A2UError": "errors",
+    "composite": "foreground",
     "estimate_foreground": "foreground",
     "load_model": "weights",
     "matte": "inference",
+    "score": "metrics",
 }
-__all__ = ["A2UError", "estimate_foreground", "load_model", "matte"]
+__all__ = ["A2UError", "composite", "estimate_foreground", "load_model", "matte", "score"]
 
 
 def __getattr__(name: str) -> Any:

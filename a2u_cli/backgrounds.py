@@ -1,5 +1,6 @@
 """Make what a cut-out is laid on: a colour, a gradient, a checker, a blur or a picture."""
 
+import zlib
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from PIL import ImageColor
 
 from .errors import ImageError
-from .images import read_image
+from .images import SUFFIXES, read_image
 
 Array = npt.NDArray[np.float32]
 Fit = Literal["cover", "contain", "stretch", "tile"]
@@ -48,9 +49,25 @@ def make_background(what: str, image: Array, *, fit: Fit = "cover") -> Array:
     except ValueError as error:
         raise ImageError(
             f"background {what!r} is neither a file nor a colour; expected gradient, checker, "
-            "blur, a colour such as white or #2b5f9e, or a picture"
+            "blur, a colour such as white or #2b5f9e, a picture, or a folder of them"
         ) from error
     return np.full(image.shape, np.array(colour, np.float32) / 255, np.float32)
+
+
+def choose_background(what: str, name: str) -> str:
+    """Take from a folder of backgrounds the one for a picture; what is no folder stays.
+
+    It is the one of the picture's name, or else one that the name decides, the same in every run.
+
+    Raises ImageError where the folder holds no pictures.
+    """
+    if not Path(what).is_dir():
+        return what
+    files = sorted(path for path in Path(what).iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ImageError(f"{what} has no pictures, expected backgrounds; check the folder")
+    same = (path for path in files if path.stem == Path(name).name)
+    return str(next(same, files[zlib.crc32(name.encode()) % len(files)]))
 
 
 def fit_to(picture: Array, size: tuple[int, int], fit: Fit) -> Array:

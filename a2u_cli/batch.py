@@ -267,7 +267,7 @@ def _write(
     picture, pair = loaded.picture, loaded.pair
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
     try:
-        made = results(picture.image, alpha, options)
+        made = results(picture.image, alpha, options, name=pair.name)
         for kind, path in outputs(pair, folder, options).items():
             write_image(path, made[kind], **metadata)
     except Exception as error:  # of one picture: the others go on
@@ -277,18 +277,19 @@ def _write(
     return outcome
 
 
-def results(image: Array, alpha: Array, options: Options) -> dict[str, Array]:
+def results(image: Array, alpha: Array, options: Options, *, name: str) -> dict[str, Array]:
     """Make what is to be saved, from an image (H, W, 3) and its alpha (H, W), by its kind."""
     made = {"alpha": alpha}
     if set(options.save) - {"alpha"}:
-        from .backgrounds import make_background
+        from .backgrounds import choose_background, make_background
 
         foreground = estimate_foreground(image, alpha, method=options.colours)
         made["foreground"] = foreground
         made["cutout"] = np.dstack([foreground, alpha])
         if "composite" in options.save:
             fit: Any = options.fit
-            background = make_background(options.background, image, fit=fit)
+            chosen = choose_background(options.background, name)
+            background = make_background(chosen, image, fit=fit)
             made["composite"] = composite(foreground, alpha, background, linear=options.linear)
     return made
 

@@ -4,13 +4,13 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from . import registry
+from .cli_folder import progress
 from .errors import A2UError, Interrupted
 
 SAMPLE = (512, 512)  # pixels that the time is estimated from
@@ -101,7 +101,7 @@ def batch(
     tally: Counter[str] = Counter()
     failures = []
     try:
-        with locked(out, name), _progress(len(pairs)) as tell:
+        with locked(out, name), progress(len(pairs)) as tell:
             journal = Journal(out, name)
             work = run(pairs, out, matte, options, journal=journal, fail_fast=fail_fast)
             for outcome in work:
@@ -189,38 +189,3 @@ def _plan(pairs: Any, matte: Callable[[Any, Any], Any], options: Any) -> None:
     if most[0]:
         plan = make_plan(most, budget=2**62)
         typer.echo(f"memory:     about {plan.memory / 1e9:.1f} GB for the largest, less if bounded")
-
-
-@contextmanager
-def _progress(total: int) -> Any:
-    """Show a bar with rate and time left where stderr is a terminal, plain lines elsewhere."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    begin, count = time.monotonic(), 0
-
-    def line(outcome: Any) -> None:
-        nonlocal count
-        count += 1
-        rate = count / max(1e-9, time.monotonic() - begin)
-        left = (total - count) / rate
-        typer.echo(
-            f"{count}/{total} {outcome.state} {outcome.name} ({rate:.2f}/s, {left:.0f} s left)",
-            err=True,
-        )
-
-    if not console.is_terminal:
-        yield line
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.description}"), console=console) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda outcome: bar.update(task, advance=1, description=outcome.name)

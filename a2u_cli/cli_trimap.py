@@ -41,7 +41,10 @@ app = typer.Typer(
 
 @app.command()
 def make(
-    mask: Annotated[Path, typer.Argument(help="A mask, an alpha, or a picture with transparency.")],
+    mask: Annotated[
+        Path,
+        typer.Argument(help="A mask, an alpha, a picture with transparency, or a folder of them."),
+    ],
     *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="[default: MASK_trimap.png]")
@@ -55,10 +58,26 @@ def make(
 
     Example: a2u trimap make mask.png --inside 5 --outside 2%
     """
+
+    def work(mask: Path, path: Path) -> Path:
+        return _make(mask, path, band=band, inside=inside, outside=outside, force=force)
+
+    if not mask.is_dir():
+        typer.echo(str(work(mask, output or mask.parent / f"{mask.stem}_trimap.png")))
+        return
+    from .cli_folder import each
+    from .pairing import OUTPUT_FOLDER, list_pictures
+
+    out = output or mask / OUTPUT_FOLDER / "trimap"
+    each(list_pictures(mask).found, lambda pair: work(pair.image, out / f"{pair.name}.png"))
+
+
+def _make(
+    mask: Path, path: Path, *, band: str, inside: str | None, outside: str | None, force: bool
+) -> Path:
     from .images import output_format, require_free, write_image
     from .trimap import describe
 
-    path = output or mask.parent / f"{mask.stem}_trimap.png"
     if output_format(path, channels=1, depth=8) == "jpeg":
         raise TrimapError(f"{path}: JPEG would blur the trimap; choose .png or .tif")
     require_free(path, [mask], force=force)
@@ -68,7 +87,7 @@ def make(
         raise TrimapError(f"{mask} has no edge ({shares}), so there is nothing to matte")
     write_image(path, trimap)
     typer.echo(f"trimap: {shares}", err=True)
-    typer.echo(str(path))
+    return path
 
 
 @app.command()

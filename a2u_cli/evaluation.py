@@ -15,11 +15,17 @@ import numpy.typing as npt
 from .errors import A2UError
 from .images import SUFFIXES, quantise, read_grey
 from .metrics import UNKNOWN, ConnRule, Scores, score
-from .pairing import IMAGE_FOLDERS, TRIMAP_FOLDERS, TRIMAP_ROLES, first_folder, suffixed
+from .pairing import (
+    IMAGE_FOLDERS,
+    MATTE_ROLES,
+    TRIMAP_FOLDERS,
+    TRIMAP_ROLES,
+    first_folder,
+    suffixed,
+)
 
 Levels = npt.NDArray[np.uint8]
 
-PREDICTION_ROLES = ("_alpha", "_pha", "_matte")
 COPY = re.compile(r"(.+)_\d{1,2}")  # Composition-1k: 20 composites NAME_0 .. NAME_19 of one truth
 STATES = ("scored", "failed", "missing", "extra")
 
@@ -111,7 +117,7 @@ def find_items(
     layout, truth_folder, trimap_folder, image_folder = _locate(truth, trimap, images)
     if predictions.resolve() == truth_folder.resolve():
         raise A2UError(f"{predictions} is both predictions and truth; give two folders")
-    truths, found = _by_name(truth_folder), _by_name(predictions, PREDICTION_ROLES)
+    truths, found = _by_name(truth_folder), _by_name(predictions, MATTE_ROLES)
     if not truths:
         raise A2UError(f"{truth_folder} has no pictures, expected the true alphas; check --gt")
     if not found:

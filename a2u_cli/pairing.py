@@ -13,6 +13,7 @@ IMAGE_ROLES = ("_rgb", "_image", "_img")
 TRIMAP_ROLES = ("_trimap", "-trimap", ".trimap", "_tri")
 MASK_ROLES = ("_mask", "-mask", ".mask")
 RESULT_ROLES = ("_alpha", "_matte", "_pha", "_cutout", "_composite", "_foreground")
+MATTE_ROLES = ("_alpha", "_matte", "_pha")
 IMAGE_FOLDERS = ("image", "images", "merged", "original", "input", "input_lowres", "inputs", "src")
 TRIMAP_FOLDERS = ("trimap", "trimaps", "trimap_lowres/Trimap1")
 MASK_FOLDERS = ("mask", "masks")
@@ -46,13 +47,14 @@ def find_pairs(
     trimaps: Path | None = None,
     masks: Path | None = None,
     skip: Path | None = None,
+    roles: tuple[str, ...] = TRIMAP_ROLES,
 ) -> Pairs:
     """Pair every picture below a folder with its trimap, or else with its mask.
 
     In `trimaps` (and `masks`) is looked for the same relative path with any extension, with and
     without a role's suffix. Without them, in folders of that role beside the pictures' (`trimap`
-    beside `image`), and for `x_trimap.png` beside `x.png`. What lies in the folders of another
-    role, in `skip` and in any `a2u_output` is not taken for a picture.
+    beside `image`), and for `x_trimap.png` (`roles` are such suffixes) beside `x.png`. What lies in
+    the folders of another role, in `skip` and in any `a2u_output` is not taken for a picture.
 
     Raises ImageError where a folder is missing or holds no picture, where two files could be meant,
     or where two pictures would have one result.
@@ -79,12 +81,12 @@ def find_pairs(
         raise ImageError(f"{folder} has no pictures to matte, expected some; check the folder")
     _require_distinct(pictures, root)
     hints = [
-        (_index(trimaps or root, TRIMAP_ROLES, suffixed=trimaps is None), False),
+        (_index(trimaps or root, roles, suffixed=trimaps is None), False),
         (_index(masks or root, MASK_ROLES, suffixed=masks is None), True),
     ]
     found, unpaired = [], []
     for path in pictures:
-        name = path.relative_to(root).with_suffix("").as_posix()
+        name = _name(path, root)
         hint = next(
             ((h, is_mask) for index, is_mask in hints for h in [_look_up(index, name, path)] if h),
             None,
@@ -94,6 +96,30 @@ def find_pairs(
         else:
             found.append(Pair(name, path, *hint))
     return Pairs(tuple(found), tuple(unpaired))
+
+
+def find_mattes(folder: Path, mattes: Path) -> Pairs:
+    """Pair every picture below a folder with its matte in another.
+
+    Raises what `find_pairs` does.
+    """
+    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES)
+    masked = tuple(pair.image for pair in found.found if pair.is_mask)
+    return Pairs(
+        tuple(pair for pair in found.found if not pair.is_mask), (*found.unpaired, *masked)
+    )
+
+
+def list_pictures(folder: Path) -> Pairs:
+    """List every picture below a folder, each paired with itself; raises ImageError for none."""
+    if not (found := _files(folder, ())):
+        raise ImageError(f"{folder} has no pictures, expected some; check the folder")
+    _require_distinct(found, folder)
+    return Pairs(tuple(Pair(_name(path, folder), path, path) for path in found), ())
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def first_folder(folder: Path, names: Iterable[str]) -> Path | None:
@@ -137,7 +163,7 @@ def _index(folder: Path, roles: tuple[str, ...], *, suffixed: bool) -> dict[str,
     """
     index: dict[str, list[Path]] = {}
     for path in _files(folder, ()):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = _name(path, folder)
         role = next((role for role in roles if name.endswith(role)), None)
         if role or not suffixed:
             index.setdefault(name.removesuffix(role or ""), []).append(path)
@@ -161,7 +187,7 @@ def _look_up(index: dict[str, list[Path]], name: str, image: Path) -> Path | Non
 def _require_distinct(pictures: list[Path], root: Path) -> None:
     seen: dict[str, Path] = {}
     for path in pictures:
-        name = path.relative_to(root).with_suffix("").as_posix().casefold()
+        name = _name(path, root).casefold()
         if name in seen:
             raise ImageError(f"{seen[name]} and {path} would have one result; rename one of them")
         seen[name] = path

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from a2u_cli import estimate_foreground, load_model, matte
+from a2u_cli import composite, estimate_foreground, load_model, matte
 from a2u_cli.images import read_grey, read_image, write_image
 from a2u_cli.trimap import parse_trimap
 
@@ -21,7 +21,7 @@ def main() -> None:
     foreground = estimate_foreground(image, alpha)
     write_image(OUTPUT / "alpha.png", alpha)
     write_image(OUTPUT / "cutout.png", np.dstack([foreground, alpha]))
-    new = composite_over_gradient(foreground, alpha)
+    new = composite(foreground, alpha, sunset(foreground.shape))
     panels = [image, trimap / np.float32(255.0), alpha, new]
     write_image(OUTPUT / "overview.png", np.concatenate([panel(p) for p in panels], 1))
     for name, what in (
@@ -32,12 +32,10 @@ def main() -> None:
         print(f"{OUTPUT / name}: {what}")
 
 
-def composite_over_gradient(foreground: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    height, width = alpha.shape
-    rows = np.linspace(0.0, 1.0, height, dtype=np.float32)[:, None, None]
+def sunset(shape: tuple[int, ...]) -> np.ndarray:
+    rows = np.linspace(0.0, 1.0, shape[0], dtype=np.float32)[:, None, None]
     top, bottom = np.float32([0.98, 0.78, 0.45]), np.float32([0.75, 0.25, 0.35])
-    background = np.broadcast_to(top + (bottom - top) * rows, (height, width, 3))
-    return background + (foreground - background) * alpha[..., None]
+    return np.broadcast_to(top + (bottom - top) * rows, shape)
 
 
 def panel(picture: np.ndarray) -> np.ndarray:

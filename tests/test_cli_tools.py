@@ -143,3 +143,39 @@ def test_what_does_not_fit_is_refused(run_a2u: RunA2U, photo: Path, mask: Path) 
     ):
         run = run_a2u(*arguments)
         assert (run.code, text in run.stderr) == (2, True), run.stderr
+
+
+def test_folders_keep_their_tree_and_name_what_failed(run_a2u: RunA2U, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    alpha = np.repeat(np.linspace(0, 1, 40, dtype=np.float32)[None], 30, 0)
+    photos, mattes, beaches = tmp_path / "photos", tmp_path / "mattes", tmp_path / "beaches"
+    for name in ("a", "deep/b", "alone"):
+        write_image(photos / f"{name}.png", rng.random((30, 40, 3), np.float32))
+    for name in ("a_alpha", "deep/b"):
+        write_image(mattes / f"{name}.png", alpha)
+    for name, grey in (("a", 0.25), ("z", 0.75)):
+        write_image(beaches / f"{name}.png", np.full((30, 40, 3), grey, np.float32))
+
+    made = run_a2u("trimap", str(mattes), "-o", str(tmp_path / "trimaps"))
+    assert made.code == 0
+    assert {p.name for p in (tmp_path / "trimaps").rglob("*.png")} == {"a_alpha.png", "b.png"}
+
+    laid = run_a2u("composite", str(photos), "--alpha", str(mattes), "-b", str(beaches))
+    assert laid.code == 1
+    assert laid.stderr.splitlines()[-2:] == [
+        f"failed: {photos / 'alone.png'}: no matte",
+        "2 done, 1 failed",
+    ]
+    out = photos / "a2u_output" / "composite"
+    assert read_image(out / "a.png").image[0, 0] == pytest.approx(64 / 255)  # of its own name
+    assert (out / "deep" / "b.png").is_file()
+
+    (photos / "alone.png").unlink()
+    cut = run_a2u("cutout", str(photos), "--alpha", str(mattes), "-o", str(tmp_path / "cut"))
+    assert cut.code == 0
+    again = run_a2u("composite", str(tmp_path / "cut"), "-o", str(tmp_path / "laid"))
+    assert again.code == 0
+    assert (tmp_path / "laid" / "deep" / "b.png").is_file()
+    refused = run_a2u("composite", str(tmp_path / "cut"), "-o", str(tmp_path / "laid"))
+    assert refused.code == 1
+    assert refused.stderr.splitlines()[-1] == "0 done, 2 failed"
