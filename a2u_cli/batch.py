@@ -120,12 +120,15 @@ class Journal:
         expected = {"state": "done", "inputs": inputs, "options": options.digest}
         return all(entry.get(key) == value for key, value in expected.items())
 
-    def add(self, outcome: Outcome, inputs: str, options: Options) -> None:
-        """Write a line that survives the end of the process."""
+    def add(
+        self, outcome: Outcome, inputs: str, options: Options, written: Iterable[Path] = ()
+    ) -> None:
+        """Write a line that survives the end of the process; `written` are its files."""
         entry = vars(outcome) | {
             "inputs": inputs,
             "options": options.digest,
             "weights": options.weights,
+            "outputs": [path.relative_to(self.path.parent).as_posix() for path in written],
         }
         with self._lock, self.path.open("ab") as file:
             file.write(b"\n" * self._torn + json.dumps(entry).encode() + b"\n")
@@ -268,12 +271,13 @@ def _write(
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
     try:
         made = results(picture.image, alpha, options, name=pair.name)
-        for kind, path in outputs(pair, folder, options).items():
+        places = outputs(pair, folder, options)
+        for kind, path in places.items():
             write_image(path, made[kind], **metadata)
     except Exception as error:  # of one picture: the others go on
         return _failed(pair, error, loaded.digest, journal, options)
     outcome = Outcome(pair.name, "done", seconds=round(seconds, 3))
-    journal.add(outcome, loaded.digest, options)
+    journal.add(outcome, loaded.digest, options, places.values())
     return outcome
 
 

@@ -44,6 +44,7 @@ def each(
 def progress(total: int) -> Any:
     """Show a bar with rate and time left where stderr is a terminal, plain lines elsewhere."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -56,15 +57,15 @@ def progress(total: int) -> Any:
     console = Console(stderr=True)
     begin, count = time.monotonic(), 0
 
-    def line(outcome: Any) -> None:
+    def rate() -> float:
         nonlocal count
         count += 1
-        rate = count / max(1e-9, time.monotonic() - begin)
-        left = (total - count) / rate
-        typer.echo(
-            f"{count}/{total} {outcome.state} {outcome.name} ({rate:.2f}/s, {left:.0f} s left)",
-            err=True,
-        )
+        return count / max(1e-9, time.monotonic() - begin)
+
+    def line(outcome: Any) -> None:
+        speed = rate()
+        text = f"({speed:.2f}/s, {(total - count) / speed:.0f} s left)"
+        typer.echo(f"{count}/{total} {outcome.state} {outcome.name} {text}", err=True)
 
     if not console.is_terminal:
         yield line
@@ -72,4 +73,6 @@ def progress(total: int) -> Any:
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.description}"), console=console) as bar:
         task = bar.add_task("", total=total)
-        yield lambda outcome: bar.update(task, advance=1, description=outcome.name)
+        yield lambda outcome: bar.update(
+            task, advance=1, description=f"{rate():.2f}/s {escape(outcome.name)}"
+        )

@@ -8,6 +8,7 @@ import torch
 
 from a2u_cli.errors import ImageError
 from a2u_cli.foreground import (
+    METHODS,
     Method,
     _relax,
     composite,
@@ -60,6 +61,17 @@ def test_the_multilevel_update_is_the_minimum_of_its_cost() -> None:
         )
         expected = np.clip(np.linalg.solve(matrix, right), 0, 1)
         np.testing.assert_allclose(found[:, :, y, x], expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_scene_laid_on_its_own_background_is_the_scene(method: Method) -> None:
+    off = []
+    for image, alpha, foreground in colours.scenes():
+        share = alpha[..., None]
+        rest = image - foreground * share  # (1 - alpha) B, where B itself is not at hand
+        found = estimate_colours(image, alpha, method=method)[0]
+        off.append(np.abs(found * share + rest - image).mean())
+    assert np.mean(off) < 1 / 255
 
 
 def test_other_methods_are_refused() -> None:
