@@ -245,7 +245,8 @@ def train(
     folder: Annotated[Path, typer.Argument(help="The run: curve, checkpoint, previews, weights.")],
     *,
     foregrounds: Annotated[
-        Path | None, typer.Option(help="A folder of RGBA foregrounds beside the rendered ones.")
+        Path | None,
+        typer.Option(help="Foregrounds beside the rendered: RGBA, or x.png with x_alpha.png."),
     ] = None,
     backgrounds: Annotated[
         Path | None, typer.Option(help="A folder of photographs beside the rendered ones.")
@@ -276,11 +277,12 @@ def train(
 
     Example: a2u train runs/first --backgrounds photos/ --steps 2000
     """
-    from . import inference
+    from . import distributed, inference
     from .dataset import SampleSource
     from .training import Trainer, TrainOptions, export, start_network
 
-    chosen = inference.pick_device(device)
+    chosen = distributed.join(inference.pick_device(device))
+    first = distributed.rank() == 0
     options = TrainOptions(
         steps=steps,
         batch=batch,
@@ -296,7 +298,10 @@ def train(
     )
     network = start_network(weights, seed=seed)
     trainer = Trainer(network, source, options, folder, device=chosen, workers=workers)
-    _say(f"device: {inference.describe_device(chosen)}; from step {trainer.step} to {steps}")
+    if first:
+        others = f", {n} processes" if (n := distributed.processes()) > 1 else ""
+        where = f"{inference.describe_device(chosen)}{others}"
+        _say(f"device: {where}; from step {trainer.step} to {steps}")
 
     def report(line: Any) -> None:
         if line.validation is not None:
@@ -306,7 +311,9 @@ def train(
             )
 
     trainer.run(report)
-    typer.echo(str(export(trainer, licence=licence)))
+    if first:
+        typer.echo(str(export(trainer, licence=licence)))
+    distributed.leave()
 
 
 def _say(text: str) -> None:

@@ -7,6 +7,7 @@ worker processes and resumed anywhere.
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -14,18 +15,22 @@ import numpy.typing as npt
 
 from . import images, synthesis
 from .errors import ImageError
+from .foreground import estimate_foreground
+from .pairing import IMAGE_FOLDERS, MATTE_ROLES, find_mattes, first_folder, suffixed
 from .trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 Array = npt.NDArray[np.float32]
 Trimap = npt.NDArray[np.uint8]
 Rng = np.random.Generator
+T = TypeVar("T")
+Foreground = tuple[Path, Path | None]  # a picture, and the file of its alpha if it has one
 Layer = tuple[Array, Array]  # straight colour (H, W, 3) and alpha (H, W)
 
 WINDOW = 96  # rendered foregrounds in use at a time
 REUSE = 6  # samples between one new foreground and the next
 TRIES = 10
 PICTURES_KEPT = 128  # read files of each kind held in memory
-PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
+ALPHA_FOLDERS = ("alpha", "alphas", "pha", "matte", "mattes")
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Request:
 class SampleSource:
     """Make samples from rendered foregrounds and, where given, from folders of pictures.
 
-    `foregrounds` is a folder of RGBA pictures with straight alpha, used for `picture_share` of the
+    `foregrounds` is a folder as `list_foregrounds` reads it, used for `picture_share` of the
     samples; `backgrounds` a folder of photographs, used for two thirds of them. Colours start
     smooth and gain texture over the first third of training.
     """
@@ -70,7 +75,7 @@ class SampleSource:
         render_size: int = 512,
     ) -> None:
         self.seed, self.render_size = seed, render_size
-        self.foregrounds = list_pictures(foregrounds)
+        self.foregrounds = list_foregrounds(foregrounds)
         self.backgrounds = list_pictures(backgrounds)
         self.picture_share = picture_share if self.foregrounds else 0.0
 
@@ -94,7 +99,7 @@ class SampleSource:
 
     def _layer(self, rng: Rng, index: int, smooth: float) -> Layer:
         if rng.random() < self.picture_share:
-            colour, alpha = read_foreground(pick(self.foregrounds, rng))
+            colour, alpha = read_foreground(*pick(self.foregrounds, rng))
         else:
             number = index // REUSE + int(rng.integers(WINDOW))
             colour, alpha = render(self.seed, number, self.render_size, round(smooth * 4) / 4)
@@ -127,19 +132,46 @@ def list_pictures(folder: Path | None) -> list[Path]:
     """List the pictures below a folder, sorted; none for no folder."""
     if folder is None:
         return []
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.SUFFIXES)
     if not found:
         raise ImageError(f"{folder}: no pictures found; expected PNG, JPEG or TIFF files")
     return found
 
 
+def list_foregrounds(folder: Path | None) -> list[Foreground]:
+    """List a folder's foregrounds, each with the file of its alpha where that is one of its own.
+
+    A foreground is an RGBA picture (straight alpha), or `x.png` with `x_alpha.png` beside it, or a
+    picture of `image/` with one of `alpha/` (and the other names of these roles).
+
+    Raises ImageError where there are none, or a picture of `image/` has no alpha.
+    """
+    if folder is None:
+        return []
+    pictures, alphas = first_folder(folder, IMAGE_FOLDERS), first_folder(folder, ALPHA_FOLDERS)
+    if pictures and alphas:
+        found = find_mattes(pictures, alphas)
+        for path in found.unpaired:
+            raise ImageError(f"{path} has no alpha in {alphas}; add it, or take the picture away")
+        return [(pair.image, pair.hint) for pair in found.found]
+    own = {name: paths[0] for name, paths in suffixed(folder, MATTE_ROLES).items()}
+    listed = [path for path in list_pictures(folder) if path not in own.values()]
+    return [(p, own.get(p.relative_to(folder).with_suffix("").as_posix())) for p in listed]
+
+
 @lru_cache(PICTURES_KEPT)
-def read_foreground(path: Path) -> Layer:
-    """Read straight colour and alpha; colour is continued smoothly to where alpha is 0."""
+def read_foreground(path: Path, matte: Path | None = None) -> Layer:
+    """Read straight colour and alpha; colour is continued smoothly to where alpha is 0.
+
+    Without transparency of its own a picture needs its matte; its colours are then estimated.
+    """
     picture = images.read_image(path)
-    if picture.alpha is None:
-        raise ImageError(f"{path}: no alpha channel; a foreground needs an RGBA picture")
-    return fill_colours(picture.image, picture.alpha), picture.alpha
+    if picture.alpha is not None and matte is None:
+        return fill_colours(picture.image, picture.alpha), picture.alpha
+    if matte is None:
+        raise ImageError(f"{path} has no alpha channel, and no {path.stem}_alpha beside it; add it")
+    alpha = images.read_grey(matte)
+    return fill_colours(estimate_foreground(picture.image, alpha), alpha), alpha
 
 
 @lru_cache(PICTURES_KEPT)
@@ -311,6 +343,6 @@ def blur(image: Array, sigma: float) -> Array:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
 
 
-def pick(paths: list[Path], rng: Rng) -> Path:
-    """Choose one path."""
-    return paths[int(rng.integers(len(paths)))]
+def pick(choices: list[T], rng: Rng) -> T:
+    """Choose one."""
+    return choices[int(rng.integers(len(choices)))]

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
+from . import distributed
 from .dataset import Request, Sample, SampleSource
 from .errors import A2UError, WeightsError
 from .images import write_image
@@ -112,14 +114,17 @@ def start_network(weights: str | None, *, seed: int) -> MattingNetwork:
     return MattingNetwork()
 
 
-def matting_loss(raw: Tensor, batch: Batch) -> dict[str, Tensor]:
+def matting_loss(raw: Tensor, batch: Batch, *, shared: bool = False) -> dict[str, Tensor]:
     """Give the loss and its parts for raw alpha (N, 1, H, W), over the unknown region.
+
+    `shared`: the batch is one process's share, and the region is that of all shares together.
 
     L1 on alpha + L1 on the re-composed colour + 0.5 x L1 on a Laplacian pyramid of the error, as
     in Deep Image Matting (Xu et al. 2017) and Context-Aware Matting (Hou and Liu 2019).
     """
     unknown = (batch["trimap"] == UNKNOWN / 255).float()
-    count = unknown.sum().clamp_min(1.0)
+    pixels = unknown.sum()
+    count = (distributed.mean(pixels) if shared else pixels).clamp_min(1.0)
     error = (raw.float() - batch["alpha"]) * unknown
     alpha = error.abs().sum() / count
     contrast = (batch["foreground"] - batch["background"]).abs().mean(1, keepdim=True)
@@ -163,7 +168,10 @@ class Trainer:
     """A training run in a folder: `curve.jsonl`, `checkpoint.pt`, `preview.png`.
 
     A folder that holds a checkpoint is continued from it; everything random hangs on the seed and
-    the step, so the curve goes on as if it had never stopped.
+    the step, so the curve goes on as if it had never stopped. Under torchrun every process takes
+    its share of each batch, and the first one writes.
+
+    Raises A2UError where a batch cannot be shared evenly.
     """
 
     def __init__(
@@ -179,6 +187,7 @@ class Trainer:
         self.options, self.source, self.folder, self.workers = options, source, folder, workers
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = distributed.parallel(self.network)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(),
             options.learning_rate,
@@ -204,15 +213,17 @@ class Trainer:
 
     def run(self, report: Callable[[StepReport], None] = lambda _: None) -> None:
         """Train to the last step, saving every `save_every` steps."""
-        options = self.options
+        options, first = self.options, distributed.rank() == 0
         batches = self._batches()
-        with (self.folder / "curve.jsonl").open("a") as curve:
+        with (self.folder / "curve.jsonl").open("a") if first else nullcontext() as curve:
             batch = next(batches, None)
             while batch is not None:
                 start = time.perf_counter()
                 losses = self._train_step(batch)
                 batch = next(batches, None)  # composed while the device trains
                 line = self._describe(losses, start)
+                if curve is None:
+                    continue
                 if self.step % options.save_every == 0 or self.step == options.steps:
                     line = StepReport(**{**asdict(line), "validation": self.validate()})
                     self.save()
@@ -221,7 +232,15 @@ class Trainer:
                 report(line)
 
     def _batches(self) -> Iterator[Batch]:
+        share = slice(distributed.rank(), None, distributed.processes())
         requests = [self.options.requests(s) for s in range(self.step, self.options.steps)]
+        counts = {len(step) for step in requests}
+        if any(count % distributed.processes() for count in counts):
+            raise A2UError(
+                f"batches of {sorted(counts)} crops, expected multiples of the "
+                f"{distributed.processes()} processes; change --batch or --size"
+            )
+        requests = [step[share] for step in requests]
         if not isinstance(self.source, SampleSource):
             return map(self.source.batch, requests)
         loader: DataLoader[Sample] = DataLoader(
@@ -242,7 +261,7 @@ class Trainer:
             group["lr"] = self.options.rate(self.step)
         torch.manual_seed(self.options.seed * 1_000_003 + self.step)  # dropout
         self.network.train()
-        losses = self.losses(self.network, batch)
+        losses = self.losses(self.model, batch, shared=True)
         self.optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
@@ -253,7 +272,8 @@ class Trainer:
 
     def _describe(self, losses: dict[str, Tensor], start: float) -> StepReport:
         """Wait for a step's losses."""
-        values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+        means = distributed.mean(torch.stack(list(losses.values())))
+        values = dict(zip(losses, means.tolist(), strict=True))
         if not math.isfinite(values.pop("norm")):
             raise A2UError(
                 f"step {self.step - 1}: the gradient is not finite; continue from the last "
@@ -262,13 +282,15 @@ class Trainer:
         rate, seconds = self.options.rate(self.step - 1), time.perf_counter() - start
         return StepReport(step=self.step, rate=rate, seconds=seconds, **values)
 
-    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def losses(
+        self, network: nn.Module, batch: Batch, *, shared: bool = False
+    ) -> dict[str, Tensor]:
         """Run a network on a batch from anywhere and give the losses of `matting_loss`."""
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16):
             image = batch["image"].contiguous(memory_format=torch.channels_last)
             raw = network(image, batch["trimap"])
-        return matting_loss(raw, batch)
+        return matting_loss(raw, batch, shared=shared)
 
     @cached_property
     def _validation(self) -> list[Batch]:
@@ -323,7 +345,7 @@ class Trainer:
             ) from error
         self.step = state["step"]
         curve = self.folder / "curve.jsonl"
-        if curve.exists():  # steps after the checkpoint are done again
+        if curve.exists() and distributed.rank() == 0:  # steps after the checkpoint are done again
             kept = curve.read_text().splitlines()[: self.step]
             with replacing(curve) as temporary:
                 temporary.write_text("".join(line + "\n" for line in kept))

@@ -12,6 +12,7 @@ from a2u_cli.dataset import (
     SampleSource,
     draw_trimap,
     fill_colours,
+    list_foregrounds,
     over,
     read_foreground,
     well_posed,
@@ -111,6 +112,31 @@ def test_folders_of_pictures_are_used(tmp_path: Path, disc) -> None:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no pictures found"):
         SampleSource(backgrounds=tmp_path)
+
+
+def test_foregrounds_may_have_their_alpha_in_a_file_of_its_own(tmp_path: Path) -> None:
+    image, alpha = np.full((12, 16, 3), 0.5, np.float32), np.zeros((12, 16), np.float32)
+    alpha[:, 8:], alpha[:, 6:8] = 1.0, 0.5
+    images.write_image(tmp_path / "beside/cat.png", image)
+    images.write_image(tmp_path / "beside/cat_alpha.png", alpha)
+    images.write_image(tmp_path / "beside/dog.png", np.dstack([image, alpha]))
+    for role, plane in (("image", image), ("alpha", alpha)):
+        images.write_image(tmp_path / f"roles/{role}/cat.png", plane)
+    cat, dog = list_foregrounds(tmp_path / "beside")
+    assert [path and path.name for path in (*cat, *dog)] == [
+        "cat.png",
+        "cat_alpha.png",
+        "dog.png",
+        None,
+    ]
+    (pair,) = list_foregrounds(tmp_path / "roles")
+    for found in (cat, dog, pair):
+        colour, matte = read_foreground(*found)
+        np.testing.assert_allclose(matte, alpha, atol=1 / 255)
+        np.testing.assert_allclose(colour, 0.5, atol=2 / 255)
+    images.write_image(tmp_path / "roles/image/alone.png", image)
+    with pytest.raises(ImageError, match=r"alone\.png has no alpha in"):
+        list_foregrounds(tmp_path / "roles")
 
 
 def test_a_foreground_without_alpha_is_refused(tmp_path: Path) -> None:

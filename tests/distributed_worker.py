@@ -1,0 +1,26 @@
+"""A short training without dropout, alone or under torchrun: the body of test_distributed."""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from a2u_cli import distributed, training
+from a2u_cli.dataset import SampleSource
+from a2u_cli.network import MattingNetwork
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    device = distributed.join(torch.device("cpu"))
+    torch.manual_seed(0)
+    network = MattingNetwork()
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    training.VALIDATION_CROPS, training.VALIDATION_SIZE = 8, 32
+    options = training.TrainOptions(
+        steps=4, batch=4, sizes=(32,), warmup=2, learning_rate=1e-8, save_every=4
+    )
+    training.Trainer(network, SampleSource(render_size=64), options, folder, workers=0).run()
+    distributed.leave()

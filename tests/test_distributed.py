@@ -1,0 +1,55 @@
+"""Several processes under torchrun take the steps that one takes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from a2u_cli.distributed import SharedBatchNorm
+
+WORKER = Path(__file__).with_name("distributed_worker.py")
+
+
+def curve(folder: Path, *launcher: str) -> list[dict[str, float]]:
+    command = [sys.executable, *launcher, str(WORKER), str(folder)]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=240)
+    return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    """At a low rate: Adam's first steps turn a rounding error of a gradient into a whole step."""
+    one = curve(tmp_path / "one")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    two = curve(tmp_path / "two", *launcher)
+    assert len(one) == len(two) == 4
+    for alone, together in zip(one, two, strict=True):
+        for name in ("loss", "alpha", "composition", "pyramid"):
+            assert together[name] == pytest.approx(alone[name], rel=1e-3), name
+    assert two[-1]["validation"] == pytest.approx(one[-1]["validation"], rel=1e-3)
+    gradients, statistics = [], []
+    for name in ("one", "two"):
+        state = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        moments = state["optimiser"]["state"].values()
+        gradients.append(torch.cat([moment["exp_avg"].flatten() for moment in moments]))
+        kept = state["network"].items()
+        statistics.append(torch.cat([v.flatten() for n, v in kept if "running" in n]))
+    for alone, together in (gradients, statistics):
+        assert (together - alone).norm() < 5e-3 * alone.norm()  # norms over few values magnify
+
+
+def test_the_shared_norm_is_batch_norm(rng: np.random.Generator) -> None:
+    x = torch.from_numpy(rng.normal(0.3, 0.2, (3, 5, 4, 6)).astype(np.float32))
+    slope = torch.from_numpy(rng.normal(size=x.shape).astype(np.float32))
+    found = []
+    for kind in (nn.BatchNorm2d, SharedBatchNorm):
+        norm, leaf = kind(5), x.clone().requires_grad_()
+        (norm(leaf) * slope).sum().backward()
+        found.append([leaf.grad, norm.weight.grad, norm.bias.grad, *norm.state_dict().values()])
+        found[-1].append(norm.eval()(x))
+    for expected, value in zip(*found, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
