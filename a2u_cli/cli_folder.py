@@ -12,9 +12,9 @@ from .errors import A2UError
 
 
 def each(
-    pairs: Iterable[Any], work: Callable[[Any], Path], *, unpaired: Iterable[Path] = ()
+    pairs: Iterable[Any], work: Callable[[Any], object], *, unpaired: Iterable[Path] = ()
 ) -> None:
-    """Do the work for every pair, print the paths that it gives, and name what failed at the end.
+    """Do the work for every pair, print what it gives, and name what failed at the end.
 
     `unpaired` are pictures that could not be worked on. Exits with 1 if there is any, or a failure.
     """

@@ -92,7 +92,7 @@ def _make(
 
 @app.command()
 def check(
-    trimap: Annotated[Path, typer.Argument(help="The trimap.")],
+    trimap: Annotated[Path, typer.Argument(help="The trimap, or a folder of them.")],
     *,
     image: Annotated[
         Path | None, typer.Option(help="Also check that it fits this picture.")
@@ -103,6 +103,24 @@ def check(
 
     Example: a2u trimap check trimap.png --image photo.jpg
     """
+
+    def work(path: Path) -> str:
+        facts, lines = _check(path, image)
+        return json.dumps(facts) if as_json else "\n".join(lines)
+
+    if not trimap.is_dir():
+        typer.echo(work(trimap))
+        return
+    from .cli_folder import each
+    from .pairing import list_pictures
+
+    if image:
+        raise TrimapError("--image is for one trimap; leave it out for a folder")
+    each(list_pictures(trimap).found, lambda pair: work(pair.image))
+
+
+def _check(trimap: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
+    """Give what there is to say of a trimap, as facts and as lines."""
     import numpy as np
 
     from .images import read_grey, read_image
@@ -130,12 +148,8 @@ def check(
     height, width = picture.size
     facts = {"trimap": str(trimap), "height": height, "width": width, "depth": picture.depth}
     facts |= dataclasses.asdict(describe(parsed)) | {"warnings": warnings}
-    if as_json:
-        typer.echo(json.dumps(facts))
-        return
-    typer.echo(f"{trimap}: {width}x{height}, {picture.depth} bits, {describe(parsed)}")
-    for warning in warnings:
-        typer.echo(f"warning: {warning}")
+    first = f"{trimap}: {width}x{height}, {picture.depth} bits, {describe(parsed)}"
+    return facts, [first, *(f"warning: {warning}" for warning in warnings)]
 
 
 def from_mask(mask: Path, *, band: str, inside: str | None, outside: str | None) -> Any:

@@ -159,6 +159,9 @@ def test_folders_keep_their_tree_and_name_what_failed(run_a2u: RunA2U, tmp_path:
     made = run_a2u("trimap", str(mattes), "-o", str(tmp_path / "trimaps"))
     assert made.code == 0
     assert {p.name for p in (tmp_path / "trimaps").rglob("*.png")} == {"a_alpha.png", "b.png"}
+    checked = run_a2u("trimap", "check", str(tmp_path / "trimaps"), "--json")
+    facts = [json.loads(line) for line in checked.stdout.splitlines()]
+    assert [Path(fact["trimap"]).name for fact in facts] == ["a_alpha.png", "b.png"]
 
     laid = run_a2u("composite", str(photos), "--alpha", str(mattes), "-b", str(beaches))
     assert laid.code == 1
