@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import A2UError, ImageError
-from .foreground import METHODS, Method, composite, estimate_foreground
-from .images import Picture, read_grey, read_image, write_image
+from .foreground import Method, composite, estimate_foreground, require_method
+from .images import Picture, read_bytes, read_grey, read_image, read_mask, write_image
 from .pairing import Pair
 from .trimap import band_pixels, check_pair, describe, make_trimap, parse_trimap
 
@@ -55,9 +55,7 @@ class Options:
     def __post_init__(self) -> None:
         if strange := [name for name in self.save if name not in OUTPUTS]:
             raise A2UError(f"cannot save {', '.join(strange)}; expected {', '.join(OUTPUTS)}")
-        if self.colours not in METHODS:
-            text = f"colours {self.colours!r} are unknown; expected {' or '.join(METHODS)}"
-            raise A2UError(text)
+        require_method(self.colours)
 
     @property
     def digest(self) -> str:
@@ -213,7 +211,7 @@ def _load(pair: Pair, folder: Path, options: Options, journal: Journal) -> _Load
     """Read a pair, or say that it is done, or why it cannot be read."""
     digest = ""
     try:
-        data = [_bytes(path) for path in (pair.image, pair.hint)]
+        data = [read_bytes(path, str(path)) for path in (pair.image, pair.hint)]
         digest = hashlib.sha256(b"".join(hashlib.sha256(d).digest() for d in data)).hexdigest()
         there = all(path.is_file() for path in outputs(pair, folder, options).values())
         if there and journal.holds(pair.name, digest, options):
@@ -227,19 +225,11 @@ def _load(pair: Pair, folder: Path, options: Options, journal: Journal) -> _Load
         return _failed(pair, error, digest, journal, options)
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}); check it") from error
-
-
 def _trimap(pair: Pair, data: bytes, options: Options) -> Trimap:
     name = str(pair.hint)
     if not pair.is_mask:
         return parse_trimap(read_grey(data, name=name), strict=options.strict, name=name)
-    mask = read_image(data, name=name).alpha
-    mask = read_grey(data, name=name) if mask is None else mask
+    mask = read_mask(data, name=name)
     reach = band_pixels(options.band, (mask.shape[0], mask.shape[1]))
     return make_trimap(mask, inside=reach, outside=reach)
 
@@ -301,19 +291,24 @@ def results(image: Array, alpha: Array, options: Options, *, name: str) -> dict[
 def _failed(
     pair: Pair, error: BaseException, digest: str, journal: Journal, options: Options
 ) -> Outcome:
-    reason = str(error)
-    if isinstance(error, MemoryError):
-        reason = "out of memory; close other programs or bound it with --max-memory"
-    elif not isinstance(error, A2UError):
-        reason = f"unexpected {type(error).__name__}: {error}"
-    outcome = Outcome(pair.name, "failed", " ".join(reason.split()))
+    outcome = Outcome(pair.name, "failed", reason(error))
     journal.add(outcome, digest, options)
     return outcome
+
+
+def reason(error: BaseException) -> str:
+    """Say in one line why a picture failed."""
+    text = str(error)
+    if isinstance(error, MemoryError):
+        text = "out of memory; close other programs or bound it with --max-memory"
+    elif not isinstance(error, A2UError):
+        text = f"unexpected {type(error).__name__}: {error}"
+    return " ".join(text.split())
 
 
 def unknown_share(pair: Pair, options: Options) -> float | None:
     """Measure how much of a picture is unknown; None where that cannot be read."""
     try:
-        return describe(_trimap(pair, _bytes(pair.hint), options)).unknown
+        return describe(_trimap(pair, read_bytes(pair.hint, str(pair.hint)), options)).unknown
     except A2UError:
         return None

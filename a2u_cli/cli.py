@@ -149,7 +149,7 @@ def matte(
     made = None
     if mask:
         made = cli_trimap.from_mask(mask, band=band, inside=inside, outside=outside)
-    picture, parsed, report = _read_pair(image, hint, strict=strict, made=made)
+    picture, parsed, report = _read_pair(image, hint, strict=strict, parsed=made)
 
     from . import images, inference
     from .planning import parse_bytes
@@ -198,9 +198,9 @@ def _require_places(
 
 
 def _read_pair(
-    image: str, trimap: str, *, strict: bool, made: Any = None
+    image: str, trimap: str, *, strict: bool, parsed: Any = None
 ) -> tuple[Any, Any, dict[str, Any]]:
-    """Read a picture and its trimap, if not `made`, and say how the trimap was understood."""
+    """Read a picture and its trimap, if not `parsed` yet, and say how the trimap was understood."""
     from . import images
     from . import trimap as trimaps
 
@@ -208,10 +208,9 @@ def _read_pair(
         raise ImageError("both the image and the trimap are -; stdin holds one, give a file")
     names = _name(image), _name(trimap)
     picture = images.read_image(_source(image), name=names[0])
-    if made is None:
+    if parsed is None:
         grey = images.read_grey(_source(trimap), name=names[1])
-        made = trimaps.parse_trimap(grey, strict=strict, name=names[1])
-    parsed = made
+        parsed = trimaps.parse_trimap(grey, strict=strict, name=names[1])
     warnings = trimaps.check_pair(
         picture.size, parsed, names=names, image_orientation=picture.orientation
     )

@@ -113,11 +113,11 @@ def _do(work: Work, image: Path, alpha: Path | None, output: Path | None, kind: 
         typer.echo(str(work(image, alpha, output or image.parent / f"{image.stem}_{kind}.png")))
         return
     from .cli_folder import each
-    from .pairing import OUTPUT_FOLDER, find_mattes, list_pictures
+    from .pairing import OUTPUT_FOLDER, find_alone, find_mattes
 
     own = image / OUTPUT_FOLDER / "alpha"
     mattes = alpha or (own if own.is_dir() else None)
-    found = find_mattes(image, mattes) if mattes else list_pictures(image)
+    found = find_mattes(image, mattes) if mattes else find_alone(image)
     out = output or image / OUTPUT_FOLDER / kind
 
     def one(pair: Any) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,18 +134,13 @@ def _compare(changes: list[Any]) -> None:
         typer.echo(f"  {change.name}: {change.theirs:.2f} -> {change.ours:.2f}")
 
 
+@contextmanager
 def _progress(total: int) -> Any:
     """Show a bar on stderr where it is a terminal, nothing elsewhere."""
-    from contextlib import contextmanager
-
     from rich.console import Console
     from rich.progress import Progress
 
-    @contextmanager
-    def shown() -> Any:
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("scoring", total=total)
-            yield lambda: bar.advance(task)
-
-    return shown()
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("scoring", total=total)
+        yield lambda: bar.advance(task)

@@ -8,8 +8,6 @@ from typing import Any
 
 import typer
 
-from .errors import A2UError
-
 
 def each(
     pairs: Iterable[Any], work: Callable[[Any], object], *, unpaired: Iterable[Path] = ()
@@ -18,7 +16,7 @@ def each(
 
     `unpaired` are pictures that could not be worked on. Exits with 1 if there is any, or a failure.
     """
-    from .batch import Outcome
+    from .batch import Outcome, reason
 
     pairs, failures = tuple(pairs), [f"{path}: no matte" for path in unpaired]
     done = 0
@@ -29,9 +27,9 @@ def each(
                 typer.echo(str(work(pair)))
                 outcome = Outcome(pair.name, "done", seconds=time.monotonic() - start)
                 done += 1
-            except A2UError as error:
-                outcome = Outcome(pair.name, "failed", str(error))
-                failures.append(f"{pair.name}: {error}")
+            except Exception as error:  # of one picture: the others go on
+                outcome = Outcome(pair.name, "failed", reason(error))
+                failures.append(f"{pair.name}: {outcome.reason}")
             tell(outcome)
     for failure in failures:
         typer.echo(f"failed: {failure}", err=True)

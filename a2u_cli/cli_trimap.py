@@ -66,10 +66,10 @@ def make(
         typer.echo(str(work(mask, output or mask.parent / f"{mask.stem}_trimap.png")))
         return
     from .cli_folder import each
-    from .pairing import OUTPUT_FOLDER, list_pictures
+    from .pairing import OUTPUT_FOLDER, find_alone
 
     out = output or mask / OUTPUT_FOLDER / "trimap"
-    each(list_pictures(mask).found, lambda pair: work(pair.image, out / f"{pair.name}.png"))
+    each(find_alone(mask).found, lambda pair: work(pair.image, out / f"{pair.name}.png"))
 
 
 def _make(
@@ -112,11 +112,11 @@ def check(
         typer.echo(work(trimap))
         return
     from .cli_folder import each
-    from .pairing import list_pictures
+    from .pairing import find_alone
 
     if image:
         raise TrimapError("--image is for one trimap; leave it out for a folder")
-    each(list_pictures(trimap).found, lambda pair: work(pair.image))
+    each(find_alone(trimap).found, lambda pair: work(pair.image))
 
 
 def _check(trimap: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
@@ -154,11 +154,10 @@ def _check(trimap: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]
 
 def from_mask(mask: Path, *, band: str, inside: str | None, outside: str | None) -> Any:
     """Read a mask, an alpha or the transparency of a picture and make a trimap: uint8 (H, W)."""
-    from .images import read_grey, read_image
+    from .images import read_mask
     from .trimap import band_pixels, make_trimap
 
-    picture = read_image(mask)
-    alpha = read_grey(mask) if picture.alpha is None else picture.alpha
+    alpha = read_mask(mask)
     reach = {
         name: band_pixels(band if own is None else own, alpha.shape)
         for name, own in (("inside", inside), ("outside", outside))

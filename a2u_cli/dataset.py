@@ -154,7 +154,7 @@ def list_foregrounds(folder: Path | None) -> list[Foreground]:
         for path in found.unpaired:
             raise ImageError(f"{path} has no alpha in {alphas}; add it, or take the picture away")
         return [(pair.image, pair.hint) for pair in found.found]
-    own = {name: paths[0] for name, paths in suffixed(folder, MATTE_ROLES).items()}
+    own = suffixed(folder, MATTE_ROLES)
     listed = [path for path in list_pictures(folder) if path not in own.values()]
     return [(p, own.get(p.relative_to(folder).with_suffix("").as_posix())) for p in listed]
 

@@ -124,11 +124,9 @@ def find_items(
         raise A2UError(f"{predictions} has no pictures, expected mattes to score; check the folder")
     beside = truth_folder.resolve().parent
     trimaps = (
-        _by_name(trimap_folder, TRIMAP_ROLES)
-        if trimap_folder
-        else {name: paths[0] for name, paths in suffixed(beside, TRIMAP_ROLES).items()}
+        _by_name(trimap_folder, TRIMAP_ROLES) if trimap_folder else suffixed(beside, TRIMAP_ROLES)
     )
-    pictures = _by_name(image_folder or beside, below=image_folder is not None)
+    pictures = _by_name(image_folder) if image_folder else _beside(beside)
     copies = {n for n in trimaps if n not in truths and _truth_of(n, truths)}
     expected = {n for n in truths if not any(_truth_name(c) == n for c in copies)} | copies
     items = [
@@ -167,16 +165,13 @@ def _locate(
     )
 
 
-def _by_name(folder: Path, roles: tuple[str, ...] = (), *, below: bool = True) -> dict[str, Path]:
+def _by_name(folder: Path, roles: tuple[str, ...] = ()) -> dict[str, Path]:
     """List a folder's pictures by relative path without extension, and without a role's suffix.
-
-    `below` looks into its folders too.
 
     Raises A2UError where two files have one name.
     """
     names: dict[str, Path] = {}
-    listed = folder.rglob("*") if below else folder.glob("*")
-    files = sorted(p for p in listed if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     exact = {path.relative_to(folder).with_suffix("").as_posix() for path in files}
     for path in files:
         name = path.relative_to(folder).with_suffix("").as_posix()
@@ -186,6 +181,11 @@ def _by_name(folder: Path, roles: tuple[str, ...] = (), *, below: bool = True) -
             raise A2UError(f"{names[name]} and {path} have one name; remove one")
         names[name] = path
     return names
+
+
+def _beside(folder: Path) -> dict[str, Path]:
+    """List what lies in a folder by stem: to be shown at most, so two of one name do no harm."""
+    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
 
 
 def _truth_name(name: str) -> str:

@@ -40,8 +40,7 @@ def estimate_colours(
 
     Raises ImageError where the sizes differ, or the method is another.
     """
-    if method not in METHODS:
-        raise ImageError(f"colours {method!r} are unknown; expected {' or '.join(METHODS)}")
+    require_method(method)
     if image.shape[:2] != alpha.shape:
         raise ImageError(
             f"image is {image.shape[1]}x{image.shape[0]} but alpha is "
@@ -53,6 +52,12 @@ def estimate_colours(
         foreground, background = _fuse(image, alpha)
     opaque, clear = alpha[..., None] == 1.0, alpha[..., None] == 0.0
     return np.where(opaque, image, foreground), np.where(clear, image, background)
+
+
+def require_method(method: str) -> None:
+    """Raise ImageError where there is no such method."""
+    if method not in METHODS:
+        raise ImageError(f"colours {method!r} are unknown; expected {' or '.join(METHODS)}")
 
 
 def _relax_levels(image: Array, alpha: Array, device: str) -> tuple[Array, Array]:

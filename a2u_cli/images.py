@@ -119,6 +119,19 @@ def read_grey(
     return mean / np.float32(np.iinfo(levels.dtype).max)
 
 
+def read_mask(
+    source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> FloatArray:
+    """Read what a picture covers, float32 (H, W) in [0, 1]: its transparency, or else its greys.
+
+    Raises: ImageError where there is no picture, or one that is damaged or too large.
+    """
+    picture = read_image(source, name=name, max_pixels=max_pixels)
+    if picture.alpha is not None:
+        return picture.alpha
+    return read_grey(source, name=name, max_pixels=max_pixels)
+
+
 def picture_size(path: Path) -> tuple[int, int] | None:
     """Tell (height, width) of an upright picture by its file's head; None where it has none."""
     with _quiet_decoders():
@@ -133,7 +146,7 @@ def picture_size(path: Path) -> tuple[int, int] | None:
 
 def _decode(source: Path | bytes, name: str | None, max_pixels: int, *, colour: bool) -> _Decoded:
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
-    data = source if isinstance(source, bytes) else _read_bytes(source, name)
+    data = source if isinstance(source, bytes) else read_bytes(source, name)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes), expected a picture; write or copy it again")
     if codecs.is_exr(data):
@@ -166,7 +179,8 @@ def _decode(source: Path | bytes, name: str | None, max_pixels: int, *, colour: 
     return _Decoded(levels, icc if icc and icc[16:20] == b"RGB " else None, exif, orientation)
 
 
-def _read_bytes(path: Path, name: str) -> bytes:
+def read_bytes(path: Path, name: str) -> bytes:
+    """Read a file whole; raises ImageError where that cannot be done."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

@@ -110,7 +110,7 @@ def find_mattes(folder: Path, mattes: Path) -> Pairs:
     )
 
 
-def list_pictures(folder: Path) -> Pairs:
+def find_alone(folder: Path) -> Pairs:
     """List every picture below a folder, each paired with itself; raises ImageError for none."""
     if not (found := _files(folder, ())):
         raise ImageError(f"{folder} has no pictures, expected some; check the folder")
@@ -147,9 +147,13 @@ def _files(folder: Path, apart: Iterable[Path]) -> list[Path]:
     return found
 
 
-def suffixed(folder: Path, roles: tuple[str, ...]) -> dict[str, list[Path]]:
-    """List, by the name of their picture, the files below a folder whose suffix tells a role."""
-    return _index(folder, roles, suffixed=True)
+def suffixed(folder: Path, roles: tuple[str, ...]) -> dict[str, Path]:
+    """List, by the name of their picture, the files below a folder whose suffix tells a role.
+
+    Raises ImageError where a picture has two of them.
+    """
+    index = _index(folder, roles, suffixed=True)
+    return {name: _only(paths, folder / name) for name, paths in index.items()}
 
 
 def _has_role(files: list[Path], folder: Path) -> bool:
@@ -174,14 +178,17 @@ def _look_up(index: dict[str, list[Path]], name: str, image: Path) -> Path | Non
     """Find a picture's file: under its own name, then under its name without a role's suffix."""
     bare = next((name.removesuffix(role) for role in IMAGE_ROLES if name.endswith(role)), None)
     for candidate in (name, bare):
-        paths = index.get(candidate, []) if candidate else []
-        if len(paths) > 1:
-            raise ImageError(
-                f"{image} has more than one trimap or mask ({', '.join(map(str, paths))}); keep one"
-            )
-        if paths:
-            return paths[0]
+        if candidate in index:
+            return _only(index[candidate], image)
     return None
+
+
+def _only(paths: list[Path], image: Path) -> Path:
+    if len(paths) > 1:
+        raise ImageError(
+            f"{image} has more than one trimap or mask ({', '.join(map(str, paths))}); keep one"
+        )
+    return paths[0]
 
 
 def _require_distinct(pictures: list[Path], root: Path) -> None:

@@ -5,8 +5,8 @@ weighted by alpha (1 - alpha).
 """
 
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
@@ -39,7 +39,7 @@ def run(results: Path) -> None:
     if find_spec("pymatting"):
         methods["pymatting multilevel"] = pymatting_colours
     for name, estimate in methods.items():
-        print(f"{name}: mean error {mean_error(estimate):.4f} over {len(list(scenes()))} scenes")
+        print(f"{name}: mean error {mean_error(estimate):.4f} over {len(scenes())} scenes")
     if DEV.is_dir():
         for name, estimate in methods.items():
             print(f"{name}: re-composition error {recomposition_error(estimate):.5f} on dev")
@@ -52,8 +52,10 @@ def run(results: Path) -> None:
     report(title, interleave(measures, RUNS), results / "colours.csv")
 
 
-def scenes() -> Iterator[tuple[Array, Array, Array]]:
+@cache
+def scenes() -> tuple[tuple[Array, Array, Array], ...]:
     """Render an image (H, W, 3), its alpha (H, W) and its foreground colours (H, W, 3), by kind."""
+    found = []
     for seed, kind in enumerate(KINDS):
         for smooth in SMOOTHNESS:
             rng = np.random.default_rng(seed)
@@ -61,7 +63,8 @@ def scenes() -> Iterator[tuple[Array, Array, Array]]:
             background = render_texture(SIDE, rng, smooth=smooth)
             share = alpha[..., None]
             image = foreground * share + background * (1 - share)
-            yield image.astype(np.float32), alpha, foreground
+            found.append((image.astype(np.float32), alpha, foreground))
+    return tuple(found)
 
 
 def mean_error(estimate: Estimate) -> float:

@@ -65,6 +65,21 @@ def test_the_owners_three_commands_work_in_one_folder(
     assert report["conventions"]["region"] == "the pixels whose trimap is exactly 128"
 
 
+def test_two_files_of_one_name_beside_the_truth_do_no_harm(folder: Path) -> None:
+    for suffix in ("png", "jpg"):
+        write_image(folder / f"dog.{suffix}", np.zeros((20, 30, 3), np.uint8))
+    assert run().exit_code == 0
+
+
+def test_two_trimaps_beside_one_picture_are_refused(folder: Path) -> None:
+    (folder / "trimap").rename(folder / "elsewhere")
+    for role in ("_trimap", "-trimap"):
+        write_image(folder / f"dog{role}.png", np.full((20, 30), 128, np.uint8))
+    result = run()
+    assert result.exit_code != 0
+    assert "has more than one trimap" in str(result.exception)
+
+
 def test_reports_for_machines_hold_all(folder: Path) -> None:
     result = run("--json", "r.json", "--csv", "r.csv", "--html", "r.html")
     assert result.exit_code == 0, result.output

@@ -46,7 +46,7 @@ ALLOWED = {
     "pool": {"pack", "dice", "bands", "camera", "dataset"},
     "doctor": {"__init__", "convolution", "errors", "native", "registry", "inference"},
     "cli_weights": {"errors", "registry", "weights"},
-    "cli_folder": {"batch", "errors"},
+    "cli_folder": {"batch"},
     "cli_batch": {
         *("batch", "cli_folder", "errors", "images", "inference", "network", "pairing", "planning"),
         *("registry", "weights"),
