@@ -5,8 +5,10 @@ Dai, Lu and Shen, "Learning Affinity-Aware Upsampling for Deep Image Matting", C
 affinity value for each coarse position; projections of the pooled picture turn it into kernels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import isqrt, sqrt
+from math import gcd, isqrt, sqrt
+from typing import Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,8 @@ from . import native
 
 SCALE = 2
 LEAK = 0.01
+Form = Literal["dynamic", "hybrid", "static"]
+Normalisation = Literal["softmax", "sigmoid-softmax", "none"]
 
 
 def downsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
@@ -90,6 +94,21 @@ def normalise_up(logits: Tensor, groups: int) -> Tensor:
     return normalise_down(logits.sigmoid(), groups)
 
 
+NORMALISATIONS: dict[Normalisation, Callable[[Tensor, int], Tensor]] = {
+    "softmax": normalise_down,
+    "sigmoid-softmax": normalise_up,
+    "none": lambda logits, groups: logits,
+}
+
+
+class Constant(nn.Module):
+    """A learned constant in place of a 1x1 convolution of the pooled picture."""
+
+    def __init__(self, outputs: int, size: int, deviation: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(deviation * torch.randn(1, outputs, size, size))
+
+
 @dataclass(frozen=True)
 class Moments:
     """Mean and biased variance of each channel's GroupNorm group, both (N, C, 1, 1)."""
@@ -106,6 +125,13 @@ class KernelGenerator(nn.Module):
     rank d the logits are sum_r p[m, r] A_r, where A_r = sum_c a_rc b_rc / sqrt(C) is the bilinear
     affinity of the r-th pair of encodings and p a projection of the globally pooled x. `shared`
     encodes all channels with one filter, otherwise each has its own.
+
+    `form` says what is made from the picture: `dynamic` (the released code) the encoding filters
+    U and V and the projection p; `hybrid` p alone, U and V being learned constants; `static`
+    nothing, all three are learned. `normalise` are the rules of the down and up kernels' taps;
+    with `none` they need not sum to 1.
+
+    Raises ValueError where channels do not split into groups, or for an unknown form or rule.
     """
 
     def __init__(
@@ -118,18 +144,40 @@ class KernelGenerator(nn.Module):
         groups: int = 1,
         shared: bool = True,
         norm_groups: int = 32,
+        form: Form = "dynamic",
+        normalise: tuple[Normalisation, Normalisation] = ("softmax", "sigmoid-softmax"),
     ) -> None:
         super().__init__()
+        if form not in get_args(Form) or not set(normalise) <= set(NORMALISATIONS):
+            raise ValueError(
+                f"form {form!r} and normalisations {normalise}, expected one of {get_args(Form)} "
+                f"and two of {tuple(NORMALISATIONS)}"
+            )
         if channels % groups or channels % norm_groups:
             raise ValueError(f"{channels} channels cannot be split into {groups}/{norm_groups}")
-        self.encode_size, self.rank, self.groups = encode_size, rank, groups
-        filters = rank if shared else rank * channels
-        self.filter_u = nn.Conv2d(channels, filters, 1)
-        self.filter_v = nn.Conv2d(channels, filters, 1)
+        self.channels, self.encode_size, self.rank, self.groups = (
+            channels,
+            encode_size,
+            rank,
+            groups,
+        )
+        self.normalise = normalise
+
+        def filters() -> nn.Module:
+            outputs = rank if shared else rank * channels
+            made = form == "dynamic"
+            return nn.Conv2d(channels, outputs, 1) if made else Constant(outputs, encode_size, 0.2)
+
+        def projection(taps: int) -> nn.Module:
+            outputs = groups * taps * rank
+            made = form != "static"
+            return nn.Conv2d(channels, outputs, 1) if made else Constant(outputs, 1, 0.1)
+
+        self.filter_u, self.filter_v = filters(), filters()
         self.norm_u = nn.GroupNorm(norm_groups * rank, rank * channels)
         self.norm_v = nn.GroupNorm(norm_groups * rank, rank * channels)
-        self.project_down = nn.Conv2d(channels, groups * encode_size**2 * rank, 1)
-        self.project_up = nn.Conv2d(channels, groups * (SCALE * up_size) ** 2 * rank, 1)
+        self.project_down = projection(encode_size**2)
+        self.project_up = projection((SCALE * up_size) ** 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         affinity = self.affinity(x)
@@ -166,7 +214,7 @@ class KernelGenerator(nn.Module):
         """Project A, (N, rank, h, w), by the pooled x, (N, C, 1, 1): the kernels of that part."""
         weights = self._projection(self.project_down, mean)[:, None, None]
         logits = _weighted(weights, affinity.movedim(1, -1)[..., None])  # (N, h, w, M)
-        return normalise_down(logits.movedim(-1, 1), self.groups)
+        return NORMALISATIONS[self.normalise[0]](logits.movedim(-1, 1), self.groups)
 
     def up_kernels(self, affinity: Tensor, mean: Tensor) -> Tensor:
         """Project A as `down_kernels` does; (N, groups * up_size^2, 2h, 2w)."""
@@ -174,9 +222,10 @@ class KernelGenerator(nn.Module):
         weights = weights.permute(0, 3, 4, 1, 2)[:, None, :, None]  # (N, 1, 2, 1, 2, rank, M / 4)
         planes = affinity.movedim(1, -1)[:, :, None, :, None, :, None]
         logits = _weighted(weights, planes)  # (N, h, 2, w, 2, M / 4)
-        return normalise_up(logits.flatten(3, 4).flatten(1, 2).movedim(-1, 1), self.groups)
+        logits = logits.flatten(3, 4).flatten(1, 2).movedim(-1, 1)
+        return NORMALISATIONS[self.normalise[1]](logits, self.groups)
 
-    def _projection(self, project: nn.Conv2d, mean: Tensor) -> Tensor:
+    def _projection(self, project: nn.Module, mean: Tensor) -> Tensor:
         weights: Tensor = _apply(project, mean)[..., 0, 0].unflatten(1, (-1, self.rank))
         return weights.movedim(2, 1)  # (N, rank, M)
 
@@ -185,12 +234,29 @@ class AffinityPair(nn.Module):
     """A downsampling and its upsampling twin that share one affinity plane.
 
     `down(x)` halves (N, C, 2h, 2w) and returns the state that `up(features, state)` needs to
-    double features of (N, C', h, w) again.
+    double features of (N, C', h, w) again. The options are those of `KernelGenerator`.
     """
 
-    def __init__(self, channels: int, *, rank: int = 1, groups: int = 1, shared: bool = True):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        rank: int = 1,
+        groups: int = 1,
+        shared: bool = True,
+        form: Form = "dynamic",
+        normalise: tuple[Normalisation, Normalisation] = ("softmax", "sigmoid-softmax"),
+    ) -> None:
         super().__init__()
-        self.generator = KernelGenerator(channels, rank=rank, groups=groups, shared=shared)
+        self.generator = KernelGenerator(
+            channels,
+            rank=rank,
+            groups=groups,
+            shared=shared,
+            norm_groups=gcd(32, channels),
+            form=form,
+            normalise=normalise,
+        )
 
     def down(self, x: Tensor) -> tuple[Tensor, Tensor]:
         down_kernels, up_kernels = self.generator(x)
@@ -259,10 +325,12 @@ def _wide(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def _apply(layer: nn.Conv2d | nn.GroupNorm, x: Tensor) -> Tensor:
+def _apply(layer: nn.Module, x: Tensor) -> Tensor:
     """Run a layer whose parameters may be of lower precision in the precision of `x`."""
-    weight = layer.weight.to(x.dtype)
-    bias = None if layer.bias is None else layer.bias.to(x.dtype)
+    weight = cast(Tensor, layer.weight).to(x.dtype)
+    if isinstance(layer, Constant):
+        return weight.expand(len(x), -1, -1, -1)
+    bias = None if layer.bias is None else cast(Tensor, layer.bias).to(x.dtype)
     if isinstance(layer, nn.GroupNorm):
         return F.group_norm(x, layer.num_groups, weight, bias, layer.eps)
     return F.conv2d(x, weight, bias)

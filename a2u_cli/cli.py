@@ -250,6 +250,10 @@ def train(
     backgrounds: Annotated[
         Path | None, typer.Option(help="A folder of photographs beside the rendered ones.")
     ] = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(help="Foregrounds for validation only. [default: those trained on]"),
+    ] = None,
     picture_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of foregrounds taken from the folder.")
     ] = 0.15,
@@ -295,8 +299,15 @@ def train(
     source = SampleSource(
         seed=seed, foregrounds=foregrounds, backgrounds=backgrounds, picture_share=picture_share
     )
+    judge = None
+    if held_out:
+        judge = SampleSource(
+            seed=seed, foregrounds=held_out, backgrounds=backgrounds, picture_share=1.0
+        )
     network = start_network(weights, seed=seed)
-    trainer = Trainer(network, source, options, folder, device=chosen, workers=workers)
+    trainer = Trainer(
+        network, source, options, folder, device=chosen, workers=workers, held_out=judge
+    )
     if first:
         others = f", {n} processes" if (n := distributed.processes()) > 1 else ""
         where = f"{inference.describe_device(chosen)}{others}"
@@ -305,8 +316,8 @@ def train(
     def report(line: Any) -> None:
         if line.validation is not None:
             _say(
-                f"step {line.step}: loss {line.loss:.4f}, validation {line.validation:.4f}, "
-                f"{line.seconds:.1f} s a step"
+                f"step {line.step}: loss {line.loss:.4f}, {line.seconds:.1f} s a step, "
+                f"{line.validation}"
             )
 
     trainer.run(report)

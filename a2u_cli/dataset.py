@@ -24,6 +24,7 @@ Trimap = npt.NDArray[np.uint8]
 Rng = np.random.Generator
 T = TypeVar("T")
 Foreground = tuple[Path, Path | None]  # a picture, and the file of its alpha if it has one
+Place = tuple[npt.NDArray[np.float64], float]  # a square's centre (row, column) and side
 Layer = tuple[Array, Array]  # straight colour (H, W, 3) and alpha (H, W)
 
 WINDOW = 96  # rendered foregrounds in use at a time
@@ -57,12 +58,22 @@ class Request:
     progress: float
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What is done beyond pasting; an ablation switches one part off."""
+
+    curriculum: bool = True  # colours start smooth, and gain texture over the first third
+    well_posed: bool = True  # crops show enough of both sides; ill-posed ones come in later
+    near_colours: bool = True  # some backgrounds are moved towards the foreground's colour
+    camera: bool = True  # sharpening, softness, noise, JPEG
+    uneven_bands: bool = True  # trimaps as a hand draws them; else one even band
+
+
 class SampleSource:
     """Make samples from rendered foregrounds and, where given, from folders of pictures.
 
     `foregrounds` is a folder as `list_foregrounds` reads it, used for `picture_share` of the
-    samples; `backgrounds` a folder of photographs, used for two thirds of them. Colours start
-    smooth and gain texture over the first third of training.
+    samples; `backgrounds` a folder of photographs, used for two thirds of them.
     """
 
     def __init__(
@@ -73,23 +84,30 @@ class SampleSource:
         backgrounds: Path | None = None,
         picture_share: float = 0.2,
         render_size: int = 512,
+        recipe: Recipe = Recipe(),
     ) -> None:
-        self.seed, self.render_size = seed, render_size
+        self.seed, self.render_size, self.recipe = seed, render_size, recipe
         self.foregrounds = list_foregrounds(foregrounds)
         self.backgrounds = list_pictures(backgrounds)
         self.picture_share = picture_share if self.foregrounds else 0.0
 
     def __getitem__(self, request: Request) -> Sample:
         rng = np.random.default_rng((self.seed, 0, request.index))
-        smooth = max(0.0, 1.0 - 3.0 * request.progress)
+        recipe = self.recipe
+        smooth = max(0.0, 1.0 - 3.0 * request.progress) if recipe.curriculum else 0.0
         hard = rng.random() < 0.3 * request.progress
         for _ in range(TRIES):
             colour, alpha = self._foreground(rng, request.index, smooth)
-            colour, alpha, trimap = cut((colour, alpha), request.size, rng)
-            if well_posed(trimap) or (hard and (trimap == UNKNOWN).any()):
+            place, alpha, trimap = cut(alpha, request.size, rng, uneven=recipe.uneven_bands)
+            any_will_do = hard or not recipe.well_posed
+            if well_posed(trimap) or (any_will_do and (trimap == UNKNOWN).any()):
                 break
+        colour = window(colour, *place, request.size)
         background = self._background(rng, request.size, smooth)
-        return compose((jitter(colour, rng), alpha), background, trimap, rng)
+        layer = (jitter(colour, rng), alpha)
+        return compose(
+            layer, background, trimap, rng, near=recipe.near_colours, camera=recipe.camera
+        )
 
     def _foreground(self, rng: Rng, index: int, smooth: float) -> Layer:
         layer = self._layer(rng, index, smooth)
@@ -194,12 +212,11 @@ def fill_colours(colour: Array, alpha: Array) -> Array:
     return np.clip(filled, 0.0, 1.0)
 
 
-def cut(layer: Layer, size: int, rng: Rng) -> tuple[Array, Array, Trimap]:
-    """Cut a square around a soft pixel at a random scale: colour, alpha and trimap of `size`.
+def cut(alpha: Array, size: int, rng: Rng, *, uneven: bool = True) -> tuple[Place, Array, Trimap]:
+    """Cut a square around a soft pixel at a random scale: its place, alpha and trimap of `size`.
 
     The trimap's bands reach in from beyond the crop, as they would in the whole picture.
     """
-    colour, alpha = layer
     longest = max(alpha.shape)
     side = float(np.exp(rng.uniform(np.log(min(size / 1.4, longest)), np.log(longest))))
     margin = size // 3
@@ -208,13 +225,14 @@ def cut(layer: Layer, size: int, rng: Rng) -> tuple[Array, Array, Trimap]:
         rows, columns = np.nonzero(alpha >= 0)
     chosen = int(rng.integers(len(rows)))
     centre = np.array([rows[chosen], columns[chosen]]) + rng.uniform(-0.4, 0.4, 2) * side
-    reach = np.minimum(side, alpha.shape) / 2
-    centre = np.clip(centre, reach, alpha.shape - reach)  # inside the picture where it fits
+    half = np.minimum(side, alpha.shape) / 2
+    centre = np.clip(centre, half, alpha.shape - half)  # inside the picture where it fits
     wide = window(alpha, centre, side * (size + 2 * margin) / size, size + 2 * margin)
     wide = np.clip(wide, 0.0, 1.0)
-    trimap = draw_trimap(wide, float(np.exp(rng.uniform(np.log(3.0), np.log(size / 4)))), rng)
+    reach = float(np.exp(rng.uniform(np.log(3.0), np.log(size / 4))))
+    trimap = draw_trimap(wide, reach, rng, uneven=uneven)
     inner = (slice(margin, margin + size),) * 2
-    return window(colour, centre, side, size), wide[inner], trimap[inner]
+    return (centre, side), wide[inner], trimap[inner]
 
 
 def window(plane: Array, centre: npt.NDArray[np.float64], side: float, size: int) -> Array:
@@ -222,18 +240,28 @@ def window(plane: Array, centre: npt.NDArray[np.float64], side: float, size: int
     reach = max(1, round(side))
     top, left = (round(float(c) - reach / 2) for c in centre)
     height, width = plane.shape[:2]
-    rows = np.clip(np.arange(top, top + reach), 0, height - 1)
-    columns = np.clip(np.arange(left, left + reach), 0, width - 1)
-    square = np.ascontiguousarray(plane[rows][:, columns])
+    bottom, right = top + reach, left + reach
+    square = np.ascontiguousarray(
+        plane[
+            min(max(0, top), height - 1) : max(1, bottom),
+            min(max(0, left), width - 1) : max(1, right),
+        ]
+    )
+    above, below, before, after = (
+        min(max(0, wanted), reach - 1) for wanted in (-top, bottom - height, -left, right - width)
+    )
+    if above or below or before or after:
+        edges = (above, below, before, after)
+        square = np.asarray(cv2.copyMakeBorder(square, *edges, cv2.BORDER_REPLICATE), np.float32)
     method = cv2.INTER_AREA if reach > size else cv2.INTER_CUBIC
     return resize(square, size, size, method)
 
 
-def draw_trimap(alpha: Array, reach: float, rng: Rng) -> Trimap:
+def draw_trimap(alpha: Array, reach: float, rng: Rng, *, uneven: bool = True) -> Trimap:
     """Draw a trimap around the soft pixels: bands of uneven width, inside and outside apart.
 
     `reach` is the typical width in pixels; a person's hand is less even than a dilation, so each
-    band's width varies along the edge.
+    band's width varies along the edge. Not `uneven`, all are `reach` wide.
     """
     tolerance = float(rng.choice([0.004, 0.01, 0.03]))
     soft = (alpha > tolerance) & (alpha < 1.0 - tolerance)
@@ -242,11 +270,12 @@ def draw_trimap(alpha: Array, reach: float, rng: Rng) -> Trimap:
     distance = cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 3)
     trimap = np.where(solid, FOREGROUND, BACKGROUND).astype(np.uint8)
     for side in (solid, ~solid):
-        field = np.ones((1, 1), np.float32)
-        if rng.random() < 0.5:
+        field = np.full((1, 1), reach, np.float32)
+        if uneven and rng.random() < 0.5:
             cells = int(rng.integers(2, 9))
-            field = rng.uniform(0.2, 1.8, (cells, cells)).astype(np.float32)
-        field = field * np.float32(reach * rng.choice([0.1, 0.5, 1.0, 1.0]))
+            field = field * rng.uniform(0.2, 1.8, (cells, cells)).astype(np.float32)
+        if uneven:
+            field = field * np.float32(rng.choice([0.1, 0.5, 1.0, 1.0]))
         width = resize(field, alpha.shape[0], alpha.shape[1])
         trimap[side & (distance <= width)] = UNKNOWN
     trimap[soft] = UNKNOWN
@@ -296,15 +325,24 @@ def jitter(colour: Array, rng: Rng) -> Array:
     return np.asarray(np.clip(colour * rng.uniform(0.75, 1.15), 0.0, 1.0), np.float32)
 
 
-def compose(layer: Layer, background: Array, trimap: Trimap, rng: Rng) -> Sample:
+def compose(
+    layer: Layer,
+    background: Array,
+    trimap: Trimap,
+    rng: Rng,
+    *,
+    near: bool = True,
+    camera: bool = True,
+) -> Sample:
     """Composite, sometimes with a background near the foreground's colour, then photograph it."""
     foreground, alpha = layer
-    if rng.random() < 0.2:
-        near = (foreground * alpha[..., None]).sum((0, 1)) / max(float(alpha.sum()), 1e-3)
-        shift = (near - background.mean((0, 1))) * float(rng.uniform(0.3, 0.8))
+    if near and rng.random() < 0.2:
+        colour = (foreground * alpha[..., None]).sum((0, 1)) / max(float(alpha.sum()), 1e-3)
+        shift = (colour - background.mean((0, 1))) * float(rng.uniform(0.3, 0.8))
         background = np.clip(background + shift, 0.0, 1.0).astype(np.float32)
     image = background + (foreground - background) * alpha[..., None]
-    return Sample(photographed(image, rng), trimap, alpha, foreground, background)
+    image = photographed(image, rng) if camera else image
+    return Sample(image, trimap, alpha, foreground, background)
 
 
 def photographed(image: Array, rng: Rng) -> Array:

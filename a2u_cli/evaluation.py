@@ -102,9 +102,12 @@ class Row:
 
 
 def find_items(
-    predictions: Path, truth: Path, trimap: Path | None = None, images: Path | None = None
+    predictions: Path | None,
+    truth: Path,
+    trimap: Path | None = None,
+    images: Path | None = None,
 ) -> Set:
-    """Find a data set's files and pair them with the predictions, by path and stem.
+    """Find a data set's files and pair them with the predictions, if any, by path and stem.
 
     `truth` is a folder of alphas or the root of a known data set; trimaps are looked for beside it
     where none are given (a folder of them, or `x_trimap.png`), and so are the pictures.
@@ -115,12 +118,13 @@ def find_items(
         if folder is not None and not folder.is_dir():
             raise A2UError(f"{folder} is no folder, expected the {what}; check the name")
     layout, truth_folder, trimap_folder, image_folder = _locate(truth, trimap, images)
-    if predictions.resolve() == truth_folder.resolve():
+    if predictions and predictions.resolve() == truth_folder.resolve():
         raise A2UError(f"{predictions} is both predictions and truth; give two folders")
-    truths, found = _by_name(truth_folder), _by_name(predictions, MATTE_ROLES)
+    truths = _by_name(truth_folder)
+    found = _by_name(predictions, MATTE_ROLES) if predictions else {}
     if not truths:
         raise A2UError(f"{truth_folder} has no pictures, expected the true alphas; check --gt")
-    if not found:
+    if predictions and not found:
         raise A2UError(f"{predictions} has no pictures, expected mattes to score; check the folder")
     beside = truth_folder.resolve().parent
     trimaps = (

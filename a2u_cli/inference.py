@@ -14,7 +14,7 @@ import torch
 from .errors import A2UError, ImageError, OutOfMemory, TrimapError
 from .network import ConvNorm, MattingNetwork, fold_norms
 from .planning import Plan, free_memory, make_plan
-from .streaming import stream
+from .streaming import run_whole, stream, streams
 from .trimap import BACKGROUND, FOREGROUND, UNKNOWN, check_pair, restore_known
 
 SHARE = 0.8  # of the free memory is taken
@@ -40,7 +40,8 @@ def matte(
     convolutions; statistics and softmax stay in float32. `max_memory` bounds the bytes that the
     process may take (None: most of what is free) and `skip_known` leaves out work that no unknown
     pixel depends on; neither changes the matte by more than rounding. For many pictures, hand in
-    `fold_norms(network, dtype)`: then it is not folded each time anew.
+    `fold_norms(network, dtype)`: then it is not folded each time anew. A network with resampling
+    pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
@@ -57,7 +58,10 @@ def matte(
         with torch.inference_mode(), _exact_float32():
             if isinstance(network.stem, ConvNorm):  # else folded by the caller
                 network = fold_norms(network, dtype)
-            alpha = stream(network, image, trimap, plan, needed=needed)
+            if streams(network):
+                alpha = stream(network, image, trimap, plan, needed=needed)
+            else:
+                alpha = run_whole(network, image, trimap)
     except (RuntimeError, MemoryError) as error:
         if not _is_memory(error):
             raise

@@ -117,6 +117,24 @@ def stream(
     return raw
 
 
+def streams(network: MattingNetwork) -> bool:
+    """Tell whether all four resampling pairs are of the kind that `stream` can take apart."""
+    pairs = (network.pair1, network.pair2, network.down2.pair, network.down3.pair)
+    return all(type(pair) is AffinityPair for pair in pairs)
+
+
+def run_whole(
+    network: MattingNetwork, image: npt.NDArray[np.float32], trimap: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
+    """Give what `stream` gives, with any resampling pairs, in one piece and as much memory."""
+    height, width = trimap.shape
+    device = network.mean.device
+    x = torch.from_numpy(pad_to_stride(image)).permute(2, 0, 1)[None].to(device)
+    known = torch.from_numpy(pad_to_stride(trimap))[None, None].to(device).float() / 255.0
+    raw = network(x, known)[0, 0, :height, :width].float().cpu().numpy()
+    return np.asarray(raw, np.float32)
+
+
 def pad_to_stride(array: npt.NDArray[Any], stride: int = STRIDE) -> npt.NDArray[Any]:
     """Pad (H, W, ...), or (H,), at the bottom and right to multiples of `stride`.
 
@@ -231,14 +249,14 @@ def _descend(
 def _resample(pair: nn.Module, read: Read, size: Size, plan: Plan) -> tuple[_Resampling, Tensor]:
     """Sum up what a pair's kernels depend on, then halve to a plane of `size`."""
     generator, mean, halve = _measure(pair, read, size, plan)
-    affinity, half = _store(halve, plan.strips(size, 4 * generator.filter_u.in_channels))
+    affinity, half = _store(halve, plan.strips(size, 4 * generator.channels))
     return _Resampling(generator, mean, affinity), half
 
 
 def _prepare(pair: nn.Module, read: Read, size: Size, plan: Plan) -> _Resampling:
     """Sum up what a pair's kernels depend on, and leave the halving for later."""
     generator, mean, halve = _measure(pair, read, size, plan)
-    windows = plan.strips(size, 4 * generator.filter_u.in_channels)
+    windows = plan.strips(size, 4 * generator.channels)
     (affinity,) = _store(lambda window: halve(window)[:1], windows)
     return _Resampling(generator, mean, affinity)
 
@@ -248,12 +266,12 @@ def _measure(
 ) -> tuple[KernelGenerator, Tensor, Callable[[Window], tuple[Tensor, Tensor]]]:
     """Give the generator, the mean of what is read, and the way to A and the halved features."""
     generator = cast(AffinityPair, pair).generator
-    channels = generator.filter_u.in_channels
+    channels = generator.channels
     fine = 2 * size[0], 2 * size[1]
     pools = Pools(fine, generator.encode_size)
     for window in plan.windows(fine, channels):
         pools.add(read(window), window)
-    like = generator.filter_u.weight
+    like = generator.norm_u.weight
     wide = torch.promote_types(like.dtype, torch.float32)
     mean = pools.mean().to(wide).to(like.device)
     u, v = generator.filters(pools.pooled().to(wide).to(like.device))

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol, cast
 
 import cv2
@@ -18,10 +19,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from . import distributed
+from . import distributed, muon
 from .dataset import Request, Sample, SampleSource
 from .errors import A2UError, WeightsError
 from .images import write_image
+from .metrics import Scores, score
 from .network import MattingNetwork
 from .registry import replacing
 from .trimap import UNKNOWN
@@ -46,7 +48,8 @@ class TrainOptions:
 
     `steps` optimiser steps, each over about `batch` * `sizes[0]`^2 pixels: crops grow through
     `sizes` at the shares of training in `growth` (evenly where it is None), and batches shrink.
-    The rate falls over the last `decay` of the steps. `span` is the part of the whole training that
+    Unless told, the rate rises over a tenth of the steps, 100 at most, and the average of the
+    weights looks back over a fifth of them, 200 at most. The rate falls over the last `decay` of the steps. `span` is the part of the whole training that
     these steps are, where it is done in several runs: samples get harder with it.
     """
 
@@ -56,11 +59,11 @@ class TrainOptions:
     growth: tuple[float, ...] | None = None
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
-    warmup: int = 100
+    warmup: int | None = None
     decay: float = 1.0
     span: tuple[float, float] = (0.0, 1.0)
     clip: float = 1.0
-    average: float = 0.995
+    average: float | None = None
     seed: int = 0
     save_every: int = 50
     bfloat16: bool = False
@@ -69,6 +72,10 @@ class TrainOptions:
         if self.growth is None:
             even = tuple(i / len(self.sizes) for i in range(1, len(self.sizes)))
             object.__setattr__(self, "growth", even)
+        if self.warmup is None:
+            object.__setattr__(self, "warmup", min(100, self.steps // 10))
+        if self.average is None:
+            object.__setattr__(self, "average", 1 - 1 / max(1, min(200, self.steps // 5)))
         if len(self.growth or ()) != len(self.sizes) - 1 or any(size % 16 for size in self.sizes):
             raise A2UError(
                 f"crop sizes {self.sizes} at {self.growth}: expected multiples of 16 and one share "
@@ -85,11 +92,29 @@ class TrainOptions:
 
     def rate(self, step: int) -> float:
         """Give the learning rate of a step: linear warm-up, level, a cosine to a hundredth."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        start = max(self.warmup, round(self.steps * (1.0 - self.decay)))
+        warmup = self.warmup or 0
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        start = max(warmup, round(self.steps * (1.0 - self.decay)))
         share = min(1.0, max(0.0, (step - start) / max(1, self.steps - start)))
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Means over crops that training never sees: L1 in the unknown region, and the four metrics."""
+
+    error: float
+    sad: float
+    mse: float
+    grad: float
+    conn: float
+
+    def __str__(self) -> str:
+        return (
+            f"validation {self.error:.4f} (SAD {self.sad:.3f}, MSE {1000 * self.mse:.1f}e-3, "
+            f"Grad {self.grad:.3f}, Conn {self.conn:.3f})"
+        )
 
 
 @dataclass(frozen=True)
@@ -103,7 +128,7 @@ class StepReport:
     pyramid: float
     rate: float
     seconds: float
-    validation: float | None = None
+    validation: Validation | None = None
 
 
 def start_network(weights: str | None, *, seed: int) -> MattingNetwork:
@@ -169,7 +194,8 @@ class Trainer:
 
     A folder that holds a checkpoint is continued from it; everything random hangs on the seed and
     the step, so the curve goes on as if it had never stopped. Under torchrun every process takes
-    its share of each batch, and the first one writes.
+    its share of each batch, and the first one writes. Validation crops are from `held_out`; without
+    it from the source itself, or rendered where that makes whole batches.
 
     Raises A2UError where a batch cannot be shared evenly.
     """
@@ -183,19 +209,26 @@ class Trainer:
         *,
         device: torch.device | str = "cpu",
         workers: int = 1,
+        held_out: SampleSource | None = None,
     ) -> None:
+        self.held_out = held_out
         self.options, self.source, self.folder, self.workers = options, source, folder, workers
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = distributed.parallel(self.network)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            options.learning_rate,
-            weight_decay=options.weight_decay,
-            fused=True if self.device.type == "cuda" else None,
+        banks = {p for p in self.network.parameters() if muon.suits(p)}
+        rest = [p for p in self.network.parameters() if p not in banks]
+        rate, decay = options.learning_rate, options.weight_decay
+        self.optimisers: tuple[torch.optim.Optimizer, ...] = (
+            muon.Muon(
+                [p for p in self.network.parameters() if p in banks], rate, weight_decay=decay
+            ),
+            torch.optim.AdamW(rest, rate, weight_decay=decay),
         )
         self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True
+            self.network,
+            multi_avg_fn=get_ema_multi_avg_fn(options.average or 0.0),
+            use_buffers=True,
         )
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -257,15 +290,16 @@ class Trainer:
 
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Do a step without waiting for the device; gives its losses and the gradient's norm."""
-        for group in self.optimiser.param_groups:
+        for group in (g for o in self.optimisers for g in o.param_groups):
             group["lr"] = self.options.rate(self.step)
         torch.manual_seed(self.options.seed * 1_000_003 + self.step)  # dropout
         self.network.train()
         losses = self.losses(self.model, batch, shared=True)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.network.zero_grad()
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.average.update_parameters(self.network)
         self.step += 1
         return {name: value.detach() for name, value in losses.items()} | {"norm": norm}
@@ -294,32 +328,29 @@ class Trainer:
 
     @cached_property
     def _validation(self) -> list[Batch]:
-        """Batches that training never sees; a source of whole batches has rendered ones."""
-        own = isinstance(self.source, SampleSource)
-        source = cast(SampleSource, self.source) if own else SampleSource(seed=self.options.seed)
+        own = self.source if isinstance(self.source, SampleSource) else None
+        source = self.held_out or own or SampleSource(seed=self.options.seed)
         numbers = range(VALIDATION_OFFSET, VALIDATION_OFFSET + VALIDATION_CROPS)
         samples = [source[Request(n, VALIDATION_SIZE, 1.0)] for n in numbers]
         return [collate(samples[i : i + 8]) for i in range(0, VALIDATION_CROPS, 8)]
 
     @torch.no_grad()
-    def validate(self) -> float:
-        """Score the average on crops that training never sees: L1 on alpha; writes a preview."""
+    def validate(self) -> Validation:
+        """Score the average on crops that training never sees; writes a preview."""
         network = self.averaged.eval()
-        total, rows = 0.0, []
+        errors, scores, rows = [], [], []
         for batch in self._validation:
-            total += self.losses(network, batch)["alpha"].item() / len(self._validation)
-            rows.append(self._preview(network, batch))
+            raw = network(batch["image"].to(self.device), batch["trimap"].to(self.device))
+            raw = raw.cpu().float()
+            errors.append(matting_loss(raw, batch)["alpha"].item())
+            known = batch["trimap"] != UNKNOWN / 255
+            alpha = torch.where(known, batch["trimap"], raw.clamp(0, 1))
+            scores += _score_crops(alpha, batch)
+            rows.append(_preview(alpha, batch))
         write_image(self.folder / "preview.png", np.concatenate(rows), depth=8)
-        return total
-
-    def _preview(self, network: nn.Module, batch: Batch) -> np.ndarray[Any, Any]:
-        """Lay out image, trimap, prediction and truth below each other, a column a sample."""
-        raw = network(batch["image"].to(self.device), batch["trimap"].to(self.device)).cpu().float()
-        known = batch["trimap"] != UNKNOWN / 255
-        alpha = torch.where(known, batch["trimap"], raw.clamp(0, 1))
-        planes = [batch["image"], batch["trimap"], alpha, batch["alpha"]]
-        columns = [torch.cat([p[n].expand(3, -1, -1) for p in planes], 1) for n in range(8)]
-        return torch.cat(columns, 2).clamp(0, 1).permute(1, 2, 0).numpy()
+        names = ("sad", "mse", "grad", "conn")
+        means = {name: fmean(getattr(found, name) for found in scores) for name in names}
+        return Validation(fmean(errors), **means)
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
@@ -327,7 +358,7 @@ class Trainer:
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
         with replacing(self.checkpoint) as temporary:
             torch.save(state, temporary)
@@ -337,7 +368,8 @@ class Trainer:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(kept)
         except Exception as error:
             raise WeightsError(
                 f"{self.checkpoint}: not a checkpoint of this network ({error}); "
@@ -349,6 +381,19 @@ class Trainer:
             kept = curve.read_text().splitlines()[: self.step]
             with replacing(curve) as temporary:
                 temporary.write_text("".join(line + "\n" for line in kept))
+
+
+def _score_crops(alpha: Tensor, batch: Batch) -> list[Scores]:
+    planes = (alpha, batch["alpha"], batch["trimap"])
+    levels = [np.asarray((255.0 * p[:, 0]).round().numpy(), np.uint8) for p in planes]
+    return [score(*crop) for crop in zip(*levels, strict=True) if (crop[2] == UNKNOWN).any()]
+
+
+def _preview(alpha: Tensor, batch: Batch) -> np.ndarray[Any, Any]:
+    """Lay out image, trimap, prediction and truth below each other, a column a sample."""
+    planes = [batch["image"], batch["trimap"], alpha, batch["alpha"]]
+    columns = [torch.cat([p[n].expand(3, -1, -1) for p in planes], 1) for n in range(8)]
+    return torch.cat(columns, 2).clamp(0, 1).permute(1, 2, 0).numpy()
 
 
 def export(trainer: Trainer, *, licence: str) -> Path:

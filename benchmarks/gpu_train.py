@@ -235,7 +235,7 @@ def utilisation(trainer: "Trainer") -> list[float]:
 
 def describe(line: "StepReport") -> str:
     """Put a step on one line."""
-    score = "" if line.validation is None else f"  validation {line.validation:.4f}"
+    score = "" if line.validation is None else f"  {line.validation}"
     return f"step {line.step}  loss {line.loss:.4f}  alpha {line.alpha:.4f}{score}"
 
 

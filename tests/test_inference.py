@@ -22,6 +22,7 @@ from a2u_cli.cli import app
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
 from a2u_cli.inference import matte
 from a2u_cli.network import MattingNetwork
+from a2u_cli.operators import make_pair
 from a2u_cli.streaming import pad_to_stride
 
 Array = np.ndarray
@@ -378,3 +379,19 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = a2u_cli.nothing
+
+
+def test_a_network_with_other_operators_runs_in_one_piece(rng: np.random.Generator) -> None:
+    torch.manual_seed(0)
+    network = MattingNetwork(pair=lambda channels: make_pair("carafe", channels)).eval()
+    image = rng.random((37, 50, 3), np.float32)
+    trimap = np.full((37, 50), 128, np.uint8)
+    trimap[:, :9] = 255
+    alpha = matte(network, image, trimap)
+    assert alpha.shape == (37, 50)
+    assert (alpha[:, :9] == 1).all()
+    with torch.inference_mode():
+        padded = [torch.from_numpy(pad_to_stride(a)) for a in (image, trimap)]
+        raw = network(padded[0].permute(2, 0, 1)[None], padded[1][None, None] / 255)[0, 0]
+    expected = raw[:37, 9:50].clamp(0, 1).numpy()
+    np.testing.assert_allclose(alpha[:, 9:], expected, atol=TOLERANCE[torch.float32])

@@ -1,0 +1,213 @@
+"""Train variants at one equal budget, and judge each on rendered pictures and on real ones.
+
+What a run found is kept in its folder, so a stopped ablation goes on where it was; the tables are
+made from the CSV, which holds a row for every picture.
+"""
+
+import csv
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+import torch
+
+from a2u_cli.dataset import Request, Sample, SampleSource
+from a2u_cli.inference import matte
+from a2u_cli.metrics import Scores, score
+from a2u_cli.network import MattingNetwork
+from a2u_cli.training import StepReport, Trainer, TrainOptions
+from a2u_cli.trimap import restore_known
+
+from . import describe_machine
+from .eval_dev import APART, DEV, METRICS, markdown_table, read_cases, to_u8
+
+RENDERED = 24  # pictures of the fixed validation set, from a seed that no training uses
+RENDERED_SIZE = 320
+RENDERED_SEED = 999_983
+SETS = ("rendered", "narrow", "wide")  # the last two: the real photographs, by trimap
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Something to train: how its network is made, and where its samples come from, by seed."""
+
+    name: str
+    network: Callable[[], MattingNetwork]
+    source: Callable[[int], SampleSource]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One picture's scores by one run."""
+
+    variant: str
+    seed: int
+    set: str  # one of SETS
+    picture: str
+    sad: float
+    mse: float
+    grad: float
+    conn: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every run gets: `crops` of `size` pixels, `batch` a step."""
+
+    crops: int = 20_000
+    size: int = 64
+    batch: int = 16
+
+    def options(self, seed: int) -> TrainOptions:
+        return TrainOptions(
+            steps=self.crops // self.batch, batch=self.batch, sizes=(self.size,), seed=seed
+        )
+
+    def __str__(self) -> str:
+        return f"{self.crops:,} crops of {self.size} px, {self.batch} a step"
+
+
+def run(
+    variants: Iterable[Variant],
+    seeds: Iterable[int],
+    budget: Budget,
+    folder: Path,
+    *,
+    device: torch.device,
+    bfloat16: bool = False,
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+) -> list[Found]:
+    """Train and judge every variant with every seed; what is there already is not done again."""
+    found = []
+    for seed in seeds:  # seed by seed, so that a stopped ablation has compared all variants
+        for variant in variants:
+            place = folder / f"{variant.name.replace(' ', '-')}-{seed}"
+            done = place / "found.json"
+            if not done.exists():
+                torch.manual_seed(seed)
+                options = replace(budget.options(seed), bfloat16=bfloat16)
+                network, source = variant.network(), variant.source(seed)
+                trainer = Trainer(network, source, options, place, device=device, workers=workers)
+                start = time.monotonic()
+
+                def report(line: StepReport, name: str = place.name) -> None:
+                    if line.validation is not None:
+                        say(f"{name}: step {line.step}, {line.seconds:.2f} s, {line.validation}")
+
+                trainer.run(report)
+                say(f"{place.name}: trained in {time.monotonic() - start:.0f} s")
+                scores = judge(trainer.averaged.eval(), variant.name, seed)
+                done.write_text(json.dumps([asdict(row) for row in scores]))
+                trainer.checkpoint.unlink()  # 130 MB that nothing needs any more
+            found += [Found(**row) for row in json.loads(done.read_text())]
+    return found
+
+
+def judge(network: MattingNetwork, variant: str, seed: int) -> list[Found]:
+    """Score a network on the rendered set, and on the real photographs where they are at hand."""
+    rows = []
+
+    def add(set_: str, picture: str, scores: Scores) -> None:
+        values = (scores.sad, scores.mse, scores.grad, scores.conn)
+        rows.append(Found(variant, seed, set_, picture, *values))
+
+    for number, sample in enumerate(rendered_set()):
+        alpha = matte(network, sample.image, sample.trimap)
+        add("rendered", f"{number:02}", score(to_u8(alpha), to_u8(sample.alpha), sample.trimap))
+    if DEV.is_dir():
+        for case in read_cases():
+            if case.picture != APART:
+                alpha = restore_known(matte(network, case.image, case.trimap), case.trimap)
+                add(case.width, case.picture, score(to_u8(alpha), case.truth, case.trimap))
+    return rows
+
+
+@cache
+def rendered_set() -> list[Sample]:
+    """Render the fixed validation set: no photograph in it, every kind of object."""
+    source = SampleSource(seed=RENDERED_SEED)
+    return [source[Request(n, RENDERED_SIZE, 1.0)] for n in range(RENDERED)]
+
+
+def means(found: Iterable[Found], set_: str) -> dict[str, list[dict[str, float]]]:
+    """Average over the pictures of a set: for each variant, the metrics of each seed."""
+    runs: dict[tuple[str, int], list[Found]] = {}
+    for row in found:
+        if row.set == set_:
+            runs.setdefault((row.variant, row.seed), []).append(row)
+    table: dict[str, list[dict[str, float]]] = {}
+    for (variant, _), rows in runs.items():
+        metrics = {name: fmean(map(scaled(name), rows)) for name in METRICS}
+        table.setdefault(variant, []).append(metrics)
+    return table
+
+
+def scaled(metric: str) -> Callable[[Found], float]:
+    """Read a metric off a row, at the scale at which it is printed."""
+    field, scale = metric.split()[0].lower(), 1000.0 if "1e3" in metric else 1.0
+    return lambda row: scale * float(getattr(row, field))
+
+
+def tables(found: list[Found]) -> str:
+    """Lay out a table for every set: means over the pictures, with their deviation over seeds."""
+    sections = []
+    for set_ in SETS:
+        rows = [
+            [
+                variant,
+                *(_spread([seed[name] for seed in seeds]) for name in METRICS),
+                f"{len(seeds)}",
+            ]
+            for variant, seeds in means(found, set_).items()
+        ]
+        if rows:
+            title = set_ if set_ == "rendered" else f"real, {set_} trimaps"
+            sections.append(markdown_table([title, *METRICS, "seeds"], rows))
+    return "\n\n".join(sections)
+
+
+def _spread(values: list[float]) -> str:
+    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+
+def paired_change(
+    found: list[Found], variant: str, reference: str, set_: str, *, draws: int = 10_000
+) -> tuple[float, float, float]:
+    """Give the relative change of mean SAD against a reference, and its 95 % interval.
+
+    Both were trained with the same seeds and judged on the same pictures; the interval is a
+    bootstrap over seeds and over pictures, drawn alike for both.
+    """
+    planes = []
+    for name in (variant, reference):
+        rows = [row for row in found if row.variant == name and row.set == set_]
+        seeds, pictures = sorted({r.seed for r in rows}), sorted({r.picture for r in rows})
+        by_key = {(r.seed, r.picture): r.sad for r in rows}
+        planes.append(np.array([[by_key[s, p] for p in pictures] for s in seeds]))
+    ours, theirs = planes
+    rng = np.random.default_rng(0)
+    count, width = ours.shape
+    changes = []
+    for _ in range(draws):
+        at = np.ix_(rng.integers(count, size=count), rng.integers(width, size=width))
+        changes.append(ours[at].mean() / theirs[at].mean() - 1)
+    low, high = np.quantile(changes, (0.025, 0.975))
+    return float(ours.mean() / theirs.mean() - 1), float(low), float(high)
+
+
+def write_csv(found: list[Found], budget: Budget, path: Path) -> None:
+    """Write every picture's row, with the budget and the machine."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = [field.name for field in fields(Found)]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names, "budget", "machine"])
+        for row in found:
+            values = [f"{v:.6g}" if isinstance(v, float) else v for v in asdict(row).values()]
+            writer.writerow([*values, budget, describe_machine()])

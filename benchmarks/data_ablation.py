@@ -1,0 +1,81 @@
+"""What matters in the training data: the data engine with one part at a time switched off.
+
+    python -m benchmarks.data_ablation runs/pack
+
+`runs/pack` holds the pictures of `weights/select_data.py`, in fg/ and bg/. Every row is a network
+of its own, trained from nothing on the same number of crops.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from a2u_cli.dataset import Recipe, SampleSource
+from a2u_cli.inference import pick_device
+from a2u_cli.network import MattingNetwork
+
+from .ablation import Budget, Variant, run, tables, write_csv
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "data_ablation.csv"
+PICTURE_SHARE = 0.15
+WITHOUT = {
+    "everything": Recipe(),
+    "no curriculum": Recipe(curriculum=False),
+    "crops as they fall": Recipe(well_posed=False),
+    "even bands": Recipe(uneven_bands=False),
+    "no camera": Recipe(camera=False),
+}
+
+
+def variants(pack: Path) -> list[Variant]:
+    """List the engine with all its parts, without one of them, and without the pictures."""
+
+    def source(recipe: Recipe, seed: int) -> SampleSource:
+        return SampleSource(
+            seed=seed,
+            foregrounds=pack / "fg",
+            backgrounds=pack / "bg",
+            picture_share=PICTURE_SHARE,
+            recipe=recipe,
+        )
+
+    rows = [
+        Variant(name, MattingNetwork, partial(source, recipe)) for name, recipe in WITHOUT.items()
+    ]
+    return [*rows, Variant("rendered only", MattingNetwork, lambda seed: SampleSource(seed=seed))]
+
+
+def main(
+    pack: Annotated[Path, typer.Argument(help="A folder with fg/ and bg/.")],
+    *,
+    seeds: Annotated[int, typer.Option(help="How many runs of each row.")] = 1,
+    crops: Annotated[int, typer.Option(help="For each run.")] = Budget.crops,
+    size: Annotated[int, typer.Option(help="Of the crops, in pixels.")] = Budget.size,
+    batch: Annotated[int, typer.Option(help="Crops a step.")] = Budget.batch,
+    folder: Annotated[Path, typer.Option(help="The runs go here.")] = ROOT / "runs/data_ablation",
+    results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,
+    only: Annotated[list[str] | None, typer.Option(help="Rows by name; repeatable.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
+) -> None:
+    """Train the rows, judge them, write the CSV, print the tables."""
+    budget, chosen = Budget(crops, size, batch), pick_device(device)
+    rows = [row for row in variants(pack) if not only or row.name in only]
+    found = run(
+        rows,
+        range(seeds),
+        budget,
+        folder,
+        device=chosen,
+        bfloat16=chosen.type == "cuda",
+        workers=workers,
+    )
+    write_csv(found, budget, results)
+    typer.echo(f"{budget}; {results}\n\n{tables(found)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,157 @@
+"""The paper's claim on matting: one network, many upsamplers, one budget.
+
+    python -m benchmarks.matting_ablation runs/pack [--seeds 2]
+
+`runs/pack` holds the pictures of `weights/select_data.py`, in fg/ and bg/. Every operator trains
+the same network on the same crops from the same seeds. The tables give the four metrics on rendered
+pictures and on real ones, what each operator costs, and how far SAD is from bilinear's, with its
+interval over seeds and pictures and the word for it.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from a2u_cli.dataset import SampleSource
+from a2u_cli.inference import pick_device
+from a2u_cli.network import MattingNetwork
+from a2u_cli.operators import count_operations, count_parameters, make_pair
+
+from . import interleave
+from .ablation import SETS, Budget, Found, Variant, paired_change, run, tables, write_csv
+from .data_ablation import PICTURE_SHARE
+from .eval_dev import markdown_table
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "matting_ablation.csv"
+REFERENCE = "bilinear"
+CLAIM = -0.14  # the paper's change of SAD against bilinear, on Composition-1k
+NAMES = (
+    *("nearest", REFERENCE, "sub-pixel", "carafe", "indexnet"),
+    *(
+        f"a2u-{form}-{kind}"
+        for form in ("dynamic", "hybrid", "static")
+        for kind in ("shared", "wise")
+    ),
+)
+COUNTED, TIMED = 320, 512  # sides of the pictures for operations and for seconds
+RUNS = 3
+
+
+def network(operator: str) -> MattingNetwork:
+    """Make the matting network with an operator of the family in its four places."""
+    return MattingNetwork(pair=lambda channels: make_pair(operator, channels))
+
+
+def variants(pack: Path, names: tuple[str, ...] = NAMES) -> list[Variant]:
+    """List the operators, all trained on the same samples."""
+
+    def source(seed: int) -> SampleSource:
+        return SampleSource(
+            seed=seed,
+            foregrounds=pack / "fg",
+            backgrounds=pack / "bg",
+            picture_share=PICTURE_SHARE,
+        )
+
+    return [Variant(name, partial(network, name), source) for name in names]
+
+
+def costs(names: list[str], device: torch.device) -> str:
+    """Tabulate parameters, operations and seconds of the network with each operator."""
+    with torch.device("meta"):
+        x, trimap = torch.empty(1, 3, COUNTED, COUNTED), torch.empty(1, 1, COUNTED, COUNTED)
+        built = {name: network(name).eval() for name in names}
+        bare = count_parameters(network("nearest"))
+        counts = {
+            name: (count_parameters(net), count_operations(partial(net, x, trimap)))
+            for name, net in built.items()
+        }
+    seconds = interleave({name: partial(_time, name, device) for name in names}, runs=RUNS)
+    lines = [
+        [
+            name,
+            f"{parameters:,}",
+            f"{parameters / bare - 1:+.2%}",
+            f"{2 * operations / 1e9:.1f}",
+            f"{seconds[name].median:.2f}",
+        ]
+        for name, (parameters, operations) in counts.items()
+    ]
+    header = ["operator", "parameters", "more", f"GFLOPs at {COUNTED}", f"seconds at {TIMED}"]
+    return markdown_table(header, lines)
+
+
+@torch.inference_mode()
+def _time(name: str, device: torch.device) -> float:
+    import time
+
+    net = network(name).eval().to(device)
+    x = torch.rand(1, 3, TIMED, TIMED, device=device)
+    trimap = torch.full((1, 1, TIMED, TIMED), 128 / 255, device=device)
+    net(x, trimap)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    net(x, trimap).sum().item()
+    return time.perf_counter() - start
+
+
+def comparison(found: list[Found], set_: str) -> str:
+    """Tabulate each operator's change of SAD against bilinear, with its interval."""
+    present = list(dict.fromkeys(row.variant for row in found if row.set == set_))
+    lines = []
+    for name in present:
+        if name != REFERENCE:
+            change, low, high = paired_change(found, name, REFERENCE, set_)
+            cells = [f"{change:+.1%}", f"{low:+.1%} to {high:+.1%}", verdict(low, high)]
+            lines.append([name, *cells])
+    return markdown_table([f"SAD against {REFERENCE}, {set_}", "change", "95 %", "claim"], lines)
+
+
+def verdict(low: float, high: float) -> str:
+    """Say whether an interval holds the paper's claim: reproduced where all of it is a gain."""
+    if high < 0:
+        return "reproduced" if low <= CLAIM else "reproduced in sign, smaller"
+    return "not reproduced" if low > CLAIM else "inconclusive"
+
+
+def main(
+    pack: Annotated[Path, typer.Argument(help="A folder with fg/ and bg/.")],
+    *,
+    seeds: Annotated[int, typer.Option(help="Runs of each operator.")] = 2,
+    crops: Annotated[int, typer.Option(help="For each run.")] = Budget.crops,
+    size: Annotated[int, typer.Option(help="Of the crops, in pixels.")] = Budget.size,
+    batch: Annotated[int, typer.Option(help="Crops a step.")] = Budget.batch,
+    folder: Annotated[Path, typer.Option(help="The runs go here.")] = ROOT / "runs/ablation",
+    results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,
+    only: Annotated[list[str] | None, typer.Option(help="Operators; repeatable.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
+) -> None:
+    """Train the operators, judge them, write the CSV, print the tables."""
+    budget, chosen = Budget(crops, size, batch), pick_device(device)
+    names = tuple(only or NAMES)
+    found = run(
+        variants(pack, names),
+        range(seeds),
+        budget,
+        folder,
+        device=chosen,
+        bfloat16=chosen.type == "cuda",
+        workers=workers,
+    )
+    write_csv(found, budget, results)
+    typer.echo(f"{budget}; {results}\n\n{tables(found)}\n")
+    if REFERENCE in names:
+        for set_ in SETS:
+            if any(row.set == set_ for row in found):
+                typer.echo(f"{comparison(found, set_)}\n")
+    typer.echo(costs(list(names), chosen))
+
+
+if __name__ == "__main__":
+    typer.run(main)
