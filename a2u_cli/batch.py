@@ -51,6 +51,7 @@ class Options:
     colours: Method = "multilevel"
     dtype: str = "float32"
     weights: str = ""  # sha256 of the file
+    quality: str = "standard"
 
     def __post_init__(self) -> None:
         if strange := [name for name in self.save if name not in OUTPUTS]:

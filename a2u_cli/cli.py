@@ -132,6 +132,7 @@ def matte(
         str | None,
         typer.Option(help="Bound on memory, as 2GB or 800MB. [default: most of what is free]"),
     ] = None,
+    quality: cli_batch.Quality = "standard",
     strict: Strict = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -157,6 +158,7 @@ def matte(
 
     chosen = inference.pick_device(device)
     precision = inference.pick_dtype(dtype, device=chosen, depth=depth)
+    how = inference.require_quality(quality)
     precision_name = str(precision).removeprefix("torch.")
     bound = parse_bytes(max_memory)
     plan = inference.plan_memory(picture.size, device=chosen, dtype=precision, max_memory=bound)
@@ -164,7 +166,9 @@ def matte(
     _say(f"memory: {plan}")
     _say(f"device: {inference.describe_device(chosen)}, {precision_name}")
     start = time.perf_counter()
-    alpha = inference.matte(network, picture.image, parsed, dtype=precision, max_memory=bound)
+    alpha = inference.matte(
+        network, picture.image, parsed, dtype=precision, max_memory=bound, quality=how
+    )
     seconds = round(time.perf_counter() - start, 3)
     metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}
     if cutout:
@@ -176,7 +180,12 @@ def matte(
     else:
         sys.stdout.buffer.write(images.encode_image(alpha, "png", **metadata))
     if as_json:
-        report |= {"weights": weights, "device": str(chosen), "dtype": precision_name}
+        report |= {
+            "weights": weights,
+            "device": str(chosen),
+            "dtype": precision_name,
+            "quality": quality,
+        }
         report |= {"outputs": [str(path) for path in outputs], "seconds": seconds}
         typer.echo(json.dumps(report), err=alpha_path is None)
     else:

@@ -49,8 +49,9 @@ class TrainOptions:
     `steps` optimiser steps, each over about `batch` * `sizes[0]`^2 pixels: crops grow through
     `sizes` at the shares of training in `growth` (evenly where it is None), and batches shrink.
     Unless told, the rate rises over a tenth of the steps, 100 at most, and the average of the
-    weights looks back over a fifth of them, 200 at most. The rate falls over the last `decay` of the steps. `span` is the part of the whole training that
-    these steps are, where it is done in several runs: samples get harder with it.
+    weights looks back over a fifth of them, 200 at most. The rate falls over the last `decay` of
+    the steps. `span` is the part of the whole training that these steps are, where it is done in
+    several runs: samples get harder with it.
     """
 
     steps: int = 2000

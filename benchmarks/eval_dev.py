@@ -73,13 +73,14 @@ def to_u8(alpha: FloatArray) -> npt.NDArray[np.uint8]:
     return quantise(alpha, 8).astype(np.uint8, copy=False)
 
 
-def network_method(weights: str) -> Method:
+def network_method(weights: str, quality: str = "standard") -> Method:
     """Load weights, by name or path, on the best device there is."""
-    from a2u_cli.inference import matte, pick_device
+    from a2u_cli.inference import matte, pick_device, require_quality
     from a2u_cli.weights import load_model
 
     network = load_model(weights, device=pick_device())
-    return lambda case: matte(network, case.image, case.trimap)
+    how = require_quality(quality)
+    return lambda case: matte(network, case.image, case.trimap, quality=how)
 
 
 def fill(case: Case) -> FloatArray:
@@ -234,6 +235,7 @@ def evaluate(methods: Mapping[str, Method]) -> tuple[Results, list[Any]]:
 def main(
     *,
     weights: Annotated[list[str] | None, typer.Option(help="Names or paths; repeatable.")] = None,
+    quality: Annotated[list[str] | None, typer.Option(help="standard, best; repeatable.")] = None,
     methods: Annotated[str, typer.Option(help="Which to score.")] = ",".join((OURS, *BASELINES)),
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables here.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet here, PNG.")] = None,
@@ -250,7 +252,11 @@ def main(
     labels = ["/".join(Path(name).parts[-2:]).removesuffix(".safetensors") for name in ours]
     if len(set(labels)) < len(labels):
         raise typer.BadParameter(f"found {', '.join(labels)}, expected weights of different names")
-    chosen = {label: network_method(name) for label, name in zip(labels, ours, strict=True)}
+    chosen = {
+        label if how == "standard" else f"{label}, {how}": network_method(name, how)
+        for label, name in zip(labels, ours, strict=True)
+        for how in quality or ["standard"]
+    }
     chosen |= {name: method for name, method in BASELINES.items() if name in names}
     results, rows = evaluate(chosen)
     text = report(results)

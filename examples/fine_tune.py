@@ -2,8 +2,8 @@
 
     python examples/fine_tune.py runs/feathers
 
-Renders cut-outs of feathers, trains on most of them, and compares before with after on the rest: the
-commands are those of docs/fine-tuning.md, printed as they are run.
+Renders cut-outs of feathers, trains on most of them, and compares before with after on the rest.
+The commands are those of docs/fine-tuning.md, printed as they are run.
 """
 
 import argparse

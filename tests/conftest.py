@@ -15,6 +15,7 @@ import torch
 
 from a2u_cli import cli, registry
 from a2u_cli.network import MattingNetwork
+from a2u_cli.operators import make_pair
 from a2u_cli.weights import save_weights
 
 os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
@@ -50,10 +51,11 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-def sane_network(*, shared: bool = True) -> MattingNetwork:
+def sane_network(*, shared: bool = True, operator: str | None = None) -> MattingNetwork:
     """Make random weights whose activations and alphas are of an ordinary size."""
     torch.manual_seed(0)
-    network = MattingNetwork(shared=shared).train()
+    pair = operator and (lambda channels: make_pair(operator, channels))
+    network = MattingNetwork(shared=shared, pair=pair or None).train()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0

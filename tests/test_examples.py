@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 @pytest.mark.timeout(300)
 def test_fine_tuning_improves_pictures_that_it_never_saw(tmp_path: Path) -> None:
-    """Sixteen steps on small crops of feathers: a tenth at least; at its own size the example gains more."""
+    """Sixteen steps on small crops of feathers gain a tenth at least."""
     example = runpy.run_path(str(EXAMPLES / "fine_tune.py"))
     before, after = example["fine_tune"](
         tmp_path,

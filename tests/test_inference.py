@@ -22,7 +22,6 @@ from a2u_cli.cli import app
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
 from a2u_cli.inference import matte
 from a2u_cli.network import MattingNetwork
-from a2u_cli.operators import make_pair
 from a2u_cli.streaming import pad_to_stride
 
 Array = np.ndarray
@@ -382,8 +381,7 @@ def test_an_unknown_public_name_is_an_attribute_error() -> None:
 
 
 def test_a_network_with_other_operators_runs_in_one_piece(rng: np.random.Generator) -> None:
-    torch.manual_seed(0)
-    network = MattingNetwork(pair=lambda channels: make_pair("carafe", channels)).eval()
+    network = sane_network(operator="carafe")
     image = rng.random((37, 50, 3), np.float32)
     trimap = np.full((37, 50), 128, np.uint8)
     trimap[:, :9] = 255
@@ -395,3 +393,32 @@ def test_a_network_with_other_operators_runs_in_one_piece(rng: np.random.Generat
         raw = network(padded[0].permute(2, 0, 1)[None], padded[1][None, None] / 255)[0, 0]
     expected = raw[:37, 9:50].clamp(0, 1).numpy()
     np.testing.assert_allclose(alpha[:, 9:], expected, atol=TOLERANCE[torch.float32])
+
+
+def test_best_quality_averages_the_mirrored_and_the_half_size(network: MattingNetwork) -> None:
+    image, trimap = sample(48, 80)
+    trimap[:, 20:70] = 128
+    alpha = matte(network, image, trimap, quality="best")
+    straight = matte(network, image, trimap)
+    mirrored = matte(network, image[:, ::-1].copy(), trimap[:, ::-1].copy())[:, ::-1]
+    small = np.ascontiguousarray(trimap[::2, ::2])  # the bands begin and end at even columns
+    shrunk = image.reshape(24, 2, 40, 2, 3).mean((1, 3), dtype=np.float32)
+    coarse = cv2.resize(matte(network, shrunk, small), (80, 48), interpolation=cv2.INTER_LINEAR)
+    depth = cv2.distanceTransform((trimap == 128).astype(np.uint8), cv2.DIST_L2, 5)
+    weight = 0.6 * np.minimum(depth / 16, 1)
+    expected = (1 - weight) * (straight + mirrored) / 2 + weight * coarse
+    unknown = trimap == 128
+    np.testing.assert_allclose(alpha[unknown], expected[unknown], atol=1e-5)
+    np.testing.assert_array_equal(alpha[~unknown], trimap[~unknown] / 255)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (17, 31)])
+def test_best_quality_takes_any_size(network: MattingNetwork, size: tuple[int, int]) -> None:
+    image, trimap = sample(*size)
+    assert matte(network, image, trimap, quality="best").shape == size
+
+
+def test_an_unknown_quality_is_refused(network: MattingNetwork) -> None:
+    image, trimap = sample(16, 16)
+    with pytest.raises(A2UError, match="'great' is unknown; expected standard or best"):
+        matte(network, image, trimap, quality="great")  # type: ignore[arg-type]
