@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without an NVIDIA GPU a pinned torch is installed, which has a CPU build; with one, the newest.
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
-.PHONY: demo test test-cuda check lint wheel-test bench eval-dev clean
+.PHONY: demo test test-cuda check lint wheel-test bench eval-dev reconstruct clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py
@@ -32,6 +32,10 @@ bench: .venv/bench
 
 eval-dev: .venv/bench
 	$(BIN)/python -m benchmarks.eval_dev
+
+# The paper's toy experiment; QUICK=--quick takes under half an hour on two slow cores.
+reconstruct: .venv/bench
+	$(BIN)/python -m benchmarks.reconstruction $(FASHION) $(QUICK)
 
 .venv/ready: pyproject.toml setup.py $(wildcard a2u_cli/_*.c)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -6,6 +6,7 @@ affinity value for each coarse position; projections of the pooled picture turn 
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import gcd, isqrt, sqrt
 from typing import Literal, cast, get_args
@@ -181,13 +182,13 @@ class KernelGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         affinity = self.affinity(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with _full_precision(x):
             mean = x.mean((2, 3), keepdim=True, dtype=_wide(x))
             return self.down_kernels(affinity, mean), self.up_kernels(affinity, mean)
 
     def affinity(self, x: Tensor) -> Tensor:
         """Give the affinity planes A: (N, C, 2h, 2w) -> (N, rank, h, w), float32 or wider."""
-        with torch.autocast(x.device.type, enabled=False):
+        with _full_precision(x):
             pooled = F.adaptive_avg_pool2d(x.to(_wide(x)), self.encode_size)
             a, b = encode(x, *self.filters(pooled))  # (N, rank * C, h, w)
             return self.bilinear(
@@ -318,6 +319,11 @@ def _standardise(norm: nn.GroupNorm, x: Tensor, moments: Moments) -> Tensor:
     shift = (bias - moments.mean * gain).to(_wide(x)).to(x.device)
     gain = gain.to(_wide(x)).to(x.device)
     return F.leaky_relu(torch.addcmul(shift, x.to(_wide(x)), gain), LEAK)
+
+
+def _full_precision(x: Tensor) -> AbstractContextManager[None]:
+    """Keep autocast out; there is none on the meta device, where operations are only counted."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def _wide(x: Tensor) -> torch.dtype:

@@ -155,7 +155,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 def late_gain(losses: list[float]) -> float:
     """Tell by how much of itself the loss still fell over the last fifth of the steps."""
     part = max(1, len(losses) // 20)
-    start = len(losses) - 4 * part
+    start = max(part, len(losses) - 4 * part)
     before, after = fmean(losses[start - part : start]), fmean(losses[-part:])
     return 1 - after / before
 

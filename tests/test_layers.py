@@ -28,6 +28,7 @@ ALLOWED = {
     "convolution": {"native"},
     "network": {"affinity", "convolution"},
     "operators": {"affinity", "network"},
+    "explain": {"affinity", "network", "streaming", "trimap"},
     "weights": {"errors", "registry", "network"},
     "tiling": set(),
     "planning": {"errors", "tiling"},

@@ -1,0 +1,165 @@
+"""The ablations and the reconstruction at tiny size, and their arithmetic."""
+
+import csv
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from a2u_cli import training
+from a2u_cli.dataset import Recipe, SampleSource
+from a2u_cli.images import write_image
+from a2u_cli.network import MattingNetwork
+from benchmarks import ablation, complexity, data_ablation, matting_ablation, reconstruction
+from benchmarks.ablation import Budget, Found, Variant, paired_change
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(training, "VALIDATION_CROPS", 8)
+    monkeypatch.setattr(training, "VALIDATION_SIZE", 32)
+    monkeypatch.setattr(ablation, "RENDERED", 2)
+    monkeypatch.setattr(ablation, "RENDERED_SIZE", 48)
+    monkeypatch.setattr(ablation, "DEV", tmp_path / "nowhere")
+    ablation.rendered_set.cache_clear()
+
+
+def rows(variant: str, sads: list[list[float]]) -> list[Found]:
+    return [
+        Found(variant, seed, "rendered", str(picture), sad, 0.01, 1.0, 2.0)
+        for seed, run in enumerate(sads)
+        for picture, sad in enumerate(run)
+    ]
+
+
+def test_an_ablation_trains_judges_and_goes_on(small: None, tmp_path: Path) -> None:
+    budget = Budget(crops=4, size=32, batch=2)
+    variants = [
+        Variant("plain", MattingNetwork, lambda seed: SampleSource(seed=seed, render_size=64)),
+        Variant(
+            "a2u static",
+            partial(matting_ablation.network, "a2u-static-shared"),
+            lambda seed: SampleSource(seed=seed, render_size=64),
+        ),
+    ]
+    said: list[str] = []
+    work = partial(ablation.run, variants, range(1), budget, tmp_path, workers=0, say=said.append)
+    found = work(device=torch.device("cpu"))
+    assert [(row.variant, row.picture) for row in found] == [
+        *(("plain", "00"), ("plain", "01"), ("a2u static", "00"), ("a2u static", "01"))
+    ]
+    assert (tmp_path / "a2u-static-0" / "found.json").exists()
+    said.clear()
+    assert work(device=torch.device("cpu")) == found
+    assert not said  # nothing was trained again
+    ablation.write_csv(found, budget, tmp_path / "x.csv")
+    with (tmp_path / "x.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    assert first["budget"] == "4 crops of 32 px, 2 a step"
+    assert "| a2u static |" in ablation.tables(found)
+
+
+def test_means_are_over_pictures_and_deviations_over_seeds() -> None:
+    found = rows("a", [[1.0, 3.0], [2.0, 4.0]])
+    assert [seed["SAD"] for seed in ablation.means(found, "rendered")["a"]] == [2.0, 3.0]
+    assert "| a | 2.50 ± 0.71 | 10.00 ± 0.00 | 1.00 ± 0.00 | 2.00 ± 0.00 | 2 |" in (
+        ablation.tables(found)
+    )
+
+
+def test_the_paired_change_knows_what_seeds_and_pictures_have_in_common() -> None:
+    theirs = [[10.0, 1.0, 5.0], [20.0, 2.0, 10.0]]
+    ours = [[0.8 * sad for sad in run] for run in theirs]
+    change, low, high = paired_change(
+        rows("a", ours) + rows("b", theirs), "a", "b", "rendered", draws=200
+    )
+    assert (change, low, high) == pytest.approx((-0.2, -0.2, -0.2))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (-0.3, -0.1, "reproduced"),
+        (-0.1, -0.05, "reproduced in sign, smaller"),
+        (-0.1, 0.1, "not reproduced"),
+        (-0.3, 0.1, "inconclusive"),
+    ],
+)
+def test_the_word_follows_from_the_interval(low: float, high: float, word: str) -> None:
+    assert matting_ablation.verdict(low, high) == word
+
+
+def test_every_row_of_the_data_ablation_switches_one_thing_off(tmp_path: Path) -> None:
+    for name in ("fg", "bg"):
+        write_image(tmp_path / name / "x.png", np.full((8, 8, 4), 0.5, np.float32))
+    named = {row.name: row.source(0) for row in data_ablation.variants(tmp_path)}
+    assert len(named) >= 4
+    assert named["everything"].recipe == Recipe()
+    assert named["rendered only"].backgrounds == []
+    assert named["even bands"].recipe == Recipe(uneven_bands=False)
+
+
+def test_costs_are_counted_for_every_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matting_ablation, "TIMED", 32)
+    monkeypatch.setattr(matting_ablation, "RUNS", 1)
+    table = matting_ablation.costs(["nearest", "a2u-dynamic-shared"], torch.device("cpu"))
+    nearest, ours = (line.split("|") for line in table.splitlines()[2:])
+    assert nearest[2].strip() == "8,049,003"
+    assert ours[3].strip() == "+0.50%"
+    assert float(nearest[4]) < float(ours[4]) < 1.02 * float(nearest[4])
+
+
+def test_the_larger_networks_have_the_sizes_that_their_papers_print() -> None:
+    """GCA: 25.27 million parameters; IndexNet Matting: 8.15 million."""
+    sizes = {name: row.parameters for name, row in complexity.rows().items()}
+    assert sizes["GCA Matting"] == pytest.approx(25.27e6, rel=0.01)
+    assert sizes["IndexNet Matting"] == pytest.approx(8.15e6, rel=0.01)
+    assert sizes["A2U, channel-shared"] == 8_089_235
+
+
+def test_structural_similarity_is_that_of_its_paper(rng: np.random.Generator) -> None:
+    x = rng.random((3, 1, 32, 32), np.float32)
+    y = np.clip(x + rng.normal(0, 0.1, x.shape), 0, 1).astype(np.float32)
+    found = reconstruction.ssim(torch.from_numpy(x), torch.from_numpy(y))
+    for number in range(3):
+        expected = structural_similarity(
+            *(x[number, 0].astype(np.float64), y[number, 0].astype(np.float64)),
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        assert found[number].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_reconstruction_ends_with_its_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rng: np.random.Generator
+) -> None:
+    for part, count in (("train", 120), ("test", 14)):
+        images = rng.integers(0, 256, (count, 28, 28), np.uint8)
+        np.savez(tmp_path / f"fashion_mnist_{part}.npz", images=images)
+    options = {
+        "steps": 2,
+        "seeds": 1,
+        "only": ["bilinear", "a2u-dynamic-shared"],
+        "folder": tmp_path / "runs",
+        "results": tmp_path / "x.csv",
+        "device": "cpu",
+    }
+    reconstruction.main(tmp_path, quick=False, **options)
+    text = capsys.readouterr().out
+    assert "a2u-dynamic-shared is number" in text
+    assert "over the last fifth of the 2 steps" in text
+    assert (tmp_path / "runs" / "grid.png").exists()
+    kept = json.loads((tmp_path / "runs" / "bilinear-0-2.json").read_text())
+    reconstruction.main(tmp_path, quick=False, **options)
+    assert f"{kept['PSNR']:.2f}" in capsys.readouterr().out
+
+
+def test_late_gain_is_the_loss_that_was_still_to_be_had() -> None:
+    assert reconstruction.late_gain([1.0] * 100) == pytest.approx(0.0)
+    assert reconstruction.late_gain([1.0] * 80 + [0.5] * 20) == pytest.approx(0.5)
