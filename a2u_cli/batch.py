@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import A2UError, ImageError
+from .errors import A2UError, ImageError, is_memory
 from .foreground import Method, composite, estimate_foreground, require_method
 from .images import Picture, read_bytes, read_grey, read_image, read_mask, write_image
 from .pairing import Pair
@@ -110,7 +110,8 @@ class Journal:
                 try:
                     entry = json.loads(line)
                     self.done[entry["name"]] = entry
-                except (ValueError, KeyError, TypeError):  # torn by a kill: that picture is redone
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    # torn by a kill, or not written by us: that picture is redone
                     continue
 
     def holds(self, name: str, inputs: str, options: Options) -> bool:
@@ -122,17 +123,28 @@ class Journal:
     def add(
         self, outcome: Outcome, inputs: str, options: Options, written: Iterable[Path] = ()
     ) -> None:
-        """Write a line that survives the end of the process; `written` are its files."""
+        """Write a line that survives the end of the process; `written` are its files.
+
+        Raises A2UError where it cannot be written: without a journal no work is kept account of.
+        """
         entry = vars(outcome) | {
             "inputs": inputs,
             "options": options.digest,
             "weights": options.weights,
             "outputs": [path.relative_to(self.path.parent).as_posix() for path in written],
         }
-        with self._lock, self.path.open("ab") as file:
-            file.write(b"\n" * self._torn + json.dumps(entry).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with self._lock:
+            try:
+                with self.path.open("ab") as file:
+                    file.write(b"\n" * self._torn + json.dumps(entry).encode() + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                self._torn = True  # a part of the line may be there
+                raise A2UError(
+                    f"{self.path} cannot be written ({error.strerror}); what is done is kept: "
+                    "mend that and run the same command again"
+                ) from error
             self._torn = False
 
 
@@ -144,12 +156,12 @@ def locked(folder: Path, name: str = JOURNAL) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(folder / f".{name}.lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{name}.lock", timeout=0):
-            for part in folder.rglob(PARTS) if name == JOURNAL else ():  # shards work side by side
-                part.unlink(missing_ok=True)
-            yield
+        lock.acquire()
+        for part in folder.rglob(PARTS) if name == JOURNAL else ():  # shards work side by side
+            part.unlink(missing_ok=True)
     except Timeout:
         raise A2UError(
             f"another run is at work in {folder}; wait for it, or choose another output folder"
@@ -158,6 +170,10 @@ def locked(folder: Path, name: str = JOURNAL) -> Iterator[None]:
         raise ImageError(
             f"{folder} cannot be written ({error.strerror}); choose another"
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def run(
@@ -300,7 +316,7 @@ def _failed(
 def reason(error: BaseException) -> str:
     """Say in one line why a picture failed."""
     text = str(error)
-    if isinstance(error, MemoryError):
+    if is_memory(error) and not isinstance(error, A2UError):
         text = "out of memory; close other programs or bound it with --max-memory"
     elif not isinstance(error, A2UError):
         text = f"unexpected {type(error).__name__}: {error}"

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import __version__, cli_batch, cli_composite, cli_eval, cli_trimap, cli_weights, registry
-from .errors import A2UError, ImageError, Interrupted, OutOfMemory, TrimapError
+from .errors import A2UError, ImageError, Interrupted, OutOfMemory, TrimapError, is_memory
 
 app = typer.Typer(
     help="A2U matting: image + trimap -> alpha matte, for hair, fur, glass and smoke.",
@@ -50,14 +50,14 @@ def main() -> None:
     except Interrupted as stop:
         typer.echo(f"\n{stop}", err=True)
         raise SystemExit(stop.exit_code) from None
-    except MemoryError:
-        text = "out of memory; close other programs or make the picture smaller"
-        _fail(text, OutOfMemory.exit_code)
     except A2UError as error:
         _fail(str(error), error.exit_code)
     except Exception as error:
         if os.environ.get("A2U_DEBUG"):
             raise
+        if is_memory(error):
+            text = "out of memory; close other programs or make the picture smaller"
+            _fail(text, OutOfMemory.exit_code)
         text = f"unexpected {type(error).__name__}: {error}; set A2U_DEBUG=1 and report the trace"
         _fail(text, code=1)
 
@@ -84,8 +84,17 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            envvar="A2U_MAX_PIXELS",
+            help="Most pixels that a picture may have. [default: 300000000]",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    if max_pixels:
+        os.environ["A2U_MAX_PIXELS"] = str(max_pixels)
 
 
 @app.command()
@@ -312,6 +321,9 @@ def train(
     ] = None,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="The highest rate.")] = 3e-3,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    save_every: Annotated[
+        int, typer.Option(min=1, help="Steps between checkpoints, each with a validation.")
+    ] = 50,
     weights: Annotated[
         str | None, typer.Option(help="Weights to start from; none for a new network.")
     ] = None,
@@ -338,6 +350,7 @@ def train(
         learning_rate=learning_rate,
         span=(1.0, 1.0) if weights else (0.0, 1.0),  # trained weights need no easy start
         seed=seed,
+        save_every=save_every,
         bfloat16=bfloat16,
     )
     source = SampleSource(

@@ -27,6 +27,12 @@ class OutOfMemory(A2UError):
     exit_code = 4
 
 
+def is_memory(error: BaseException) -> bool:
+    """Tell whether an error of any library means that memory is used up."""
+    texts = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in texts)
+
+
 class Interrupted(BaseException):
     """The user stopped the work; no `except Exception` on the way up may swallow it."""
 

@@ -23,11 +23,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from . import codecs
 from .encoders import Levels, encode_jpeg, encode_png, encode_tiff
 from .errors import ImageError
+from .files import require_regular
 
 FloatArray = npt.NDArray[np.float32]
 Format = Literal["png", "tiff", "jpeg"]
 
-MAX_PIXELS = 300_000_000
+MAX_PIXELS = 300_000_000  # unless A2U_MAX_PIXELS says otherwise
+BYTES_A_PIXEL, OTHER_BYTES = 16, 64 << 20  # of a file at most: four channels of float32, metadata
 FORMATS: dict[str, Format] = {
     ".png": "png",
     ".tif": "tiff",
@@ -85,7 +87,7 @@ class _Decoded:
 
 
 def read_image(
-    source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+    source: Path | bytes, *, name: str | None = None, max_pixels: int | None = None
 ) -> Picture:
     """Read a picture as upright RGB at the precision of its file.
 
@@ -105,7 +107,7 @@ def read_image(
 
 
 def read_grey(
-    source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+    source: Path | bytes, *, name: str | None = None, max_pixels: int | None = None
 ) -> FloatArray:
     """Read a trimap or an alpha: float32 (H, W) in [0, 1], upright, at the file's precision.
 
@@ -120,7 +122,7 @@ def read_grey(
 
 
 def read_mask(
-    source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+    source: Path | bytes, *, name: str | None = None, max_pixels: int | None = None
 ) -> FloatArray:
     """Read what a picture covers, float32 (H, W) in [0, 1]: its transparency, or else its greys.
 
@@ -136,6 +138,7 @@ def picture_size(path: Path) -> tuple[int, int] | None:
     """Tell (height, width) of an upright picture by its file's head; None where it has none."""
     with _quiet_decoders():
         try:
+            require_regular(path)
             with Image.open(path, formats=_READABLE) as picture:
                 width, height = picture.size
                 orientation, _ = _exif(picture)
@@ -144,20 +147,23 @@ def picture_size(path: Path) -> tuple[int, int] | None:
     return (width, height) if orientation >= 5 else (height, width)
 
 
-def _decode(source: Path | bytes, name: str | None, max_pixels: int, *, colour: bool) -> _Decoded:
+def _decode(
+    source: Path | bytes, name: str | None, max_pixels: int | None, *, colour: bool
+) -> _Decoded:
+    most = _limit() if max_pixels is None else max_pixels
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes), expected a picture; write or copy it again")
     if codecs.is_exr(data):
         return _Decoded(
-            codecs.read_exr(data, name, colour=colour, most=max_pixels), None, None, orientation=1
+            codecs.read_exr(data, name, colour=colour, most=most), None, None, orientation=1
         )
     formats = (*_READABLE, *codecs.heic(data, name))
     with _quiet_decoders():
         try:
             with Image.open(BytesIO(data), formats=formats) as picture:
-                _require_pixels(picture.size, name, max_pixels)
+                _require_pixels(picture.size, name, most)
                 if picture.format == "PNG":  # no decoder here minds wrong sums, or a lost end
                     Image.open(BytesIO(data), formats=formats).verify()
                 orientation, exif = _exif(picture)
@@ -182,6 +188,7 @@ def _decode(source: Path | bytes, name: str | None, max_pixels: int, *, colour: 
 def read_bytes(path: Path, name: str) -> bytes:
     """Read a file whole; raises ImageError where that cannot be done."""
     try:
+        require_regular(path, most=BYTES_A_PIXEL * _limit() + OTHER_BYTES)
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"{name} does not exist, expected a picture; check the name") from error
@@ -189,7 +196,7 @@ def read_bytes(path: Path, name: str) -> bytes:
         if path.is_dir():
             text = f"{name} is a folder, expected a picture; name one file in it"
             raise ImageError(text) from error
-        text = f"{name} cannot be read ({error.strerror}); check its permissions"
+        text = f"{name} cannot be read ({error.strerror}); check what it is, and its permissions"
         raise ImageError(text) from error
 
 
@@ -207,12 +214,24 @@ def _quiet_decoders() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
+def _limit() -> int:
+    """Give the most pixels that a picture may have.
+
+    Raises ImageError where A2U_MAX_PIXELS is no such number.
+    """
+    text = os.environ.get("A2U_MAX_PIXELS", str(MAX_PIXELS))
+    if not text.isdecimal() or int(text) < 1:
+        raise ImageError(f"A2U_MAX_PIXELS is {text!r}, expected a number of pixels; change it")
+    return int(text)
+
+
 def _require_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise ImageError(
             f"{name} is {width}x{height} ({width * height / 1e6:.1f} million pixels), expected at "
-            f"most {max_pixels / 1e6:.1f} million; make it smaller or raise the limit"
+            f"most {max_pixels / 1e6:.1f} million; make it smaller, or raise the limit with "
+            f"a2u --max-pixels {width * height} ..."
         )
 
 

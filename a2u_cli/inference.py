@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .errors import A2UError, ImageError, OutOfMemory, TrimapError
+from .errors import A2UError, ImageError, OutOfMemory, TrimapError, is_memory
 from .network import ConvNorm, MattingNetwork, fold_norms
 from .planning import Plan, free_memory, make_plan
 from .streaming import run_whole, stream, streams
@@ -124,7 +124,7 @@ def _once(
         else:
             alpha = run_whole(network, image, trimap)
     except (RuntimeError, MemoryError) as error:
-        if not _is_memory(error):
+        if not is_memory(error):
             raise
         height, width = trimap.shape
         raise OutOfMemory(
@@ -269,10 +269,3 @@ def _reuse_memory() -> None:
             mallopt(M_TOP_PAD, 64 << 20)
             mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that older versions take
             mallopt(M_MMAP_THRESHOLD, 256 << 20)
-
-
-def _is_memory(error: BaseException) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    texts = ("out of memory", "can't allocate memory", "not enough memory")
-    return any(text in str(error) for text in texts)

@@ -16,6 +16,7 @@ from typing import Any, Self
 import platformdirs
 
 from .errors import WeightsError
+from .files import require_regular
 
 DEFAULT = "a2u-open"
 SUFFIX = ".safetensors"
@@ -204,6 +205,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def sha256_of(path: Path) -> str:
     """Give the sha256 of a file in hexadecimal; WeightsError where it cannot be read."""
     try:
+        require_regular(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -255,6 +257,7 @@ def read_header(path: Path) -> Header:
     Source: the safetensors format, an 8-byte little-endian length and as much JSON.
     """
     try:
+        require_regular(path)
         size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from .errors import A2UError, ImageError
 from .evaluation import STATES, Row, Set, means, to_json
+from .files import require_regular
 from .images import encode_image, quantise, read_grey, read_image
 from .metrics import ConnRule
 
@@ -109,9 +110,10 @@ def read_other(path: Path) -> dict[str, dict[str, Any]]:
     Raises A2UError where it is no such file.
     """
     try:
+        require_regular(path)
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
         return {str(row["name"]): dict(row) for row in rows if row["state"] == "scored"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise A2UError(
             f"{path} is no report of a2u eval --json ({error}); write one with --json {path}"
         ) from error

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -16,12 +17,14 @@ from torch import Tensor
 
 from . import registry
 from .errors import WeightsError
+from .files import require_regular
 from .network import STRIDE, MattingNetwork
 from .registry import DEFAULT, Header, HubFile
 
 NORM_EPS = 1e-5
 Network = TypeVar("Network", bound=MattingNetwork)
 COUNTER = ".num_batches_tracked"
+MAX_CHECKPOINT = 1 << 30  # bytes; the authors' are thirty times smaller
 # From the authors' names to ours: every row is applied to what the rows above left, in order.
 TRANSLATION = (
     (r"^module\.", ""),
@@ -211,6 +214,7 @@ def read_checkpoint(path: Path) -> MattingNetwork:
     Only tensors are unpickled. The authors' norm multiplies by |w| + eps, ours by w: that is
     folded in here. Raises WeightsError where the file holds anything else or does not fit.
     """
+    _require_modest(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         state = loaded.get("state_dict", loaded)
@@ -233,6 +237,23 @@ def read_checkpoint(path: Path) -> MattingNetwork:
     return network.eval()
 
 
+def _require_modest(path: Path) -> None:
+    """Refuse a checkpoint that is, or unpacks to, far more than the network could need."""
+    try:
+        require_regular(path)
+        size = path.stat().st_size
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                size = max(size, sum(record.file_size for record in archive.infolist()))
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise WeightsError(f"cannot read {path} ({error}); get it anew") from error
+    if size > MAX_CHECKPOINT:
+        raise WeightsError(
+            f"{path} holds {size / 1e9:.1f} GB, expected at most {MAX_CHECKPOINT / 1e9:.1f}: it "
+            "is no checkpoint of this network"
+        )
+
+
 def translate(name: str) -> str:
     """Turn the name of a tensor in the authors' checkpoint into ours; leave an unknown one."""
     for pattern, replacement in TRANSLATION:
@@ -244,6 +265,7 @@ def _open(path: Path, make: type[Network]) -> tuple[Network, Header]:
     """Read one of our files into a network of its variant, strictly."""
     header = registry.read_header(path)
     network = make(shared=header.variant == "share")
+    _check_shapes(network, header.shapes, path)  # before memory is taken for what does not fit
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
@@ -253,23 +275,30 @@ def _open(path: Path, make: type[Network]) -> tuple[Network, Header]:
 
 
 def _fill(network: MattingNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy tensors into the network; WeightsError lists every misfit, sorted."""
-    expected = _tensors(network)
-    common = sorted(expected.keys() & tensors.keys())
+    """Copy tensors into the network, which they must fit, all of them."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    _check_shapes(network, shapes, path)
+    _check_finite(tensors, path)
+    network.load_state_dict(tensors, strict=False)  # all but the batch counters, as just checked
+
+
+def _check_shapes(
+    network: MattingNetwork, shapes: Mapping[str, tuple[int, ...]], path: Path
+) -> None:
+    """Raise a WeightsError that lists every misfit, sorted."""
+    expected = {name: tuple(tensor.shape) for name, tensor in _tensors(network).items()}
     misfits = {
-        "missing": sorted(expected.keys() - tensors.keys()),
-        "unexpected": sorted(tensors.keys() - expected.keys()),
+        "missing": sorted(expected.keys() - shapes.keys()),
+        "unexpected": sorted(shapes.keys() - expected.keys()),
         "wrong shape": [
-            f"{name} {tuple(tensors[name].shape)} instead of {tuple(expected[name].shape)}"
-            for name in common
-            if tensors[name].shape != expected[name].shape
+            f"{name} {shapes[name]} instead of {expected[name]}"
+            for name in sorted(expected.keys() & shapes.keys())
+            if shapes[name] != expected[name]
         ],
     }
     if any(misfits.values()):
         found = "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in misfits.items() if keys)
         raise WeightsError(f"{path} does not fit the {_variant(network)} network: {found}")
-    _check_finite(tensors, path)
-    network.load_state_dict(tensors, strict=False)  # all but the batch counters, as just checked
 
 
 def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

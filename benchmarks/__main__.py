@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from . import colours, folder_memory, startup, whole_pass
+from . import colours, soak, startup, whole_pass
 
 RESULTS = Path(__file__).resolve().parent / "results"
-BENCHMARKS = (startup, colours, folder_memory, whole_pass)
+BENCHMARKS = (startup, colours, soak, whole_pass)
 
 if __name__ == "__main__":
     for benchmark in BENCHMARKS:
