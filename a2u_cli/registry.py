@@ -336,6 +336,7 @@ def download(file: HubFile, *, force: bool = False) -> Path:
     what the Hub stores by sha256 is checked against it. Raises WeightsError with the address, the
     folder and the command that finish the job by hand.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub as hub  # reads HF_* when imported, so as late as can be
 
     address = hub.hf_hub_url(file.repository, file.file, revision=file.revision)
