@@ -4,13 +4,13 @@ BIN := .venv/bin
 # Without an NVIDIA GPU a pinned torch is installed, which has a CPU build; with one, the newest.
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
-.PHONY: demo test test-cuda check lint wheel-test bench eval-dev reconstruct clean
+.PHONY: demo test test-cuda check lint wheel-test campaign bench eval-dev reconstruct clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: lint test wheel-test
 
@@ -22,6 +22,12 @@ lint: .venv/dev
 # Install the built wheel into an empty environment outside the checkout, and matte there.
 wheel-test: .venv/dev
 	$(BIN)/python tests/wheel_check.py
+
+# What is too long for every day; the seeds and what was found are in docs/reliability.md.
+campaign: .venv/dev
+	$(BIN)/python tests/campaign.py
+	$(BIN)/python tests/kills.py
+	$(BIN)/python -m benchmarks.soak --pictures 10000
 
 # The tests that need a CUDA device, alone.
 test-cuda: .venv/dev

@@ -1,13 +1,27 @@
 """Render foregrounds for alpha matting: straight colour with exact alpha, by our own drawing."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from .strokes import (
+    EVEN,
+    SHIFT,
+    SUPERSAMPLING,
+    Canvas,
+    Points,
+    choose_place,
+    choose_rim,
+    fill_polygons,
+    fixed_point,
+    grow_strands,
+    paint_body,
+    paint_strands,
+    reduce_mask,
+    trace_outline,
+)
 from .textures import (
     FloatImage,
     fractal_noise,
@@ -18,181 +32,14 @@ from .textures import (
 
 __all__ = ["KINDS", "render_background", "render_foreground", "render_texture"]
 
-Points = NDArray[np.float64]
 
-SUPERSAMPLING = 2
-SHIFT = 4  # fractional bits of a drawn coordinate
-
-
-@dataclass
-class _Canvas:
-    """A picture under way: premultiplied planes (4, size, size) and two materials (3, size, size).
-
-    `coat` colours strands and other soft parts, `core` what lies within; `contrast` scales how far
-    single strands depart from their material.
-    """
-
-    size: int
-    rng: np.random.Generator
-    coat: FloatImage
-    core: FloatImage
-    contrast: float
-    planes: FloatImage
-
-    @property
-    def strand_width(self) -> float:
-        """Return the width in pixels of a middling strand, thinner in small pictures."""
-        return math.sqrt(self.size / 512) * float(self.rng.uniform(0.8, 1.8))
-
-    def shade(self, spread: float) -> np.float32:
-        """Draw a brightness factor near 1."""
-        return np.float32(math.exp(self.contrast * self.rng.normal(0, spread)))
-
-    def paint(self, coverage: FloatImage, colour: FloatImage, shade: np.float32) -> None:
-        """Lay `colour` over the picture where `coverage` (size, size) says."""
-        keep, light = 1 - coverage, coverage * shade
-        self.planes *= keep
-        for plane, source in zip(self.planes, colour, strict=False):
-            plane += source * light
-        self.planes[3] += coverage
-
-    def blur(self, sigma: float) -> None:
-        """Soften the picture, colour and alpha alike."""
-        for plane in self.planes:
-            cv2.GaussianBlur(plane, (0, 0), sigma, dst=plane)
-
-
-def _cover(size: int, polygons: Sequence[Points], value: float = 1.0) -> FloatImage:
-    """Fill polygons given in pixels; coverage float32 (size, size) in [0, 1]."""
-    mask = np.zeros((size * SUPERSAMPLING,) * 2, np.uint8)
-    for polygon in polygons:
-        cv2.fillPoly(mask, [_fixed(polygon)], 255, cv2.LINE_AA, SHIFT)
-    return _reduce(mask, size, value)
-
-
-def _reduce(mask: NDArray[np.uint8], size: int, value: float = 1.0) -> FloatImage:
-    small = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
-    return small * np.float32(value / 255)
-
-
-def _fixed(points: Points) -> NDArray[np.int32]:
-    return np.rint(points * (SUPERSAMPLING << SHIFT)).astype(np.int32)
-
-
-def _outline(
-    rng: np.random.Generator, centre: Points, radius: float, *, rough: float = 0.12
-) -> Points:
-    """Trace a closed star-shaped contour (128, 2) in pixels around `centre`."""
-    turn = np.linspace(0, 2 * math.pi, 128, endpoint=False)
-    reach = np.ones(128)
-    for order in range(2, 7):
-        reach += rng.normal(0, rough / order) * np.cos(order * turn + rng.uniform(0, 2 * math.pi))
-    aspect = rng.uniform(0.75, 1.3)
-    wheel = np.stack([np.cos(turn) * aspect, np.sin(turn) / aspect], axis=1)
-    return centre + wheel * (radius * reach)[:, None]
-
-
-def _place(canvas: _Canvas) -> tuple[Points, float]:
-    """Choose centre and radius of the main body: entering from below, or free in the square."""
-    rng = canvas.rng
-    if rng.random() < 0.5:
-        centre, radius = rng.uniform((0.25, 0.65), (0.75, 1.0)), rng.uniform(0.28, 0.48)
-    else:
-        centre, radius = rng.uniform(0.35, 0.65, 2), rng.uniform(0.24, 0.38)
-    return centre * canvas.size, float(radius) * canvas.size
-
-
-def _paths(
-    rng: np.random.Generator,
-    roots: Points,
-    angles: Points,
-    lengths: Points,
-    *,
-    bend: float,
-    pull: Points,
-    clump: int = 1,
-    steps: int = 12,
-) -> Points:
-    """Grow curved strands (n, steps + 1, 2) from `roots`; neighbours in order share clumps."""
-    count = len(roots)
-    time = np.linspace(0, 1, steps)
-    wave = rng.normal(0, bend / 3, (count, 1)) * np.sin(
-        2 * math.pi * (rng.uniform(0.3, 1.5, (count, 1)) * time + rng.random((count, 1)))
-    )
-    heading = angles[:, None] + rng.normal(0, bend, (count, 1)) * time + wave
-    moves = np.stack([np.cos(heading), np.sin(heading)], axis=2) + time[:, None] * pull
-    moves *= (lengths / steps)[:, None, None]
-    start = np.zeros((count, 1, 2))
-    paths: Points = roots[:, None] + np.concatenate([start, np.cumsum(moves, axis=1)], axis=1)
-    whole = count - count % clump
-    locks = paths[:whole].reshape(-1, clump, steps + 1, 2)
-    gather = np.linspace(0, 1, steps + 1)[:, None] * rng.uniform(0, 0.9, (len(locks), 1, 1, 1))
-    locks += gather * (locks.mean(axis=1, keepdims=True) - locks)
-    return paths
-
-
-# (from, to, width, value) of a strand's parts, in thirds of its length; the faint tips come first,
-# or they would erase what the roots drew
-_TAPERING = ((2, 3, 0.3, 110), (1, 2, 0.6, 190), (0, 1, 1.0, 255))
-_EVEN = ((0, 3, 1.0, 255),)
-
-
-def _strands(
-    canvas: _Canvas,
-    paths: Points,
-    width: float,
-    *,
-    groups: int = 8,
-    opacity: tuple[float, float] = (0.6, 1.0),
-    parts: tuple[tuple[int, int, float, int], ...] = _TAPERING,
-    colours: Sequence[FloatImage] = (),
-) -> None:
-    """Paint strands in groups that differ in shade, width, opacity, and perhaps in material."""
-    fixed, last = _fixed(paths), paths.shape[1] - 1
-    for group, members in enumerate(np.array_split(canvas.rng.permutation(len(paths)), groups)):
-        thickness = SUPERSAMPLING * width * canvas.rng.uniform(0.6, 1.4)
-        mask = np.zeros((canvas.size * SUPERSAMPLING,) * 2, np.uint8)
-        for start, stop, taper, value in parts:
-            part = fixed[members, last * start // 3 : last * stop // 3 + 1]
-            pen = max(1, round(thickness * taper))
-            cv2.polylines(mask, list(part), False, value, pen, cv2.LINE_AA, SHIFT)
-        coverage = _reduce(mask, canvas.size, float(canvas.rng.uniform(*opacity)))
-        colour = colours[group % len(colours)] if colours else canvas.coat
-        canvas.paint(coverage, colour, canvas.shade(0.3))
-
-
-def _rim(
-    rng: np.random.Generator, body: Points, centre: Points, count: int, depth: float
-) -> tuple[Points, Points, Points]:
-    """Choose `count` roots in order along a contour, up to `depth` inwards.
-
-    Returns roots (count, 2), outward angles, and relative lengths; both vary in tufts.
-    """
-    place = np.sort(rng.uniform(0, 1, count))
-    edge = body[(place * len(body)).astype(int) % len(body)]
-    roots = centre + (edge - centre) * (1 - depth * rng.random((count, 1)) ** 1.5)
-    outward = edge - centre
-    tufts = int(rng.integers(8, 60))
-    knots = np.linspace(0, 1, tufts)
-    sway = np.interp(place, knots, rng.normal(0, rng.uniform(0.1, 0.5), tufts))
-    vigour = np.interp(place, knots, rng.uniform(0.4, 1.2, tufts))
-    return roots, np.arctan2(outward[:, 1], outward[:, 0]) + sway, vigour
-
-
-def _soft_body(canvas: _Canvas, body: Points, sigma: float, shade: np.float32) -> None:
-    """Paint the dense mass under strands: opaque within, thinning out over its edge."""
-    mask = _cover(canvas.size, [body])
-    soft = cv2.GaussianBlur(mask, (0, 0), max(sigma, 0.5))
-    canvas.paint(np.clip(soft * np.float32(1.5) - np.float32(0.3), 0, 1), canvas.coat, shade)
-
-
-def _hair(canvas: _Canvas) -> None:
+def _hair(canvas: Canvas) -> None:
     """A head or doll: dense hair, combed or wild, that thins out over a wide zone."""
     rng, size = canvas.rng, canvas.size
-    centre, radius = _place(canvas)
-    body = _outline(rng, centre, radius)
+    centre, radius = choose_place(canvas)
+    body = trace_outline(rng, centre, radius)
     reach, bend = rng.uniform(0.15, 0.6) * size, rng.uniform(0.2, 1.0)
-    _soft_body(canvas, centre + (body - centre) * 0.95, reach * 0.04, np.float32(1))
+    paint_body(canvas, centre + (body - centre) * 0.95, reach * 0.04, np.float32(1))
     lean = rng.choice((-1, 1)) * rng.uniform(0.3, 1.6) if rng.random() < 0.7 else 0.0
     pull = np.array([rng.normal(0, 0.3), rng.uniform(-0.2, 0.9)])
     width = canvas.strand_width
@@ -202,51 +49,53 @@ def _hair(canvas: _Canvas) -> None:
         (1100, 1.1, 0.15, 0.35, 0.6, (0.2, 0.7)),
         (int(rng.integers(5, 90)), 1.8, 0.1, 1.2, 0.4, (0.2, 0.7)),
     ):
-        roots, angles, vigour = _rim(rng, body, centre, count, depth)
+        roots, angles, vigour = choose_rim(rng, body, centre, count, depth)
         angles += lean + rng.normal(0, loose, count)
         lengths = reach * far * (rng.beta(1.2, 2.0, count) + 0.1) * vigour
         clump = int(rng.integers(4, 30)) if loose < 0.5 else 1
-        paths = _paths(
+        paths = grow_strands(
             rng, roots, angles, lengths, bend=bend + 2 * (loose > 1), pull=pull, clump=clump
         )
         groups = 7 if loose < 0.3 else 4
-        _strands(canvas, paths, width * thin, groups=groups, opacity=opacity)
+        paint_strands(canvas, paths, width * thin, groups=groups, opacity=opacity)
     if rng.random() < 0.6:
-        face = _outline(rng, centre + rng.normal(0, 0.1, 2) * radius, radius * 0.5)
-        canvas.paint(_cover(size, [face]), canvas.core, np.float32(1))
+        face = trace_outline(rng, centre + rng.normal(0, 0.1, 2) * radius, radius * 0.5)
+        canvas.paint(fill_polygons(size, [face]), canvas.core, np.float32(1))
 
 
-def _fur(canvas: _Canvas) -> None:
+def _fur(canvas: Canvas) -> None:
     """A plush animal: one to three lumps under short dense strands."""
     rng, size = canvas.rng, canvas.size
-    centre, radius = _place(canvas)
+    centre, radius = choose_place(canvas)
     reach, bend = rng.uniform(0.03, 0.14) * size, rng.uniform(0.2, 0.9)
     width, pull, mess = canvas.strand_width * 0.6, rng.normal(0, 0.35, 2), rng.uniform(0.1, 0.4)
     lumps = int(rng.integers(1, 4))
     for lump in range(lumps):
         spot = centre + (rng.normal(0, 0.6, 2) * radius if lump else 0.0)
-        body = _outline(rng, spot, radius * (rng.uniform(0.35, 0.6) if lump else 0.9))
-        _soft_body(canvas, body, reach * 0.15, canvas.shade(0.1))
+        body = trace_outline(rng, spot, radius * (rng.uniform(0.35, 0.6) if lump else 0.9))
+        paint_body(canvas, body, reach * 0.15, canvas.shade(0.1))
         lean = rng.normal(0, 0.5)
         for count, far, depth in ((1200, 0.7, 0.8), (1600, 1.0, 0.15)):
-            roots, angles, vigour = _rim(rng, body, spot, count // (1 + lump), depth)
+            roots, angles, vigour = choose_rim(rng, body, spot, count // (1 + lump), depth)
             angles += lean + rng.normal(0, mess, len(roots))
             lengths = reach * far * rng.uniform(0.3, 1.0, len(roots)) * vigour
             clump = int(rng.integers(2, 12))
-            paths = _paths(rng, roots, angles, lengths, bend=bend, pull=pull, clump=clump, steps=6)
-            _strands(canvas, paths, width, groups=4, opacity=(0.3, 0.8))
+            paths = grow_strands(
+                rng, roots, angles, lengths, bend=bend, pull=pull, clump=clump, steps=6
+            )
+            paint_strands(canvas, paths, width, groups=4, opacity=(0.3, 0.8))
     for _ in range(int(rng.integers(0, 3))):
-        mark = _outline(rng, centre + rng.normal(0, 0.3, 2) * radius, radius * 0.2)
-        canvas.paint(_cover(size, [mark]), canvas.core, np.float32(1))
+        mark = trace_outline(rng, centre + rng.normal(0, 0.3, 2) * radius, radius * 0.2)
+        canvas.paint(fill_polygons(size, [mark]), canvas.core, np.float32(1))
 
 
-def _wisps(canvas: _Canvas) -> None:
+def _wisps(canvas: Canvas) -> None:
     """Long blown locks that cross the square, thin and translucent, from a small body."""
     rng, size = canvas.rng, canvas.size
     centre = rng.uniform((0.1, 0.75), (0.9, 1.0)) * size
     radius = rng.uniform(0.2, 0.35) * size
-    body = _outline(rng, centre, radius)
-    canvas.paint(_cover(size, [body]), canvas.core, np.float32(1))
+    body = trace_outline(rng, centre, radius)
+    canvas.paint(fill_polygons(size, [body]), canvas.core, np.float32(1))
     up = math.atan2(0.4 * size - centre[1], 0.5 * size - centre[0])
     width = canvas.strand_width * 0.6
     for _ in range(int(rng.integers(3, 7))):
@@ -259,13 +108,13 @@ def _wisps(canvas: _Canvas) -> None:
         angles = way + rng.normal(0, rng.uniform(0.03, 0.3), count)
         lengths = size * rng.uniform(0.3, 0.9) * rng.uniform(0.4, 1, count)
         bend = rng.uniform(0.1, 0.6)
-        paths = _paths(
+        paths = grow_strands(
             rng, roots, angles, lengths, bend=bend, pull=rng.normal(0, 0.5, 2), clump=12, steps=15
         )
-        _strands(canvas, paths, width, groups=3, opacity=(0.2, 0.8))
+        paint_strands(canvas, paths, width, groups=3, opacity=(0.2, 0.8))
 
 
-def _fringe(canvas: _Canvas) -> None:
+def _fringe(canvas: Canvas) -> None:
     """Cords of several colours that hang from a cloth at the upper border."""
     rng, size = canvas.rng, canvas.size
     middle, half = rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.45)
@@ -275,32 +124,32 @@ def _fringe(canvas: _Canvas) -> None:
     roots = np.stack([middle + across * half, hem - rng.uniform(0, 0.08, count)], axis=1) * size
     angles = math.pi / 2 + rng.normal(0, 0.15, count)
     lengths = size * rng.uniform(0.2, 0.7) * rng.uniform(0.4, 1.0, count)
-    paths = _paths(rng, roots, angles, lengths, bend=0.4, pull=np.array([0, 0.3]), clump=4)
+    paths = grow_strands(rng, roots, angles, lengths, bend=0.4, pull=np.array([0, 0.3]), clump=4)
     width = size * 2 ** rng.uniform(-7.5, -5.5)
     colours = (canvas.coat, canvas.core)
-    _strands(canvas, paths, width, opacity=(1.0, 1.0), parts=_EVEN, colours=colours)
+    paint_strands(canvas, paths, width, opacity=(1.0, 1.0), parts=EVEN, colours=colours)
     corners = np.array([[-1.05, -1], [1.05, -1], [1.02, 0.02], [-1.02, 0.02]])
     cloth = (corners * (half, hem + 0.05) + (middle, hem)) * size
-    canvas.paint(_cover(size, [cloth]), canvas.core, np.float32(1))
+    canvas.paint(fill_polygons(size, [cloth]), canvas.core, np.float32(1))
 
 
-def _shapes(canvas: _Canvas) -> FloatImage:
+def _shapes(canvas: Canvas) -> FloatImage:
     """Cover a body with a few polygons, thick strokes and holes around it."""
     rng, size = canvas.rng, canvas.size
-    centre, radius = _place(canvas)
-    polygons = [_outline(rng, centre, radius * rng.uniform(0.7, 1.0), rough=0.25)]
+    centre, radius = choose_place(canvas)
+    polygons = [trace_outline(rng, centre, radius * rng.uniform(0.7, 1.0), rough=0.25)]
     for _ in range(int(rng.integers(1, 7))):
         spot = centre + rng.normal(0, 0.8, 2) * radius
-        outline = _outline(rng, spot, radius * rng.uniform(0.1, 0.4), rough=0.3)
+        outline = trace_outline(rng, spot, radius * rng.uniform(0.1, 0.4), rough=0.3)
         corners = int(rng.integers(3, 9))
         angular = outline[:: 128 // corners][:corners]
         polygons.append(angular if rng.random() < 0.5 else outline)
     mask = np.zeros((size * SUPERSAMPLING,) * 2, np.uint8)
     for polygon in polygons:
-        cv2.fillPoly(mask, [_fixed(polygon)], 255, cv2.LINE_AA, SHIFT)
+        cv2.fillPoly(mask, [fixed_point(polygon)], 255, cv2.LINE_AA, SHIFT)
     for _ in range(int(rng.integers(0, 8))):
         start = centre + rng.normal(0, 0.6, (1, 2)) * radius
-        stroke = _paths(
+        stroke = grow_strands(
             rng,
             start,
             rng.uniform(0, 2 * math.pi, 1),
@@ -310,16 +159,16 @@ def _shapes(canvas: _Canvas) -> FloatImage:
         )
         pen = max(1, round(size * SUPERSAMPLING * 2 ** rng.uniform(-8.5, -5)))
         value = 0 if rng.random() < 0.3 else 255
-        cv2.polylines(mask, list(_fixed(stroke)), False, value, pen, cv2.LINE_AA, SHIFT)
-    return _reduce(mask, size)
+        cv2.polylines(mask, list(fixed_point(stroke)), False, value, pen, cv2.LINE_AA, SHIFT)
+    return reduce_mask(mask, size)
 
 
-def _sharp(canvas: _Canvas) -> None:
+def _sharp(canvas: Canvas) -> None:
     """Hard-edged shapes with nothing but antialiasing at the edge."""
     canvas.paint(_shapes(canvas), canvas.core, np.float32(1))
 
 
-def _defocus(canvas: _Canvas) -> None:
+def _defocus(canvas: Canvas) -> None:
     """Shapes through a lens out of focus: the edge is blurred by a disc."""
     rng, size = canvas.rng, canvas.size
     radius = max(1.5, size / 512 * 3 * 2 ** rng.uniform(0, 3.7) / 2)
@@ -330,13 +179,13 @@ def _defocus(canvas: _Canvas) -> None:
     canvas.paint(np.clip(coverage, 0, 1), canvas.coat, np.float32(1))
 
 
-def _motion(canvas: _Canvas) -> None:
+def _motion(canvas: Canvas) -> None:
     """Shapes that moved during the exposure: the edge is blurred along a curve."""
     rng, size = canvas.rng, canvas.size
     length = max(4.0, size * 2 ** rng.uniform(-6, -3))
     start = np.zeros((1, 2))
     angle = rng.uniform(0, 2 * math.pi, 1)
-    curve = _paths(rng, start, angle, np.array([length]), bend=0.8, pull=np.zeros(2))[0]
+    curve = grow_strands(rng, start, angle, np.array([length]), bend=0.8, pull=np.zeros(2))[0]
     low, high = curve.min(axis=0), curve.max(axis=0)
     side = math.ceil(float((high - low).max())) + 5
     track = np.zeros((side, side), np.uint8)
@@ -347,12 +196,14 @@ def _motion(canvas: _Canvas) -> None:
     canvas.paint(np.clip(coverage, 0, 1), canvas.coat, np.float32(1))
 
 
-def _smoke(canvas: _Canvas) -> None:
+def _smoke(canvas: Canvas) -> None:
     """Fractal clouds within a soft envelope; seldom opaque."""
     rng, size = canvas.rng, canvas.size
-    centre, radius = _place(canvas)
+    centre, radius = choose_place(canvas)
     envelope = cv2.GaussianBlur(
-        _cover(size, [_outline(rng, centre, radius * 1.1, rough=0.3)]), (0, 0), radius * 0.25
+        fill_polygons(size, [trace_outline(rng, centre, radius * 1.1, rough=0.3)]),
+        (0, 0),
+        radius * 0.25,
     )
     noise = fractal_noise(size, rng, cells=3, roughness=rng.uniform(0.35, 0.6))
     bend = (fractal_noise(size, rng, cells=3, roughness=0.4) - 0.5) * np.float32(size / 3)
@@ -366,12 +217,12 @@ def _smoke(canvas: _Canvas) -> None:
     canvas.paint(coverage, canvas.coat, np.float32(1))
 
 
-def _net(canvas: _Canvas) -> None:
+def _net(canvas: Canvas) -> None:
     """A warped net or lace with many holes, inside a contour with a firm hem."""
     rng, size = canvas.rng, canvas.size
     mask = np.zeros((size * SUPERSAMPLING,) * 2, np.uint8)
-    centre, radius = _place(canvas)
-    body = _outline(rng, centre, radius * 1.3)
+    centre, radius = choose_place(canvas)
+    body = trace_outline(rng, centre, radius * 1.3)
     cell = size * 2 ** rng.uniform(-6, -3.5)
     pen = max(1, round(SUPERSAMPLING * cell * rng.uniform(0.08, 0.3)))
     angle, skew = rng.uniform(0, math.pi), rng.uniform(1.0, 2.0)
@@ -386,15 +237,15 @@ def _net(canvas: _Canvas) -> None:
         spot = np.clip(lines / size * 63, 0, 63).astype(int)
         shift = np.stack([bend[spot[..., 1], spot[..., 0]] for bend in bends], axis=2) - 0.5
         lines = lines + shift * strength
-        cv2.polylines(mask, list(_fixed(lines)), False, 255, pen, cv2.LINE_AA, SHIFT)
+        cv2.polylines(mask, list(fixed_point(lines)), False, 255, pen, cv2.LINE_AA, SHIFT)
     for _ in range(int(rng.integers(0, 9))):
-        flower = _outline(rng, centre + rng.normal(0, 0.6, 2) * radius, cell, rough=0.5)
-        cv2.fillPoly(mask, [_fixed(flower)], 255, cv2.LINE_AA, SHIFT)
-    coverage = _reduce(mask, size) * _cover(size, [body])
+        flower = trace_outline(rng, centre + rng.normal(0, 0.6, 2) * radius, cell, rough=0.5)
+        cv2.fillPoly(mask, [fixed_point(flower)], 255, cv2.LINE_AA, SHIFT)
+    coverage = reduce_mask(mask, size) * fill_polygons(size, [body])
     canvas.paint(coverage * np.float32(rng.uniform(0.7, 1.0)), canvas.coat, np.float32(1))
     hem = np.zeros_like(mask)
-    cv2.polylines(hem, [_fixed(body)], True, 255, 2 * pen, cv2.LINE_AA, SHIFT)
-    canvas.paint(_reduce(hem, size), canvas.core, np.float32(1))
+    cv2.polylines(hem, [fixed_point(body)], True, 255, 2 * pen, cv2.LINE_AA, SHIFT)
+    canvas.paint(reduce_mask(hem, size), canvas.core, np.float32(1))
 
 
 def _leaf(root: Points, angle: float, length: float, width: float) -> Points:
@@ -406,7 +257,7 @@ def _leaf(root: Points, angle: float, length: float, width: float) -> Points:
     return root + blade
 
 
-def _leaves(canvas: _Canvas) -> None:
+def _leaves(canvas: Canvas) -> None:
     """A plant: twigs out of a pot, with leaves and gaps between them."""
     rng, size = canvas.rng, canvas.size
     foot = rng.uniform((0.3, 0.8), (0.7, 1.05)) * size
@@ -414,8 +265,8 @@ def _leaves(canvas: _Canvas) -> None:
     angles = -math.pi / 2 + rng.normal(0, 0.6, count)
     lengths = size * rng.uniform(0.3, 0.8, count)
     pull = np.array([0.0, rng.uniform(0, 0.6)])
-    twigs = _paths(rng, np.tile(foot, (count, 1)), angles, lengths, bend=0.6, pull=pull)
-    _strands(canvas, twigs, max(1.0, size / 100), groups=2, opacity=(1.0, 1.0))
+    twigs = grow_strands(rng, np.tile(foot, (count, 1)), angles, lengths, bend=0.6, pull=pull)
+    paint_strands(canvas, twigs, max(1.0, size / 100), groups=2, opacity=(1.0, 1.0))
     long, slim = size * rng.uniform(0.04, 0.16), rng.uniform(0.15, 0.6)
     blades = []
     for _ in range(int(rng.integers(80, 260))):
@@ -427,14 +278,14 @@ def _leaves(canvas: _Canvas) -> None:
     for start in range(4):
         shade = canvas.shade(0.3)
         colour = canvas.core if start == 3 and rng.random() < 0.5 else canvas.coat
-        canvas.paint(_cover(size, blades[start::4]), colour, shade)
+        canvas.paint(fill_polygons(size, blades[start::4]), colour, shade)
     if rng.random() < 0.6:
         wide, tall = rng.uniform(0.1, 0.25) * size, rng.uniform(0.1, 0.3) * size
         corners = np.array([[-1, 0], [1, 0], [0.8, 1], [-0.8, 1]]) * (wide, tall)
-        canvas.paint(_cover(size, [foot + corners]), canvas.core, canvas.shade(0.2))
+        canvas.paint(fill_polygons(size, [foot + corners]), canvas.core, canvas.shade(0.2))
 
 
-def _spikes(canvas: _Canvas) -> None:
+def _spikes(canvas: Canvas) -> None:
     """Grass or a spiky plant: a fan of long tapering blades from one side."""
     rng, size = canvas.rng, canvas.size
     count = int(rng.integers(40, 160))
@@ -447,12 +298,12 @@ def _spikes(canvas: _Canvas) -> None:
         length = size * rng.uniform(0.25, 0.8)
         blades.append(_leaf(root, -math.pi / 2 + rng.normal(0, 0.4), length, thick))
     for start in range(5):
-        canvas.paint(_cover(size, blades[start::5]), canvas.coat, canvas.shade(0.35))
-    base = _outline(rng, np.array([middle, 1.0]) * size, size * rng.uniform(0.15, 0.3))
-    canvas.paint(_cover(size, [base]), canvas.core, np.float32(1))
+        canvas.paint(fill_polygons(size, blades[start::5]), canvas.coat, canvas.shade(0.35))
+    base = trace_outline(rng, np.array([middle, 1.0]) * size, size * rng.uniform(0.15, 0.3))
+    canvas.paint(fill_polygons(size, [base]), canvas.core, np.float32(1))
 
 
-def _feather(canvas: _Canvas) -> None:
+def _feather(canvas: Canvas) -> None:
     """One to three feathers: a shaft with dense barbs on both sides."""
     rng, size = canvas.rng, canvas.size
     for _ in range(int(rng.integers(1, 4))):
@@ -460,24 +311,26 @@ def _feather(canvas: _Canvas) -> None:
         aim = math.atan2(0.4 * size - foot[1], 0.5 * size - foot[0]) + rng.normal(0, 0.3)
         length = np.array([size * rng.uniform(0.7, 1.1)])
         still = np.zeros(2)
-        spine = _paths(rng, foot[None], np.array([aim]), length, bend=0.5, pull=still, steps=48)[0]
+        spine = grow_strands(
+            rng, foot[None], np.array([aim]), length, bend=0.5, pull=still, steps=48
+        )[0]
         ahead = np.diff(spine, axis=0)
         step = np.sort(rng.integers(3, 48, 600))
         reach = np.sin(math.pi * (step / 48) ** 0.7) ** 0.6 * size * rng.uniform(0.12, 0.28)
         for side in (-1, 1):
             angles = np.arctan2(ahead[step, 1], ahead[step, 0]) + side * rng.normal(0.8, 0.1, 600)
             lengths = reach * rng.uniform(0.85, 1.1, 600)
-            paths = _paths(
+            paths = grow_strands(
                 rng, spine[step], angles, lengths, bend=0.4, pull=still, clump=8, steps=6
             )
-            _strands(canvas, paths, size / 250, groups=3, opacity=(0.6, 1.0))
+            paint_strands(canvas, paths, size / 250, groups=3, opacity=(0.6, 1.0))
         shaft = np.zeros((size * SUPERSAMPLING,) * 2, np.uint8)
         pen = max(1, round(size / 100))
-        cv2.polylines(shaft, [_fixed(spine)], False, 255, pen, cv2.LINE_AA, SHIFT)
-        canvas.paint(_reduce(shaft, size), canvas.core, np.float32(1))
+        cv2.polylines(shaft, [fixed_point(spine)], False, 255, pen, cv2.LINE_AA, SHIFT)
+        canvas.paint(reduce_mask(shaft, size), canvas.core, np.float32(1))
 
 
-def _glass(canvas: _Canvas) -> None:
+def _glass(canvas: Canvas) -> None:
     """A translucent vessel with a denser rim, opaque highlights, and a cap or a label."""
     rng, size = canvas.rng, canvas.size
     half = rng.uniform(0.15, 0.32) * size
@@ -488,7 +341,7 @@ def _glass(canvas: _Canvas) -> None:
     climb = 1 / (1 + np.exp(-(np.linspace(0, 1, 40) - rng.uniform(0.2, 0.4)) * 20))
     widths = half * (neck + (1 - neck) * climb)
     left, right = (np.stack([centre + sign * widths, heights], axis=1) for sign in (-1, 1))
-    mask = _cover(size, [np.concatenate([left, right[::-1]])])
+    mask = fill_polygons(size, [np.concatenate([left, right[::-1]])])
     inner = cv2.GaussianBlur(mask, (0, 0), half * rng.uniform(0.08, 0.2))
     body = np.float32(rng.uniform(0.1, 0.5))
     rim = np.clip(2 * (1 - inner), 0, 1) ** np.float32(rng.uniform(1, 4))
@@ -499,25 +352,25 @@ def _glass(canvas: _Canvas) -> None:
         for share in rng.uniform(-0.95, 0.95, int(rng.integers(2, 7)))
     ]
     lines = np.stack(folds)
-    _strands(
-        canvas, lines, size * 2 ** rng.uniform(-8, -5.5), groups=2, opacity=(0.1, 0.7), parts=_EVEN
+    paint_strands(
+        canvas, lines, size * 2 ** rng.uniform(-8, -5.5), groups=2, opacity=(0.1, 0.7), parts=EVEN
     )
     white = np.ones_like(canvas.coat)
     for _ in range(int(rng.integers(1, 5))):
         spot = np.array([centre + rng.uniform(-0.7, 0.7) * half, rng.uniform(0.4, 0.8) * size])
         streak = _leaf(spot, math.pi / 2, rng.uniform(0.1, 0.4) * size, half * 0.15)
-        glow = cv2.GaussianBlur(_cover(size, [streak]), (0, 0), rng.uniform(0.5, 3))
+        glow = cv2.GaussianBlur(fill_polygons(size, [streak]), (0, 0), rng.uniform(0.5, 3))
         canvas.paint(glow * mask * np.float32(rng.uniform(0.6, 1)), white, canvas.shade(0.05))
     band = np.array([[-1, 0], [1, 0], [1, 1], [-1, 1]])
     if rng.random() < 0.7:
         cap = band * (widths[0] * 1.1, 0.1 * size) + (centre, top - 0.05 * size)
         label = band * (half, 0.2 * size) + (centre, rng.uniform(0.5, 0.7) * size)
         parts = [cap] if rng.random() < 0.5 else [cap, label]
-        canvas.paint(_cover(size, parts), canvas.core, np.float32(1))
+        canvas.paint(fill_polygons(size, parts), canvas.core, np.float32(1))
 
 
 # each kind with its share where none is asked for: strands are what matting is mostly wanted for
-_PAINTERS: dict[str, tuple[Callable[[_Canvas], None], float]] = {
+_PAINTERS: dict[str, tuple[Callable[[Canvas], None], float]] = {
     "hair": (_hair, 0.20),
     "fur": (_fur, 0.15),
     "wisps": (_wisps, 0.12),
@@ -565,7 +418,7 @@ def render_foreground(
     planar = [np.ascontiguousarray(image.transpose(2, 0, 1)) for image in (coat, core)]
     contrast = 0.0 if plain else float(rng.uniform(0.3, 1.2))
     planes = np.zeros((4, size, size), np.float32)
-    canvas = _Canvas(size, rng, planar[0], planar[1], contrast, planes)
+    canvas = Canvas(size, rng, planar[0], planar[1], contrast, planes)
     painter, _ = _PAINTERS[kind]
     painter(canvas)
     if kind != "sharp":

@@ -4,6 +4,7 @@ The pictures (from the training set of http://www.alphamatting.com) are no part 
 where they are missing, nothing is scored.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from a2u_cli.registry import DEFAULT
 from a2u_cli.trimap import parse_trimap, restore_known
 
 ROOT = Path(__file__).resolve().parent.parent
-DEV = ROOT.parent / "shared" / "data" / "dev"
+DEV = Path(os.environ.get("A2U_DEV", ROOT.parent / "shared" / "data" / "dev"))
 CACHE = ROOT / "runs" / "baselines"
 TRIMAPS = {"narrow": "trimap", "wide": "trimap_wide"}
 APART = "lemur"  # easy, and with one trimap only: scored, but in no mean
