@@ -82,7 +82,7 @@ REGISTRY = {
         variant="share",
         licence="Apache-2.0",
         hub=HubFile("a2u-matting/a2u-open", revision="main"),
-        sha256="f8675bdca324ed6db2e2fe2b64739e1dacc345417aaec35a9ac1eb4672c4df2e",
+        sha256="a629eeb76831e4f2b5b107d5e97e3a55e53fb011dde4776f5d1a634fc4d80588",
     ),
     "a2u-official": Entry(
         variant="share",
