@@ -20,7 +20,7 @@ if __name__ == "__main__":
             module.p = 0.0
     training.VALIDATION_CROPS, training.VALIDATION_SIZE = 8, 32
     options = training.TrainOptions(
-        steps=4, batch=4, sizes=(32,), warmup=2, learning_rate=1e-8, save_every=4
+        steps=4, batch=4, sizes=(32,), warmup=2, learning_rate=1e-12, save_every=4
     )
     training.Trainer(network, SampleSource(render_size=64), options, folder, workers=0).run()
     distributed.leave()

@@ -264,6 +264,7 @@ def test_json_holds_what_was_done(
         "weights": str(weights),
         "device": "cpu",
         "dtype": str(inference.pick_dtype("auto")).removeprefix("torch."),
+        "quality": "standard",
     }
 
 

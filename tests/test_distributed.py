@@ -22,7 +22,7 @@ def curve(folder: Path, *launcher: str) -> list[dict[str, float]]:
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
-    """At a low rate: Adam's first steps turn a rounding error of a gradient into a whole step."""
+    """At no rate to speak of: Adam and Muon turn a rounding error into a whole step."""
     one = curve(tmp_path / "one")
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     two = curve(tmp_path / "two", *launcher)
