@@ -45,6 +45,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".avif", 
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError),
     *(ArithmeticError, struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
+    RuntimeError,  # AVIF
 )
 # What describes the picture and stays true of the result; layout tags and thumbnails do not.
 _KEPT_TAGS = (
@@ -141,7 +142,8 @@ def picture_size(path: Path) -> tuple[int, int] | None:
             require_regular(path)
             with Image.open(path, formats=_READABLE) as picture:
                 width, height = picture.size
-                orientation, _ = _exif(picture)
+                # to find a PNG's EXIF all of it is decoded
+                orientation = _exif(picture)[0] if width * height <= _limit() else 1
         except _DAMAGE:  # UnidentifiedImageError is one
             return None
     return (width, height) if orientation >= 5 else (height, width)

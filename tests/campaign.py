@@ -357,7 +357,7 @@ def judge(read: Callable[[], object]) -> tuple[str, str]:
             return "no clear line", text[:200]
         return "refused", text[:200]
     except MemoryError:
-        return "refused", "out of memory"  # the command line says so in one line, with exit code 4
+        return "out of memory", ""  # the command line says so in one line, with exit code 4
     except BaseException as error:
         return "traceback", f"{type(error).__name__}: {error}"[:300]
     return "result", ""

@@ -1,12 +1,14 @@
 """A part of the campaign of damaged inputs (tests/campaign.py), and every bug that it has found."""
 
 import os
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from campaign import GOOD, PLACES, campaign, summary
+from campaign import GOOD, PLACES, campaign, pictures, summary
 
 from a2u_cli import images, weights
 from a2u_cli.batch import Journal, Options
@@ -75,6 +77,31 @@ def test_a_checkpoint_that_unpacks_to_far_too_much_is_not_unpacked(tmp_path: Pat
     assert path.stat().st_size < 4 << 20
     with pytest.raises(WeightsError, match=r"holds 1\.1 GB, expected at most 1\.1"):
         weights.read_checkpoint(path)
+
+
+def test_a_damaged_avif_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Its decoder raises RuntimeError where others raise OSError."""
+    data = next(data for name, data in pictures().items() if name.endswith(".avif"))
+    at = data.index(b"mdat")
+    broken = tmp_path / "broken.avif"
+    refused = 0
+    for shift in range(8, 60, 4):
+        broken.write_bytes(data[: at + shift] + bytes(30) + data[at + shift + 30 :])
+        images.picture_size(broken)
+        try:
+            images.read_image(broken)
+        except ImageError:
+            refused += 1
+    assert refused
+
+
+def test_a_png_of_absurd_size_is_not_decoded_for_its_exif(tmp_path: Path) -> None:
+    data = pictures()["00-RGB.png"]
+    head = struct.pack(">II", 2**31 - 1, 2**31 - 1) + data[24:29]
+    path = tmp_path / "bomb.png"
+    crc = struct.pack(">I", zlib.crc32(b"IHDR" + head))
+    path.write_bytes(data[:16] + head + crc + data[33:])
+    assert images.picture_size(path) == (2**31 - 1, 2**31 - 1)
 
 
 def test_the_limit_of_pixels_is_a_number(tmp_path: Path, monkeypatch) -> None:
