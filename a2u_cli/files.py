@@ -1,8 +1,29 @@
-"""Files as they lie on disk: what may be read at all."""
+"""Files as they lie on disk: what may be read at all, and writing whole or not at all."""
 
 import errno
+import os
+import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Hand out a place that takes `path`'s name when all went well and the disk has it.
+
+    Otherwise the old file stays and nothing else. Missing folders are made. Raises OSError.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # same folder: renaming is atomic
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def require_regular(path: Path, *, most: int | None = None) -> None:

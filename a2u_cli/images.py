@@ -1,7 +1,6 @@
 """Read and write picture files: the one door between files and arrays."""
 
 import os
-import secrets
 import struct
 import threading
 import warnings
@@ -23,7 +22,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from . import codecs
 from .encoders import Levels, encode_jpeg, encode_png, encode_tiff
 from .errors import ImageError
-from .files import require_regular
+from .files import replacing, require_regular
 
 FloatArray = npt.NDArray[np.float32]
 Format = Literal["png", "tiff", "jpeg"]
@@ -372,17 +371,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises: ImageError where it cannot be written.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # same folder: renaming is atomic
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise ImageError(
             f"{path} cannot be written ({error.strerror or error}), expected a folder with room "

@@ -16,7 +16,7 @@ from typing import Any, Self
 import platformdirs
 
 from .errors import WeightsError
-from .files import require_regular
+from .files import replacing, require_regular
 
 DEFAULT = "a2u-open"
 SUFFIX = ".safetensors"
@@ -188,18 +188,13 @@ def remove(name: str) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Hand out a temporary place that takes `path`'s name only when all went well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def writing(path: Path) -> Iterator[Path]:
+    """Write as `files.replacing` does; WeightsError where the file cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         raise WeightsError(f"cannot write {path} ({_reason(error)})") from error
-    finally:
-        if temporary.is_file():
-            temporary.unlink()
 
 
 def sha256_of(path: Path) -> str:
@@ -231,7 +226,7 @@ def check_pin(name: str, digest: str, origin: str) -> None:
 def record_pin(name: str, digest: str) -> None:
     """Remember the sha256 of a name's first import, where the registry has none."""
     if name in REGISTRY and pin(name) is None:
-        with replacing(_pins_path()) as temporary:
+        with writing(_pins_path()) as temporary:
             temporary.write_text(json.dumps({**_pins(), name: digest}, indent=2), encoding="utf-8")
 
 

@@ -25,7 +25,7 @@ from .errors import A2UError, WeightsError
 from .images import write_image
 from .metrics import Scores, score
 from .network import MattingNetwork
-from .registry import replacing
+from .registry import writing
 from .trimap import UNKNOWN
 from .weights import load_model, save_weights
 
@@ -361,7 +361,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
-        with replacing(self.checkpoint) as temporary:
+        with writing(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
     def _resume(self) -> None:
@@ -380,7 +380,7 @@ class Trainer:
         curve = self.folder / "curve.jsonl"
         if curve.exists() and distributed.rank() == 0:  # steps after the checkpoint are done again
             kept = curve.read_text().splitlines()[: self.step]
-            with replacing(curve) as temporary:
+            with writing(curve) as temporary:
                 temporary.write_text("".join(line + "\n" for line in kept))
 
 

@@ -118,7 +118,7 @@ def save_weights(
         "source_sha256": source_sha256,
         "training": json.dumps(dict(training or {})),
     }
-    with registry.replacing(path) as temporary:
+    with registry.writing(path) as temporary:
         temporary.write_bytes(_pack(state, metadata))
 
 
@@ -147,7 +147,7 @@ def import_file(path: Path, *, name: str, force: bool = False) -> Path:
     if _is_safetensors(path):
         network, _ = _open(path, MattingNetwork)
         _check_variant(network, path, name)
-        with registry.replacing(target) as temporary:
+        with registry.writing(target) as temporary:
             shutil.copyfile(path, temporary)
     else:
         network = read_checkpoint(path)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from a2u_cli.affinity import (
     AffinityPair,
+    Constant,
     KernelGenerator,
+    Moments,
     downsample,
     encode,
     normalise_down,
@@ -145,6 +147,76 @@ def test_rank_two_is_the_sum_of_two_rank_one_models(shared: bool) -> None:
         weight = both.project_down(mean).unflatten(1, (36, 2))[:, :, r]
         logits = logits + weight * affinity[:, r : r + 1]
     torch.testing.assert_close(both(x)[0], normalise_down(logits, 1))
+
+
+def test_the_twins_use_their_groups() -> None:
+    pair = AffinityPair(32, groups=2)
+    x = torch.randn(1, 32, 8, 8)
+    down, up = pair.generator(x)
+    half, state = pair.down(x)
+    torch.testing.assert_close(half, downsample(x, down, groups=2))
+    torch.testing.assert_close(pair.up(half, state), upsample(half, up, groups=2))
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_part_with_the_wholes_moments_is_a_part_of_the_whole(rank: int) -> None:
+    """What streaming does: the norm's mean and variance come from the whole, the rest from a part.
+
+    The variance is far from one, and so small in one group that epsilon counts.
+    """
+    generator = KernelGenerator(32, rank=rank, norm_groups=2)
+    for norm in (generator.norm_u, generator.norm_v):
+        torch.nn.init.normal_(norm.weight, 1.0, 0.5)
+        torch.nn.init.normal_(norm.bias, 0.3, 0.5)
+    x = torch.randn(1, 32, 16, 16) * torch.linspace(0.001, 3, 32).view(1, -1, 1, 1)
+    a, b = encode(x, *generator.filters(torch.nn.functional.adaptive_avg_pool2d(x, 6)))
+
+    def moments(encoded: Tensor) -> Moments:
+        grouped = encoded.reshape(1, 2 * rank, -1).double()
+        mean, variance = grouped.mean(2), grouped.var(2, correction=0)
+        each = encoded.shape[1] // grouped.shape[1]
+        return Moments(*(m.repeat_interleave(each, 1).view(1, -1, 1, 1) for m in (mean, variance)))
+
+    part = (slice(None), slice(None), slice(2, 5), slice(1, 7))
+    found = generator.affinity_with(a[part], b[part], (moments(a), moments(b)))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, generator.affinity(x)[part], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("form", "filters", "projections"),
+    [("dynamic", False, False), ("hybrid", True, False), ("static", True, True)],
+)
+def test_a_pair_has_the_constants_of_its_form(form, filters: bool, projections: bool) -> None:
+    made = AffinityPair(
+        48, rank=2, groups=3, shared=False, form=form, normalise=("none", "softmax")
+    ).generator
+    assert (made.rank, made.groups, made.normalise) == (2, 3, ("none", "softmax"))
+    assert made.norm_u.num_groups == 2 * 16  # the greatest that divides 32 and 48
+    assert isinstance(made.filter_u, Constant) == filters
+    assert isinstance(made.project_down, Constant) == isinstance(made.project_up, Constant)
+    assert isinstance(made.project_up, Constant) == projections
+    assert made.filter_v.weight.shape == ((1, 96, 6, 6) if filters else (96, 48, 1, 1))
+
+
+def test_a_pair_is_shared_rank_one_and_dynamic_unless_told() -> None:
+    made, whole = AffinityPair(32).generator, KernelGenerator(32)
+    shapes = [{name: p.shape for name, p in g.named_parameters()} for g in (made, whole)]
+    assert shapes[0] == shapes[1]
+    assert made.filter_u.weight.shape == (1, 32, 1, 1)
+
+
+@pytest.mark.parametrize("options", [{"groups": 3}, {"norm_groups": 5}])
+def test_channels_that_cannot_be_split_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="32 channels cannot be split"):
+        KernelGenerator(32, **options)
+
+
+def test_autocast_leaves_the_kernels_as_they_are() -> None:
+    generator, x = KernelGenerator(32), torch.randn(1, 32, 8, 8)
+    expected = generator(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(generator(x), expected, rtol=0, atol=0)
 
 
 def test_no_upsampling_tap_takes_all() -> None:

@@ -234,4 +234,4 @@ def test_training_goes_on_after_a_kill(tmp_path: Path) -> None:
     lines = (tmp_path / "run" / "curve.jsonl").read_text().splitlines()
     assert len(lines) == 2
     assert (tmp_path / "run" / "weights.safetensors").exists()
-    assert not list((tmp_path / "run").glob("*.tmp*"))
+    assert not list((tmp_path / "run").glob(".*.part"))

@@ -55,6 +55,12 @@ def test_tenths_at_either_end_are_known() -> None:
     np.testing.assert_array_equal(parsed, [[0, 0, 128, 128, 128, 128, 128, 255, 255]])
 
 
+def test_a_tenth_itself_is_known_and_what_lies_within_is_not() -> None:
+    inner = np.nextafter([0.1, 0.9], 0.5)
+    parsed = parse_trimap(np.array([[0.1, inner[0], inner[1], 0.9]]))
+    np.testing.assert_array_equal(parsed, [[0, 128, 128, 255]])
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_the_ends_of_the_range_are_known_in_any_precision(dtype: type) -> None:
     np.testing.assert_array_equal(parse_trimap(np.array([[0, 1]], dtype)), [[0, 255]])
@@ -123,12 +129,13 @@ def test_strict_counts_and_names_other_greys() -> None:
     "wrong",
     [
         np.array([[0, 128, 255]], np.float32),
+        np.array([[1.5]]),
         np.array([[-0.1]]),
         np.array([[np.nan]]),
         np.zeros((4, 4, 3)),
         np.zeros((0, 4)),
     ],
-    ids=["levels", "negative", "nan", "colours", "empty"],
+    ids=["levels", "above", "negative", "nan", "colours", "empty"],
 )
 def test_values_that_are_no_greys_are_refused(wrong: npt.NDArray[np.float32]) -> None:
     with pytest.raises(
@@ -278,8 +285,14 @@ def test_other_bands_are_refused(text: str) -> None:
         band_pixels(text, (3, 4))
 
 
+def test_what_is_two_hundredths_from_an_end_is_still_soft() -> None:
+    trimap = make_trimap(np.array([[0.0, 0.02, 0.98, 1.0]]), inside=0, outside=0)
+    assert trimap.dtype == np.uint8
+    np.testing.assert_array_equal(trimap, [[0, 128, 128, 255]])
+
+
 def test_a_mask_that_is_none_is_refused() -> None:
     with pytest.raises(TrimapError, match="expected \\(H, W\\) in \\[0, 1\\]"):
-        make_trimap(np.full((2, 2), 255.0), inside=1, outside=1)
+        make_trimap(np.full((2, 2), 1.5), inside=1, outside=1)
     with pytest.raises(TrimapError, match="expected 0 or more"):
         make_trimap(np.zeros((2, 2)), inside=-1, outside=1)
