@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import A2UError, ImageError, is_memory
+from .errors import A2UError, is_memory
 from .foreground import Method, composite, estimate_foreground, require_method
 from .images import Picture, read_bytes, read_grey, read_image, read_mask, write_image
 from .pairing import Pair
@@ -34,7 +33,6 @@ Matte = Callable[[Array, Trimap], Array]
 AHEAD = 2  # pictures read before their turn, and mattes not yet written
 OUTPUTS = ("alpha", "cutout", "foreground", "composite")
 JOURNAL = "journal.jsonl"
-PARTS = ".*.part"  # what a killed run leaves of a file under way
 
 
 @dataclass(frozen=True)
@@ -146,34 +144,6 @@ class Journal:
                     "mend that and run the same command again"
                 ) from error
             self._torn = False
-
-
-@contextmanager
-def locked(folder: Path, name: str = JOURNAL) -> Iterator[None]:
-    """Keep a second run out of an output folder while one works there.
-
-    Raises A2UError where one does, or the folder cannot be made.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / f".{name}.lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        for part in folder.rglob(PARTS) if name == JOURNAL else ():  # shards work side by side
-            part.unlink(missing_ok=True)
-    except Timeout:
-        raise A2UError(
-            f"another run is at work in {folder}; wait for it, or choose another output folder"
-        ) from None
-    except OSError as error:
-        raise ImageError(
-            f"{folder} cannot be written ({error.strerror}); choose another"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def run(

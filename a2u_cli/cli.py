@@ -336,9 +336,12 @@ def train(
 
     Example: a2u train runs/first --backgrounds photos/ --steps 2000
     """
+    from contextlib import nullcontext
+
     from . import distributed, inference
     from .dataset import SampleSource
-    from .training import Trainer, TrainOptions, export, start_network
+    from .files import locked
+    from .training import CURVE, Trainer, TrainOptions, export, start_network
 
     chosen = distributed.join(inference.pick_device(device))
     first = distributed.rank() == 0
@@ -361,14 +364,6 @@ def train(
         judge = SampleSource(
             seed=seed, foregrounds=held_out, backgrounds=backgrounds, picture_share=1.0
         )
-    network = start_network(weights, seed=seed)
-    trainer = Trainer(
-        network, source, options, folder, device=chosen, workers=workers, held_out=judge
-    )
-    if first:
-        others = f", {n} processes" if (n := distributed.processes()) > 1 else ""
-        where = f"{inference.describe_device(chosen)}{others}"
-        _say(f"device: {where}; from step {trainer.step} to {steps}")
 
     def report(line: Any) -> None:
         if line.validation is not None:
@@ -377,9 +372,18 @@ def train(
                 f"{line.validation}"
             )
 
-    trainer.run(report)
-    if first:
-        typer.echo(str(export(trainer, licence=licence)))
+    with locked(folder, CURVE) if first else nullcontext():
+        network = start_network(weights, seed=seed)
+        trainer = Trainer(
+            network, source, options, folder, device=chosen, workers=workers, held_out=judge
+        )
+        if first:
+            others = f", {n} processes" if (n := distributed.processes()) > 1 else ""
+            where = f"{inference.describe_device(chosen)}{others}"
+            _say(f"device: {where}; from step {trainer.step} to {steps}")
+        trainer.run(report)
+        if first:
+            typer.echo(str(export(trainer, licence=licence)))
     distributed.leave()
 
 

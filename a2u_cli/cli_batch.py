@@ -81,8 +81,9 @@ def batch(
 
     Example: a2u batch photos/ -o mattes/ --save alpha,cutout
     """
-    from .batch import Journal, Options, locked, run
+    from .batch import JOURNAL, Journal, Options, run
     from .batch import shard as take
+    from .files import locked
     from .pairing import OUTPUT_FOLDER, find_pairs
 
     out = output or folder / OUTPUT_FOLDER
@@ -104,11 +105,11 @@ def batch(
     if dry_run:
         _plan(pairs, matte, options)
         return
-    name = "journal.jsonl" if parts == 1 else f"journal-{part}-of-{parts}.jsonl"
+    name = JOURNAL if parts == 1 else f"journal-{part}-of-{parts}.jsonl"
     tally: Counter[str] = Counter()
     failures = []
     try:
-        with locked(out, name), progress(len(pairs)) as tell:
+        with locked(out, name, sweep=name == JOURNAL), progress(len(pairs)) as tell:
             journal = Journal(out, name)
             work = run(pairs, out, matte, options, journal=journal, fail_fast=fail_fast)
             for outcome in work:

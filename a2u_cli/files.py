@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import A2UError, ImageError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -38,3 +40,32 @@ def require_regular(path: Path, *, most: int | None = None) -> None:
         raise OSError(errno.EINVAL, "a pipe or a device, no file")
     if most is not None and found.st_size > most:
         raise OSError(errno.EFBIG, f"{found.st_size / 1e9:.1f} GB, more than {most / 1e9:.1f} GB")
+
+
+@contextmanager
+def locked(folder: Path, name: str, *, sweep: bool = True) -> Iterator[None]:
+    """Keep a second run out of an output folder while one works there, by a lock of that name.
+
+    What a killed run left of files under way is removed, unless others may be at work beside this.
+    Raises A2UError where a run is at work, ImageError where the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / f".{name}.lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        for part in folder.rglob(".*.part") if sweep else ():
+            part.unlink(missing_ok=True)
+    except Timeout:
+        raise A2UError(
+            f"another run is at work in {folder}; wait for it, or choose another output folder"
+        ) from None
+    except OSError as error:
+        raise ImageError(
+            f"{folder} cannot be written ({error.strerror}); choose another"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

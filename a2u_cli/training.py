@@ -29,6 +29,7 @@ from .registry import writing
 from .trimap import UNKNOWN
 from .weights import load_model, save_weights
 
+CURVE = "curve.jsonl"  # in the run's folder, a line a step
 PYRAMID_LEVELS = 5
 VALIDATION_CROPS = 32
 VALIDATION_SIZE = 128
@@ -249,7 +250,7 @@ class Trainer:
         """Train to the last step, saving every `save_every` steps."""
         options, first = self.options, distributed.rank() == 0
         batches = self._batches()
-        with (self.folder / "curve.jsonl").open("a") if first else nullcontext() as curve:
+        with (self.folder / CURVE).open("a") if first else nullcontext() as curve:
             batch = next(batches, None)
             while batch is not None:
                 start = time.perf_counter()
@@ -258,11 +259,13 @@ class Trainer:
                 line = self._describe(losses, start)
                 if curve is None:
                     continue
-                if self.step % options.save_every == 0 or self.step == options.steps:
+                due = self.step % options.save_every == 0 or self.step == options.steps
+                if due:
                     line = StepReport(**{**asdict(line), "validation": self.validate()})
-                    self.save()
                 curve.write(json.dumps(asdict(line)) + "\n")
                 curve.flush()
+                if due:  # last, since a resumed run drops what the curve has beyond it
+                    self.save()
                 report(line)
 
     def _batches(self) -> Iterator[Batch]:
@@ -377,7 +380,7 @@ class Trainer:
                 "choose another folder, or remove the file to start anew"
             ) from error
         self.step = state["step"]
-        curve = self.folder / "curve.jsonl"
+        curve = self.folder / CURVE
         if curve.exists() and distributed.rank() == 0:  # steps after the checkpoint are done again
             kept = curve.read_text().splitlines()[: self.step]
             with writing(curve) as temporary:

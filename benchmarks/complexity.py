@@ -1,4 +1,4 @@
-"""Count parameters and operations of A2U and of two larger networks.
+"""Count parameters and operations: of the operators, and of A2U beside two larger networks.
 
     python -m benchmarks.complexity
 
@@ -8,6 +8,7 @@ descriptions to be counted, never to be trained: nothing here computes. The A2U 
 speaks of 40 % of the complexity of the state of the art of its day.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +19,14 @@ import typer
 from torch import Tensor, nn
 
 from a2u_cli.network import MattingNetwork
-from a2u_cli.operators import IndexPair, as_pair, count_operations, count_parameters
+from a2u_cli.operators import (
+    OPERATORS,
+    IndexPair,
+    as_pair,
+    count_operations,
+    count_parameters,
+    make_pair,
+)
 
 from .eval_dev import markdown_table
 
@@ -208,31 +216,52 @@ class GCAMatting(nn.Module):
         return result
 
 
-def rows() -> dict[str, Row]:
-    """Count the networks on a picture of 320x320."""
+def with_operator(name: str) -> MattingNetwork:
+    """Make the matting network with an operator of the family in its four places."""
+    return MattingNetwork(pair=lambda channels: make_pair(name, channels))
+
+
+def count(network: nn.Module, *inputs: Tensor) -> Row:
+    """Count a network that lies on the meta device, as its inputs do."""
+    work = partial(network.eval(), *inputs)
+    return Row(count_parameters(network), count_operations(work))
+
+
+def operators(names: Iterable[str] = tuple(OPERATORS)) -> dict[str, Row]:
+    """Count the matting network with each of these operators, on a picture of 320x320."""
     with torch.device("meta"):
-        colour, trimap = torch.empty(1, 3, SIDE, SIDE), torch.empty(1, 1, SIDE, SIDE)
-        ours = {
-            f"A2U, channel-{kind}": MattingNetwork(shared=kind == "shared").eval()
-            for kind in ("shared", "wise")
+        x, trimap = torch.empty(1, 3, SIDE, SIDE), torch.empty(1, 1, SIDE, SIDE)
+        return {name: count(with_operator(name), x, trimap) for name in names}
+
+
+def operator_cells(row: Row) -> list[str]:
+    """Lay out what an operator costs: its parameters, alone and as a share; all operations."""
+    bare = count_parameters(with_operator("nearest"))
+    more = row.parameters - bare
+    return [f"{more:,}", f"{more / bare:.2%}", f"{2 * row.operations / 1e9:.1f}"]
+
+
+OPERATOR_HEADER = ["operator", "parameters", "of the rest", f"GFLOPs at {SIDE}x{SIDE}"]
+
+
+def networks() -> dict[str, Row]:
+    """Count whole networks on a picture of 320x320."""
+    with torch.device("meta"):
+        trimap = torch.empty(1, 1, SIDE, SIDE)
+        colour, four, six = (torch.empty(1, width, SIDE, SIDE) for width in (3, 4, 6))
+        return {
+            "A2U, channel-shared": count(MattingNetwork(), colour, trimap),
+            "A2U, channel-wise": count(MattingNetwork(shared=False), colour, trimap),
+            "IndexNet Matting": count(IndexNetMatting(), four),
+            "GCA Matting": count(GCAMatting(), six),
         }
-        found = {
-            name: Row(count_parameters(net), count_operations(partial(net, colour, trimap)))
-            for name, net in ours.items()
-        }
-        for name, other, width in (
-            ("IndexNet Matting", IndexNetMatting(), 4),
-            ("GCA Matting", GCAMatting(), 6),
-        ):
-            x = torch.empty(1, width, SIDE, SIDE)
-            work = partial(other.eval(), x)
-            found[name] = Row(count_parameters(other), count_operations(work))
-    return found
 
 
 def main() -> None:
-    """Print the table, with every network's share of GCA's operations."""
-    found = rows()
+    """Print what each operator costs in the matting network, and what whole networks cost."""
+    lines = [[name, *operator_cells(row)] for name, row in operators().items()]
+    typer.echo(f"{markdown_table(OPERATOR_HEADER, lines)}\n")
+    found = networks()
     reference = found["GCA Matting"].operations
     lines = [
         [

@@ -17,11 +17,10 @@ import typer
 
 from a2u_cli.dataset import SampleSource
 from a2u_cli.inference import pick_device
-from a2u_cli.network import MattingNetwork
-from a2u_cli.operators import count_operations, count_parameters, make_pair
 
 from . import interleave
 from .ablation import SETS, Budget, Found, Variant, paired_change, run, tables, write_csv
+from .complexity import OPERATOR_HEADER, operator_cells, operators, with_operator
 from .data_ablation import PICTURE_SHARE
 from .eval_dev import markdown_table
 
@@ -37,13 +36,8 @@ NAMES = (
         for kind in ("shared", "wise")
     ),
 )
-COUNTED, TIMED = 320, 512  # sides of the pictures for operations and for seconds
+TIMED = 512  # side of the picture
 RUNS = 3
-
-
-def network(operator: str) -> MattingNetwork:
-    """Make the matting network with an operator of the family in its four places."""
-    return MattingNetwork(pair=lambda channels: make_pair(operator, channels))
 
 
 def variants(pack: Path, names: tuple[str, ...] = NAMES) -> list[Variant]:
@@ -57,39 +51,24 @@ def variants(pack: Path, names: tuple[str, ...] = NAMES) -> list[Variant]:
             picture_share=PICTURE_SHARE,
         )
 
-    return [Variant(name, partial(network, name), source) for name in names]
+    return [Variant(name, partial(with_operator, name), source) for name in names]
 
 
 def costs(names: list[str], device: torch.device) -> str:
     """Tabulate parameters, operations and seconds of the network with each operator."""
-    with torch.device("meta"):
-        x, trimap = torch.empty(1, 3, COUNTED, COUNTED), torch.empty(1, 1, COUNTED, COUNTED)
-        built = {name: network(name).eval() for name in names}
-        bare = count_parameters(network("nearest"))
-        counts = {
-            name: (count_parameters(net), count_operations(partial(net, x, trimap)))
-            for name, net in built.items()
-        }
     seconds = interleave({name: partial(_time, name, device) for name in names}, runs=RUNS)
     lines = [
-        [
-            name,
-            f"{parameters:,}",
-            f"{parameters / bare - 1:+.2%}",
-            f"{2 * operations / 1e9:.1f}",
-            f"{seconds[name].median:.2f}",
-        ]
-        for name, (parameters, operations) in counts.items()
+        [name, *operator_cells(row), f"{seconds[name].median:.2f}"]
+        for name, row in operators(names).items()
     ]
-    header = ["operator", "parameters", "more", f"GFLOPs at {COUNTED}", f"seconds at {TIMED}"]
-    return markdown_table(header, lines)
+    return markdown_table([*OPERATOR_HEADER, f"seconds at {TIMED}"], lines)
 
 
 @torch.inference_mode()
 def _time(name: str, device: torch.device) -> float:
     import time
 
-    net = network(name).eval().to(device)
+    net = with_operator(name).eval().to(device)
     x = torch.rand(1, 3, TIMED, TIMED, device=device)
     trimap = torch.full((1, 1, TIMED, TIMED), 128 / 255, device=device)
     net(x, trimap)

@@ -1,4 +1,4 @@
-"""Kill `a2u batch` at random moments until it is done, and compare: python tests/kills.py
+"""Kill `a2u batch` or `a2u train` at random moments until it is done: python tests/kills.py [train]
 
 Signals are SIGKILL, SIGTERM and SIGINT, at moments drawn from the whole life of the process, start
 and writing included. After each, every file that is there must be whole; at the end the results
@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from a2u_cli.images import read_image, write_image
 
@@ -24,75 +25,110 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 CODES = {-signal.SIGKILL, -signal.SIGTERM, 130, 0}
 
 
-def prepare(folder: Path, pictures: int) -> None:
-    rng = np.random.default_rng(5)
-    for number in range(pictures):
-        write_image(folder / f"{number:03}.png", rng.random((40, 60, 3), np.float32))
-        trimap = np.full((40, 60), 128, np.uint8)
-        trimap[:, :15], trimap[:, -15:] = 0, 255
-        write_image(folder / f"{number:03}_trimap.png", trimap)
+class Batch:
+    """Matte a folder of small pictures."""
+
+    def __init__(self, root: Path, pictures: int) -> None:
+        self.folder = root / "in"
+        rng = np.random.default_rng(5)
+        for number in range(pictures):
+            write_image(self.folder / f"{number:03}.png", rng.random((40, 60, 3), np.float32))
+            trimap = np.full((40, 60), 128, np.uint8)
+            trimap[:, :15], trimap[:, -15:] = 0, 255
+            write_image(self.folder / f"{number:03}_trimap.png", trimap)
+
+    def command(self, out: Path) -> list[str]:
+        return ["batch", str(self.folder), "--save", "alpha,cutout", "-o", str(out)]
+
+    def check(self, out: Path) -> None:
+        """Read every result, and every line of the journal but a torn last one."""
+        for path in out.rglob("*.png"):
+            read_image(path)
+        _read_lines(out / "journal.jsonl")
+
+    def contents(self, out: Path) -> dict[str, object]:
+        return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*.png")}
 
 
-def command(folder: Path, out: Path) -> list[str]:
-    options = ["--save", "alpha,cutout", "--device", "cpu", "-o", str(out)]
-    return [sys.executable, "-m", "a2u_cli", "batch", str(folder), *options]
+class Train:
+    """Train for so many steps, with a checkpoint at every second."""
+
+    def __init__(self, root: Path, steps: int) -> None:
+        self.steps = steps
+
+    def command(self, out: Path) -> list[str]:
+        options = ["--batch", "2", "--size", "32", "--workers", "0", "--save-every", "2"]
+        return ["train", str(out), "--steps", str(self.steps), *options]
+
+    def check(self, out: Path) -> None:
+        """Read the checkpoint, and every line of the curve but a torn last one."""
+        _read_lines(out / "curve.jsonl")
+        if (out / "checkpoint.pt").exists():
+            torch.load(out / "checkpoint.pt", weights_only=True)
+
+    def contents(self, out: Path) -> dict[str, object]:
+        curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
+        for line in curve:
+            del line["seconds"]
+        weights = (out / "weights.safetensors").read_bytes()
+        return {"curve": curve, "weights": weights, "preview": (out / "preview.png").read_bytes()}
 
 
-def check(out: Path) -> int:
-    """Read every result and every line of the journal but a torn last one; count the results."""
-    found = sorted(out.rglob("*.png"))
-    for path in found:
-        read_image(path)
-    journal = out / "journal.jsonl"
-    lines = journal.read_bytes().split(b"\n") if journal.exists() else []
-    for line in lines[:-1]:
+JOBS = {"batch": (Batch, 150), "train": (Train, 10)}
+
+
+def _read_lines(path: Path) -> None:
+    for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
         if line:
             json.loads(line)
-    return len(found)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.png")}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
+    parser.add_argument("job", choices=JOBS, nargs="?", default="batch")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--pictures", type=int, default=150)
+    parser.add_argument("--amount", type=int, help="pictures, or steps")
     given = parser.parse_args()
     rng = random.Random(given.seed)
     tally: Counter[str] = Counter()
+    kind, amount = JOBS[given.job]
+    amount = given.amount or amount
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        prepare(root / "in", given.pictures)
+        job = kind(root, amount)
+
+        def command(out: Path) -> list[str]:
+            return [sys.executable, "-m", "a2u_cli", *job.command(out), "--device", "cpu"]
+
         start = time.monotonic()
-        subprocess.run(command(root / "in", root / "whole"), check=True, capture_output=True)
+        subprocess.run(command(root / "whole"), check=True, capture_output=True)
         life = time.monotonic() - start
-        expected, rounds = contents(root / "whole"), 0
+        expected, rounds = job.contents(root / "whole"), 0
         while sum(tally.values()) < given.kills:
             rounds += 1
             out = root / f"out{rounds}"
             while sum(tally.values()) < given.kills:
                 process = subprocess.Popen(
-                    command(root / "in", out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                    command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
                 )
                 time.sleep(rng.uniform(0.2, 0.9) * life)
-                kind = rng.choice(SIGNALS)
-                process.send_signal(kind)
+                sent = rng.choice(SIGNALS)
+                process.send_signal(sent)
                 text = process.communicate()[1].decode()
                 if process.returncode not in CODES or "Traceback" in text:
-                    print(f"{kind.name}: exit {process.returncode}\n{text}")
+                    print(f"{sent.name}: exit {process.returncode}\n{text}")
                     return 1
-                check(out)
+                job.check(out)
                 if process.returncode == 0:
                     break  # it was done before the signal came
-                tally[kind.name] += 1
-            subprocess.run(command(root / "in", out), check=True, capture_output=True)
-            if contents(out) != expected or list(out.rglob("*.part")):
+                tally[sent.name] += 1
+            subprocess.run(command(out), check=True, capture_output=True)
+            if job.contents(out) != expected or list(out.rglob("*.part")):
                 print(f"round {rounds}: the results are others")
                 return 1
-    print(f"{dict(tally)} in {rounds} rounds over {given.pictures} pictures: nothing lost")
+    what = "pictures" if given.job == "batch" else "steps"
+    print(f"{dict(tally)} in {rounds} rounds of {amount} {what}: nothing lost")
     return 0
 
 

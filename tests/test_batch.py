@@ -14,8 +14,9 @@ import pytest
 from conftest import RunA2U
 
 from a2u_cli import batch
-from a2u_cli.batch import Journal, Options, Outcome, locked, outputs, run, shard
+from a2u_cli.batch import JOURNAL, Journal, Options, Outcome, outputs, run, shard
 from a2u_cli.errors import A2UError
+from a2u_cli.files import locked
 from a2u_cli.images import read_grey, write_image
 from a2u_cli.pairing import Pair, find_pairs
 
@@ -42,7 +43,7 @@ def states(outcomes: list[Outcome]) -> Counter[str]:
 
 def work(folder: Path, out: Path, options: Options | None = None) -> list[Outcome]:
     options = options or Options()
-    with locked(out):
+    with locked(out, JOURNAL):
         return list(
             run(find_pairs(folder, skip=out).found, out, mean_matte, options, journal=Journal(out))
         )
@@ -126,7 +127,7 @@ def test_the_first_failure_ends_a_run_that_fails_fast(photos: Path, tmp_path: Pa
     (photos / "nested/deep/p0.png").write_bytes(b"")
     out = tmp_path / "out"
     journal = Journal(out)
-    with locked(out):
+    with locked(out, JOURNAL):
         found = list(
             run(
                 find_pairs(photos).found,
@@ -188,9 +189,9 @@ def test_a_torn_journal_loses_one_picture(photos: Path, tmp_path: Path) -> None:
 
 def test_two_runs_do_not_share_an_output_folder(tmp_path: Path) -> None:
     with (
-        locked(tmp_path / "out"),
+        locked(tmp_path / "out", JOURNAL),
         pytest.raises(A2UError, match="another run is at work"),
-        locked(tmp_path / "out"),
+        locked(tmp_path / "out", JOURNAL),
     ):
         pass
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2u_cli import cli, images, training
+from a2u_cli import cli, files, images, training
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +51,10 @@ def test_a_missing_folder_of_backgrounds_is_one_line(tmp_path: Path, monkeypatch
     missing = tmp_path / "nowhere"
     assert a2u(monkeypatch, "train", tmp_path / "run", "--backgrounds", missing) == 2
     assert "no pictures found" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_train_in_one_folder(tmp_path: Path, monkeypatch, capsys) -> None:
+    with files.locked(tmp_path, training.CURVE):
+        assert a2u(monkeypatch, "train", tmp_path, "--steps", 1, "--size", 32, "--batch", 2) != 0
+    assert "another run is at work" in capsys.readouterr().err
+    assert not (tmp_path / "checkpoint.pt").exists()
