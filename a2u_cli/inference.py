@@ -26,7 +26,7 @@ DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 Quality = Literal["standard", "best"]
 Array = npt.NDArray[np.float32]
 Trimap = npt.NDArray[np.uint8]
-HALF_WEIGHT, HALF_DEPTH = 0.6, 16.0  # of the half-size matte, from so many pixels of the known on
+HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
 
 
 def matte(

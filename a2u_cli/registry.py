@@ -82,7 +82,7 @@ REGISTRY = {
         variant="share",
         licence="Apache-2.0",
         hub=HubFile("a2u-matting/a2u-open", revision="main"),
-        sha256="a629eeb76831e4f2b5b107d5e97e3a55e53fb011dde4776f5d1a634fc4d80588",
+        sha256="190920a222d6b6d07496f92007657b181da67ebcfbcfdc6e5ef1ce8a6a111709",
     ),
     "a2u-official": Entry(
         variant="share",

@@ -405,7 +405,7 @@ def test_best_quality_averages_the_mirrored_and_the_half_size(network: MattingNe
     shrunk = image.reshape(24, 2, 40, 2, 3).mean((1, 3), dtype=np.float32)
     coarse = cv2.resize(matte(network, shrunk, small), (80, 48), interpolation=cv2.INTER_LINEAR)
     depth = cv2.distanceTransform((trimap == 128).astype(np.uint8), cv2.DIST_L2, 5)
-    weight = 0.6 * np.minimum(depth / 16, 1)
+    weight = 0.8 * np.minimum(depth / 64, 1)
     expected = (1 - weight) * (straight + mirrored) / 2 + weight * coarse
     unknown = trimap == 128
     np.testing.assert_allclose(alpha[unknown], expected[unknown], atol=1e-5)

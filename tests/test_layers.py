@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "a2u_cli"
 ALLOWED = {
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "_affinity_triton": set(),
     "native": {"_affinity_triton"},
     "textures": set(),
@@ -53,8 +53,8 @@ ALLOWED = {
     "cli_weights": {"errors", "registry", "weights"},
     "cli_folder": {"batch"},
     "cli_batch": {
-        *("batch", "cli_folder", "errors", "images", "inference", "network", "pairing", "planning"),
-        *("registry", "weights"),
+        *("batch", "cli_folder", "errors", "files", "images", "inference", "network", "pairing"),
+        *("planning", "registry", "weights"),
     },
     "cli_composite": {"backgrounds", "cli_folder", "errors", "foreground", "images", "pairing"},
     "cli_eval": {"errors", "evaluation", "images", "report"},
