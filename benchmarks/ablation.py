@@ -1,14 +1,14 @@
 """Train variants at one equal budget, and judge each on rendered pictures and on real ones.
 
-What a run found is kept in its folder, so a stopped ablation goes on where it was; the tables are
-made from the CSV, which holds a row for every picture.
+The CSV holds a row for every picture, each with its run's budget and machine; the tables are made
+from it. A stopped ablation goes on from it too, on another machine if need be: a run whose rows it
+holds is not done again.
 """
 
 import csv
-import json
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
@@ -53,6 +53,8 @@ class Found:
     mse: float
     grad: float
     conn: float
+    budget: str
+    machine: str
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,20 @@ class Budget:
     crops: int = 20_000
     size: int = 64
     batch: int = 16
+    bfloat16: bool = False
 
     def options(self, seed: int) -> TrainOptions:
         return TrainOptions(
-            steps=self.crops // self.batch, batch=self.batch, sizes=(self.size,), seed=seed
+            steps=self.crops // self.batch,
+            batch=self.batch,
+            sizes=(self.size,),
+            seed=seed,
+            bfloat16=self.bfloat16,
         )
 
     def __str__(self) -> str:
-        return f"{self.crops:,} crops of {self.size} px, {self.batch} a step"
+        dtype = "bfloat16" if self.bfloat16 else "float32"
+        return f"{self.crops:,} crops of {self.size} px, {self.batch} a step, {dtype}"
 
 
 def run(
@@ -77,55 +85,66 @@ def run(
     seeds: Iterable[int],
     budget: Budget,
     folder: Path,
+    results: Path,
     *,
     device: torch.device,
-    bfloat16: bool = False,
     workers: int = 1,
     say: Callable[[str], None] = print,
 ) -> list[Found]:
-    """Train and judge every variant with every seed; what is there already is not done again."""
-    found = []
+    """Train and judge every variant with every seed, but those whose rows are in `results`.
+
+    Gives the rows of this budget; those of other budgets stay in the file.
+    """
+    found = read_csv(results)
+    done = {(row.variant, row.seed, row.budget) for row in found}
     for seed in seeds:  # seed by seed, so that a stopped ablation has compared all variants
         for variant in variants:
+            if (variant.name, seed, str(budget)) in done:
+                continue
             place = folder / f"{variant.name.replace(' ', '-')}-{seed}"
-            done = place / "found.json"
-            if not done.exists():
-                torch.manual_seed(seed)
-                options = replace(budget.options(seed), bfloat16=bfloat16)
-                network, source = variant.network(), variant.source(seed)
-                trainer = Trainer(network, source, options, place, device=device, workers=workers)
-                start = time.monotonic()
+            torch.manual_seed(seed)
+            network, source = variant.network(), variant.source(seed)
+            trainer = Trainer(
+                network, source, budget.options(seed), place, device=device, workers=workers
+            )
+            start = time.monotonic()
 
-                def report(line: StepReport, name: str = place.name) -> None:
-                    if line.validation is not None:
-                        say(f"{name}: step {line.step}, {line.seconds:.2f} s, {line.validation}")
+            def report(line: StepReport, name: str = place.name) -> None:
+                if line.validation is not None:
+                    say(f"{name}: step {line.step}, {line.seconds:.2f} s, {line.validation}")
 
-                trainer.run(report)
-                say(f"{place.name}: trained in {time.monotonic() - start:.0f} s")
-                scores = judge(trainer.averaged.eval(), variant.name, seed)
-                done.write_text(json.dumps([asdict(row) for row in scores]))
-                trainer.checkpoint.unlink()  # 130 MB that nothing needs any more
-            found += [Found(**row) for row in json.loads(done.read_text())]
-    return found
+            trainer.run(report)
+            say(f"{place.name}: trained in {time.monotonic() - start:.0f} s")
+            averaged = trainer.averaged.eval()
+            found += [
+                Found(
+                    variant.name,
+                    seed,
+                    *case,
+                    *(scores.sad, scores.mse, scores.grad, scores.conn),
+                    str(budget),
+                    describe_machine(),
+                )
+                for case, scores in judge(averaged)
+            ]
+            write_csv(found, results)
+            trainer.checkpoint.unlink()  # 130 MB that nothing needs any more
+    return [row for row in found if row.budget == str(budget)]
 
 
-def judge(network: MattingNetwork, variant: str, seed: int) -> list[Found]:
-    """Score a network on the rendered set, and on the real photographs where they are at hand."""
-    rows = []
+def judge(network: MattingNetwork) -> Iterator[tuple[tuple[str, str], Scores]]:
+    """Score a network on the rendered set, and on the real photographs where they are at hand.
 
-    def add(set_: str, picture: str, scores: Scores) -> None:
-        values = (scores.sad, scores.mse, scores.grad, scores.conn)
-        rows.append(Found(variant, seed, set_, picture, *values))
-
+    Gives (set, picture) and its scores.
+    """
     for number, sample in enumerate(rendered_set()):
         alpha = matte(network, sample.image, sample.trimap)
-        add("rendered", f"{number:02}", score(to_u8(alpha), to_u8(sample.alpha), sample.trimap))
-    if DEV.is_dir():
-        for case in read_cases():
-            if case.picture != APART:
-                alpha = restore_known(matte(network, case.image, case.trimap), case.trimap)
-                add(case.width, case.picture, score(to_u8(alpha), case.truth, case.trimap))
-    return rows
+        truth = to_u8(sample.alpha)
+        yield ("rendered", f"{number:02}"), score(to_u8(alpha), truth, sample.trimap)
+    for case in read_cases() if DEV.is_dir() else ():
+        if case.picture != APART:
+            alpha = restore_known(matte(network, case.image, case.trimap), case.trimap)
+            yield (case.width, case.picture), score(to_u8(alpha), case.truth, case.trimap)
 
 
 @cache
@@ -201,13 +220,22 @@ def paired_change(
     return float(ours.mean() / theirs.mean() - 1), float(low), float(high)
 
 
-def write_csv(found: list[Found], budget: Budget, path: Path) -> None:
-    """Write every picture's row, with the budget and the machine."""
+def write_csv(found: list[Found], path: Path) -> None:
+    """Write every picture's row."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = [field.name for field in fields(Found)]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*names, "budget", "machine"])
+        writer.writerow(field.name for field in fields(Found))
         for row in found:
-            values = [f"{v:.6g}" if isinstance(v, float) else v for v in asdict(row).values()]
-            writer.writerow([*values, budget, describe_machine()])
+            values = astuple(row)
+            writer.writerow(f"{v:.6g}" if isinstance(v, float) else v for v in values)
+
+
+def read_csv(path: Path) -> list[Found]:
+    """Read what `write_csv` wrote; nothing where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    kinds = (str, int, str, str, float, float, float, float, str, str)
+    return [Found(*(kind(cell) for kind, cell in zip(kinds, row, strict=True))) for row in rows]

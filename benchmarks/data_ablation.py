@@ -16,7 +16,7 @@ from a2u_cli.dataset import Recipe, SampleSource
 from a2u_cli.inference import pick_device
 from a2u_cli.network import MattingNetwork
 
-from .ablation import Budget, Variant, run, tables, write_csv
+from .ablation import Budget, Variant, run, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "data_ablation.csv"
@@ -55,6 +55,7 @@ def main(
     crops: Annotated[int, typer.Option(help="For each run.")] = Budget.crops,
     size: Annotated[int, typer.Option(help="Of the crops, in pixels.")] = Budget.size,
     batch: Annotated[int, typer.Option(help="Crops a step.")] = Budget.batch,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
     folder: Annotated[Path, typer.Option(help="The runs go here.")] = ROOT / "runs/data_ablation",
     results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,
     only: Annotated[list[str] | None, typer.Option(help="Rows by name; repeatable.")] = None,
@@ -62,18 +63,17 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
 ) -> None:
     """Train the rows, judge them, write the CSV, print the tables."""
-    budget, chosen = Budget(crops, size, batch), pick_device(device)
+    budget, chosen = Budget(crops, size, batch, bfloat16), pick_device(device)
     rows = [row for row in variants(pack) if not only or row.name in only]
     found = run(
         rows,
         range(seeds),
         budget,
         folder,
+        results,
         device=chosen,
-        bfloat16=chosen.type == "cuda",
         workers=workers,
     )
-    write_csv(found, budget, results)
     typer.echo(f"{budget}; {results}\n\n{tables(found)}")
 
 

@@ -19,7 +19,7 @@ from a2u_cli.dataset import SampleSource
 from a2u_cli.inference import pick_device
 
 from . import interleave
-from .ablation import SETS, Budget, Found, Variant, paired_change, run, tables, write_csv
+from .ablation import SETS, Budget, Found, Variant, paired_change, run, tables
 from .complexity import OPERATOR_HEADER, operator_cells, operators, with_operator
 from .data_ablation import PICTURE_SHARE
 from .eval_dev import markdown_table
@@ -105,6 +105,7 @@ def main(
     crops: Annotated[int, typer.Option(help="For each run.")] = Budget.crops,
     size: Annotated[int, typer.Option(help="Of the crops, in pixels.")] = Budget.size,
     batch: Annotated[int, typer.Option(help="Crops a step.")] = Budget.batch,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
     folder: Annotated[Path, typer.Option(help="The runs go here.")] = ROOT / "runs/ablation",
     results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,
     only: Annotated[list[str] | None, typer.Option(help="Operators; repeatable.")] = None,
@@ -112,18 +113,17 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
 ) -> None:
     """Train the operators, judge them, write the CSV, print the tables."""
-    budget, chosen = Budget(crops, size, batch), pick_device(device)
+    budget, chosen = Budget(crops, size, batch, bfloat16), pick_device(device)
     names = tuple(only or NAMES)
     found = run(
         variants(pack, names),
         range(seeds),
         budget,
         folder,
+        results,
         device=chosen,
-        bfloat16=chosen.type == "cuda",
         workers=workers,
     )
-    write_csv(found, budget, results)
     typer.echo(f"{budget}; {results}\n\n{tables(found)}\n")
     if REFERENCE in names:
         for set_ in SETS:

@@ -1,6 +1,5 @@
 """The ablations and the reconstruction at tiny size, and their arithmetic."""
 
-import csv
 import json
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def rows(variant: str, sads: list[list[float]]) -> list[Found]:
     return [
-        Found(variant, seed, "rendered", str(picture), sad, 0.01, 1.0, 2.0)
+        Found(variant, seed, "rendered", str(picture), sad, 0.01, 1.0, 2.0, "budget", "machine")
         for seed, run in enumerate(sads)
         for picture, sad in enumerate(run)
     ]
@@ -47,19 +46,22 @@ def test_an_ablation_trains_judges_and_goes_on(small: None, tmp_path: Path) -> N
         ),
     ]
     said: list[str] = []
-    work = partial(ablation.run, variants, range(1), budget, tmp_path, workers=0, say=said.append)
-    found = work(device=torch.device("cpu"))
+    table = tmp_path / "x.csv"
+    cpu = torch.device("cpu")
+    options = {"device": cpu, "workers": 0, "say": said.append}
+    other = rows("plain", [[1.0]])  # of another budget
+    ablation.write_csv(other, table)
+    found = ablation.run(variants, range(1), budget, tmp_path, table, **options)
     assert [(row.variant, row.picture) for row in found] == [
         *(("plain", "00"), ("plain", "01"), ("a2u static", "00"), ("a2u static", "01"))
     ]
-    assert (tmp_path / "a2u-static-0" / "found.json").exists()
+    assert said
     said.clear()
-    assert work(device=torch.device("cpu")) == found
+    again = ablation.run(variants, range(1), budget, tmp_path / "elsewhere", table, **options)
     assert not said  # nothing was trained again
-    ablation.write_csv(found, budget, tmp_path / "x.csv")
-    with (tmp_path / "x.csv").open(newline="") as file:
-        first = next(csv.DictReader(file))
-    assert first["budget"] == "4 crops of 32 px, 2 a step"
+    assert [row.sad for row in again] == pytest.approx([row.sad for row in found], rel=1e-5)
+    assert ablation.read_csv(table) == other + again
+    assert {row.budget for row in again} == {"4 crops of 32 px, 2 a step, float32"}
     assert "| a2u static |" in ablation.tables(found)
 
 
