@@ -69,15 +69,22 @@ class Muon(torch.optim.Optimizer):
 def orthogonalise(matrices: Tensor) -> Tensor:
     """Bring the singular values of (n, rows, columns) near 1, by a Newton-Schulz iteration.
 
-    They come out between about 0.7 and 1.2, which serves as well as 1 and takes five rounds.
+    They come out between about 0.7 and 1.2, which serves as well as 1 and takes five rounds. Each
+    round multiplies by a polynomial of the Gram matrix, so that the rounds are done on matrices of
+    the shorter side alone, and the long ones are multiplied twice in all.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-12)
     a, b, c = COEFFICIENTS
+    gram = x @ x.mT
+    factor = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     for _ in range(ITERATIONS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        round_ = b * gram + c * gram @ gram
+        round_.diagonal(dim1=1, dim2=2).add_(a)
+        factor = round_ @ factor
+        gram = round_ @ gram @ round_
+    x = factor @ x
     result: Tensor = x.mT if tall else x
     return result.contiguous()
 

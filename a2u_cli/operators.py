@@ -197,6 +197,7 @@ OPERATORS: dict[str, Callable[[int], nn.Module]] = {
     },
     "a2u-dynamic-shared-d2": partial(AffinityPair, rank=2),
     "a2u-dynamic-shared-d4": partial(AffinityPair, rank=4),
+    "a2u-dynamic-shared-softmax": partial(AffinityPair, normalise=("softmax", "softmax")),
     "a2u-without-twin": AffinityWithoutTwin,
 }
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from a2u_cli.muon import Muon, orthogonalise, suits
+from a2u_cli.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalise, suits
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 50), (2, 50, 20), (1, 16, 16)])
@@ -16,6 +16,18 @@ def test_singular_values_come_near_one(shape: tuple[int, int, int]) -> None:
     assert values.min() > 0.3  # the smallest of a square matrix start near 0
     assert values.median() == pytest.approx(1.0, abs=0.3)
     assert values.max() < 1.3
+
+
+def test_the_gram_form_is_the_plain_iteration() -> None:
+    torch.manual_seed(0)
+    matrices = torch.randn(2, 24, 4) @ torch.randn(2, 4, 90) + 1e-3 * torch.randn(2, 24, 90)
+    x = matrices.double() / matrices.double().norm(dim=(1, 2), keepdim=True)
+    a, b, c = COEFFICIENTS
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    for given, expected in ((matrices, x), (matrices.mT, x.mT)):
+        torch.testing.assert_close(orthogonalise(given).double(), expected, atol=1e-4, rtol=0)
 
 
 def test_a_step_has_the_root_mean_square_of_adams() -> None:
