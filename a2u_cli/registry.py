@@ -82,7 +82,7 @@ REGISTRY = {
         variant="share",
         licence="Apache-2.0",
         hub=HubFile("a2u-matting/a2u-open", revision="main"),
-        sha256="190920a222d6b6d07496f92007657b181da67ebcfbcfdc6e5ef1ce8a6a111709",
+        sha256="192e77654029b43253e397cdea89650bdafb88daab04f124854a1244cedca357",
     ),
     "a2u-official": Entry(
         variant="share",
