@@ -115,19 +115,22 @@ def _wisps(canvas: Canvas) -> None:
 
 
 def _fringe(canvas: Canvas) -> None:
-    """Cords of several colours that hang from a cloth at the upper border."""
+    """Cords of two materials or of many plain colours that hang from a cloth at the top."""
     rng, size = canvas.rng, canvas.size
     middle, half = rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.45)
     hem = rng.uniform(0.1, 0.35)
-    count = int(rng.integers(20, 110))
+    count = int(rng.integers(20, 200))
     across = np.sort(rng.uniform(-1, 1, count))
     roots = np.stack([middle + across * half, hem - rng.uniform(0, 0.08, count)], axis=1) * size
     angles = math.pi / 2 + rng.normal(0, 0.15, count)
     lengths = size * rng.uniform(0.2, 0.7) * rng.uniform(0.4, 1.0, count)
     paths = grow_strands(rng, roots, angles, lengths, bend=0.4, pull=np.array([0, 0.3]), clump=4)
     width = size * 2 ** rng.uniform(-7.5, -5.5)
-    colours = (canvas.coat, canvas.core)
-    paint_strands(canvas, paths, width, opacity=(1.0, 1.0), parts=EVEN, colours=colours)
+    colours = [canvas.coat, canvas.core]
+    if rng.random() < 0.5:
+        shades = rng.random((int(rng.integers(3, 9)), 3, 1, 1), np.float32)
+        colours = [np.full_like(canvas.coat, shade) for shade in shades]
+    paint_strands(canvas, paths, width, groups=12, opacity=(1.0, 1.0), parts=EVEN, colours=colours)
     corners = np.array([[-1.05, -1], [1.05, -1], [1.02, 0.02], [-1.02, 0.02]])
     cloth = (corners * (half, hem + 0.05) + (middle, hem)) * size
     canvas.paint(fill_polygons(size, [cloth]), canvas.core, np.float32(1))
