@@ -7,16 +7,18 @@ holds is not done again.
 
 import csv
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import get_type_hints
 
 import numpy as np
 import torch
 
 from a2u_cli.dataset import Request, Sample, SampleSource
+from a2u_cli.files import replacing
 from a2u_cli.inference import matte
 from a2u_cli.metrics import Scores, score
 from a2u_cli.network import MattingNetwork
@@ -81,8 +83,8 @@ class Budget:
 
 
 def run(
-    variants: Iterable[Variant],
-    seeds: Iterable[int],
+    variants: Sequence[Variant],
+    seeds: Sequence[int],
     budget: Budget,
     folder: Path,
     results: Path,
@@ -93,10 +95,11 @@ def run(
 ) -> list[Found]:
     """Train and judge every variant with every seed, but those whose rows are in `results`.
 
-    Gives the rows of this budget; those of other budgets stay in the file.
+    Gives the rows of these runs; all others stay in the file.
     """
     found = read_csv(results)
     done = {(row.variant, row.seed, row.budget) for row in found}
+    wanted = {(variant.name, seed, str(budget)) for seed in seeds for variant in variants}
     for seed in seeds:  # seed by seed, so that a stopped ablation has compared all variants
         for variant in variants:
             if (variant.name, seed, str(budget)) in done:
@@ -129,7 +132,7 @@ def run(
             ]
             write_csv(found, results)
             trainer.checkpoint.unlink()  # 130 MB that nothing needs any more
-    return [row for row in found if row.budget == str(budget)]
+    return [row for row in found if (row.variant, row.seed, row.budget) in wanted]
 
 
 def judge(network: MattingNetwork) -> Iterator[tuple[tuple[str, str], Scores]]:
@@ -221,9 +224,8 @@ def paired_change(
 
 
 def write_csv(found: list[Found], path: Path) -> None:
-    """Write every picture's row."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    """Write every picture's row, whole or not at all."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(Found))
         for row in found:
@@ -237,5 +239,5 @@ def read_csv(path: Path) -> list[Found]:
         return []
     with path.open(newline="") as file:
         rows = list(csv.reader(file))[1:]
-    kinds = (str, int, str, str, float, float, float, float, str, str)
+    kinds = get_type_hints(Found).values()
     return [Found(*(kind(cell) for kind, cell in zip(kinds, row, strict=True))) for row in rows]

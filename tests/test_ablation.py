@@ -61,6 +61,8 @@ def test_an_ablation_trains_judges_and_goes_on(small: None, tmp_path: Path) -> N
     assert not said  # nothing was trained again
     assert [row.sad for row in again] == pytest.approx([row.sad for row in found], rel=1e-5)
     assert ablation.read_csv(table) == other + again
+    first = ablation.run(variants[:1], range(1), budget, tmp_path, table, **options)
+    assert {row.variant for row in first} == {"plain"}  # what was not asked for is not given
     assert {row.budget for row in again} == {"4 crops of 32 px, 2 a step, float32"}
     assert "| a2u static |" in ablation.tables(found)
 
