@@ -8,14 +8,14 @@ from .dice import Dice
 
 UNKNOWN = 128 / 255
 GRID = 200  # distances are measured on about so many cells a side
-WIDEST = 0.34  # of the crop: the widest band on one side of an edge
+WIDEST = 0.45  # of the crop: the widest band on one side of an edge
 BLOCK = 8
 
 
 def draw_trimaps(alpha: Tensor, crop: int, dice: Dice, *, without: float = 0.0) -> Tensor:
     """Draw trimaps around the soft pixels of alpha (N, 1, S, S): 0, 128/255 and 1.
 
-    Bands are 3 pixels to a quarter of `crop` wide, inside and outside apart, and uneven along the
+    Bands are 3 pixels to a third of `crop` wide, inside and outside apart, and uneven along the
     edge; most are closed to smooth blobs as a broad brush leaves them, and a few are blocky.
     With probability `without` no foreground is known.
     """
@@ -37,7 +37,7 @@ def _bands(edge: Tensor, solid: Tensor, crop: int, dice: Dice) -> Tensor:
     size = edge.shape[-1]
     step = max(1, size // GRID)
     limit = int(WIDEST * crop / step) + 1  # cells
-    reach = dice.log_uniform(3.0, crop / 4) / step
+    reach = dice.log_uniform(3.0, crop / 3) / step
     distance = distance_to(F.max_pool2d(edge.float(), step, ceil_mode=True) > 0, limit)
     cells = distance.shape[-1]
     within = F.max_pool2d(solid.float(), step, ceil_mode=True) > 0

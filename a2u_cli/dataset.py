@@ -229,7 +229,7 @@ def cut(alpha: Array, size: int, rng: Rng, *, uneven: bool = True) -> tuple[Plac
     centre = np.clip(centre, half, alpha.shape - half)  # inside the picture where it fits
     wide = window(alpha, centre, side * (size + 2 * margin) / size, size + 2 * margin)
     wide = np.clip(wide, 0.0, 1.0)
-    reach = float(np.exp(rng.uniform(np.log(3.0), np.log(size / 4))))
+    reach = float(np.exp(rng.uniform(np.log(3.0), np.log(size / 3))))
     trimap = draw_trimap(wide, reach, rng, uneven=uneven)
     inner = (slice(margin, margin + size),) * 2
     return (centre, side), wide[inner], trimap[inner]
@@ -287,7 +287,7 @@ def well_posed(trimap: Trimap) -> bool:
     background, unknown, foreground = (
         float((trimap == value).mean()) for value in (BACKGROUND, UNKNOWN, FOREGROUND)
     )
-    return background >= 0.04 and foreground >= 0.04 and 0.04 <= unknown <= 0.6
+    return background >= 0.04 and foreground >= 0.04 and 0.04 <= unknown <= 0.7
 
 
 def over(front: Layer, back: Layer) -> Layer:

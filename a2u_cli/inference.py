@@ -15,8 +15,9 @@ import torch
 from .errors import A2UError, ImageError, OutOfMemory, TrimapError, is_memory
 from .network import ConvNorm, MattingNetwork, fold_norms
 from .planning import Plan, free_memory, make_plan
+from .refine import refine
 from .streaming import run_whole, stream, streams
-from .trimap import BACKGROUND, FOREGROUND, UNKNOWN, check_pair, restore_known
+from .trimap import BACKGROUND, FOREGROUND, UNKNOWN, check_pair, halve_trimap, restore_known
 
 SHARE = 0.8  # of the free memory is taken
 CACHED_TILE, LARGEST_TILE = 384, 2048  # sides: where caches matter, and where launches do
@@ -27,6 +28,7 @@ Quality = Literal["standard", "best"]
 Array = npt.NDArray[np.float32]
 Trimap = npt.NDArray[np.uint8]
 HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
+CONFIDENCE, DOUBT = 3e-3, 0.01  # in a matte where its views agree; their spread that halves it
 
 
 def matte(
@@ -49,9 +51,10 @@ def matte(
     `fold_norms(network, dtype)`: then it is not folded each time anew. A network with resampling
     pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
 
-    `quality` "best" takes two and a quarter times as long: it averages the matte with that of the
+    `quality` "best" takes three to four times as long: it averages the matte with that of the
     mirrored picture, and deep in unknown regions with that of the picture at half size, where the
-    network sees more of what surrounds them.
+    network sees more of what surrounds them; where the three differ, `refine.refine` lets the
+    colours decide.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
@@ -69,7 +72,11 @@ def matte(
         def once(image: Array, trimap: Trimap) -> Array:
             return _once(network, image, trimap, dtype, max_memory, skip_known=skip_known)
 
-        return once(image, trimap) if quality == "standard" else _averaged(once, image, trimap)
+        if quality == "standard":
+            return once(image, trimap)
+        alpha, spread = _averaged(once, image, trimap)
+        confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
+        return refine(image, trimap, alpha, confidence, device=network.mean.device)
 
 
 def require_quality(name: str) -> Quality:
@@ -81,28 +88,30 @@ def require_quality(name: str) -> Quality:
     raise A2UError(f"quality {name!r} is unknown; expected {known}")
 
 
-def _averaged(once: Callable[[Array, Trimap], Array], image: Array, trimap: Trimap) -> Array:
-    """Average with the mirrored picture and, the further from known pixels, with half the size."""
+def _averaged(
+    once: Callable[[Array, Trimap], Array], image: Array, trimap: Trimap
+) -> tuple[Array, Array]:
+    """Average with the mirrored picture and, the further from known pixels, with half the size.
+
+    Gives the matte and the standard deviation of the three, both (H, W).
+    """
     alpha = once(image, trimap)
     mirrored = once(np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1]))
-    alpha = (alpha + mirrored[:, ::-1]) * np.float32(0.5)
+    views = [alpha, mirrored[:, ::-1]]
+    mean = (views[0] + views[1]) * np.float32(0.5)
     depth = cv2.distanceTransform((trimap == UNKNOWN).astype(np.uint8), cv2.DIST_L2, 5)
-    if min(trimap.shape) < 2 or depth.max() < 1:
-        return alpha
-    height, width = trimap.shape
-    half = (width // 2, height // 2)
-    shares = {
-        kind: cv2.resize((trimap == kind).astype(np.float32), half, interpolation=cv2.INTER_AREA)
-        for kind in (BACKGROUND, FOREGROUND)
-    }
-    small = np.full(half[::-1], UNKNOWN, np.uint8)
-    for kind, share in shares.items():
-        small[share > 0.999] = kind  # known is what is known all over
-    shrunk = cv2.resize(image, half, interpolation=cv2.INTER_AREA).astype(np.float32)
+    if min(trimap.shape) >= 2 and depth.max() >= 1:
+        views.append(_at_half_size(once, image, trimap))
+        weight = np.float32(HALF_WEIGHT) * np.minimum(depth / HALF_DEPTH, 1.0).astype(np.float32)
+        mean = restore_known(mean + weight * (views[2] - mean), trimap)
+    return mean, np.std(views, axis=0)
+
+
+def _at_half_size(once: Callable[[Array, Trimap], Array], image: Array, trimap: Trimap) -> Array:
+    small = halve_trimap(trimap)
+    shrunk = cv2.resize(image, small.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
     coarse = once(np.clip(shrunk, 0.0, 1.0), small)
-    coarse = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    weight = np.float32(HALF_WEIGHT) * np.minimum(depth / HALF_DEPTH, 1.0).astype(np.float32)
-    return restore_known(alpha + weight * (coarse - alpha), trimap)
+    return cv2.resize(coarse, trimap.shape[::-1]).astype(np.float32)
 
 
 def _once(

@@ -310,7 +310,7 @@ def rank(trimap: Tensor, hard: Tensor) -> Tensor:
     """
     unknown = (trimap == UNKNOWN).float().mean((1, 2, 3))
     known = torch.minimum(*((trimap == value).float().mean((1, 2, 3)) for value in (0.0, 1.0)))
-    posed = (known >= 0.04) & (unknown >= 0.04) & (unknown <= 0.6)
+    posed = (known >= 0.04) & (unknown >= 0.04) & (unknown <= 0.7)
     usable = posed | (hard & (unknown > 0.01) & (unknown < 0.9))
     return torch.where(usable, 0, torch.where(unknown > 0.01, 1, 2))
 

@@ -174,3 +174,20 @@ def restore_known(alpha: FloatArray, trimap: Trimap) -> FloatArray:
         raise TrimapError(f"alpha is {alpha.shape} but trimap is {trimap.shape}; resize one")
     known = np.where(trimap == FOREGROUND, np.float32(1), np.float32(0))
     return np.where(trimap == UNKNOWN, alpha, known)
+
+
+def halve_trimap(trimap: Trimap) -> Trimap:
+    """Give the trimap of a picture of half the size, odd sides rounded down.
+
+    Known is what is known all over: uint8 (H // 2, W // 2) in {0, 128, 255}, both sides at least 2
+    before.
+    """
+    height, width = trimap.shape
+    half = np.full((height // 2, width // 2), UNKNOWN, np.uint8)
+    for known in (BACKGROUND, FOREGROUND):
+        share = np.asarray(trimap == known, np.float32)
+        share = np.asarray(
+            cv2.resize(share, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        )
+        half[share > 0.999] = known
+    return half

@@ -22,6 +22,7 @@ from a2u_cli.cli import app
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
 from a2u_cli.inference import matte
 from a2u_cli.network import MattingNetwork
+from a2u_cli.refine import refine
 from a2u_cli.streaming import pad_to_stride
 
 Array = np.ndarray
@@ -395,7 +396,9 @@ def test_a_network_with_other_operators_runs_in_one_piece(rng: np.random.Generat
     np.testing.assert_allclose(alpha[:, 9:], expected, atol=TOLERANCE[torch.float32])
 
 
-def test_best_quality_averages_the_mirrored_and_the_half_size(network: MattingNetwork) -> None:
+def test_best_quality_refines_the_mean_of_straight_mirrored_and_half_size(
+    network: MattingNetwork,
+) -> None:
     image, trimap = sample(48, 80)
     trimap[:, 20:70] = 128
     alpha = matte(network, image, trimap, quality="best")
@@ -406,7 +409,11 @@ def test_best_quality_averages_the_mirrored_and_the_half_size(network: MattingNe
     coarse = cv2.resize(matte(network, shrunk, small), (80, 48), interpolation=cv2.INTER_LINEAR)
     depth = cv2.distanceTransform((trimap == 128).astype(np.uint8), cv2.DIST_L2, 5)
     weight = 0.8 * np.minimum(depth / 64, 1)
-    expected = (1 - weight) * (straight + mirrored) / 2 + weight * coarse
+    mean = np.float32((1 - weight) * (straight + mirrored) / 2 + weight * coarse)
+    spread = np.std([straight, mirrored, coarse], axis=0)
+    confidence = np.float32(3e-3 / (1 + (spread / 0.01) ** 2))
+    expected = refine(image, trimap, mean, confidence)
+    assert np.abs(expected - mean).max() > 0.01
     unknown = trimap == 128
     np.testing.assert_allclose(alpha[unknown], expected[unknown], atol=1e-5)
     np.testing.assert_array_equal(alpha[~unknown], trimap[~unknown] / 255)
