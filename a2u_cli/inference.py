@@ -28,7 +28,7 @@ Quality = Literal["standard", "best"]
 Array = npt.NDArray[np.float32]
 Trimap = npt.NDArray[np.uint8]
 HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
-CONFIDENCE, DOUBT = 3e-3, 0.01  # in a matte where its views agree; their spread that halves it
+CONFIDENCE, DOUBT = 3e-2, 3e-3  # in a matte where its views agree; their spread that halves it
 
 
 def matte(
@@ -51,10 +51,10 @@ def matte(
     `fold_norms(network, dtype)`: then it is not folded each time anew. A network with resampling
     pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
 
-    `quality` "best" takes three to four times as long: it averages the matte with that of the
+    `quality` "best" takes about three times as long: it averages the matte with that of the
     mirrored picture, and deep in unknown regions with that of the picture at half size, where the
     network sees more of what surrounds them; where the three differ, `refine.refine` lets the
-    colours decide.
+    colours decide, which takes up to 0.8 GiB whatever `max_memory` says.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.

@@ -411,7 +411,7 @@ def test_best_quality_refines_the_mean_of_straight_mirrored_and_half_size(
     weight = 0.8 * np.minimum(depth / 64, 1)
     mean = np.float32((1 - weight) * (straight + mirrored) / 2 + weight * coarse)
     spread = np.std([straight, mirrored, coarse], axis=0)
-    confidence = np.float32(3e-3 / (1 + (spread / 0.01) ** 2))
+    confidence = np.float32(3e-2 / (1 + (spread / 3e-3) ** 2))
     expected = refine(image, trimap, mean, confidence)
     assert np.abs(expected - mean).max() > 0.01
     unknown = trimap == 128
