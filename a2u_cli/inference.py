@@ -103,7 +103,7 @@ def _averaged(
     if min(trimap.shape) >= 2 and depth.max() >= 1:
         views.append(_at_half_size(once, image, trimap))
         weight = np.float32(HALF_WEIGHT) * np.minimum(depth / HALF_DEPTH, 1.0).astype(np.float32)
-        mean = restore_known(mean + weight * (views[2] - mean), trimap)
+        mean = mean + weight * (views[2] - mean)
     return mean, np.std(views, axis=0)
 
 
