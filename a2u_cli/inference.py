@@ -28,7 +28,8 @@ Quality = Literal["standard", "best"]
 Array = npt.NDArray[np.float32]
 Trimap = npt.NDArray[np.uint8]
 HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
-CONFIDENCE, DOUBT = 3e-2, 3e-3  # in a matte where its views agree; their spread that halves it
+CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
+SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
 
 
 def matte(
@@ -76,7 +77,8 @@ def matte(
             return once(image, trimap)
         alpha, spread = _averaged(once, image, trimap)
         confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
-        return refine(image, trimap, alpha, confidence, device=network.mean.device)
+        refined = refine(image, trimap, alpha, confidence, device=network.mean.device)
+        return np.clip((refined - SLACK) / (1 - 2 * SLACK), 0.0, 1.0, dtype=np.float32)
 
 
 def require_quality(name: str) -> Quality:

@@ -1,6 +1,7 @@
-"""Settle the doubtful parts of a matte by the colours around them: the matting Laplacian."""
+"""Settle the doubtful parts of a matte by colour, of what is near and of what looks alike."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import cv2
 import numpy as np
@@ -19,9 +20,13 @@ PLACES = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]  # of a window's pixel
 OFFSETS = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]  # of pixels that share a window
 CHUNK = 32_768  # windows at a time
 TILE, OVERLAP = 1024, 64  # pixels
+NEIGHBOURS = 5  # of the same colours, for each unknown pixel
+NEARNESS = 0.05  # what the picture's longer side counts among the colours' 0 to 1
+ALIKE = 5e-3  # what the tie to such a neighbour weighs, beside the matting Laplacian
+KD_TREE = 4  # FLANN's exact one for few dimensions
 SMALLEST = 128  # pixels: a shorter side from which on the picture is refined at half size first
-TOLERANCE = 4e-3  # of the residual, against that of the start
-MOST_ROUNDS = 200
+TOLERANCE = 1e-3  # of the residual, against that of the start
+MOST_ROUNDS = 400
 
 
 def refine(
@@ -34,9 +39,12 @@ def refine(
 ) -> Array:
     """Move a matte towards what the colours around each pixel say, the less the surer it is.
 
-    Minimises alpha' L alpha + sum of confidence (alpha - given)^2 over the unknown pixels, where L
+    Minimises alpha' (L + T) alpha + sum of confidence (alpha - given)^2 over the unknown pixels. L
     is the matting Laplacian of 3 x 3 windows (Levin, Lischinski and Weiss, "A Closed-Form Solution
-    to Natural Image Matting", CVPR 2006, equation 12). `image` is float32 (H, W, 3) in [0, 1],
+    to Natural Image Matting", CVPR 2006, equation 12); T ties each unknown pixel to the unknown
+    pixels that look most like it wherever they are, so that one strand of hair helps another (the
+    intra-unknown flow of Aksoy, Aydin and Pollefeys, "Designing Effective Inter-Pixel Information
+    Flow for Natural Image Matting", CVPR 2017). `image` is float32 (H, W, 3) in [0, 1],
     `trimap` uint8 (H, W) in {0, 128, 255}, `alpha` float32 (H, W) in [0, 1] and `confidence`
     float32 (H, W) above 0, where 1e-3 leaves much to the colours and 1 next to nothing; the result
     is float32 (H, W) in [0, 1]. Each size starts from what the half size has come to; a large
@@ -59,12 +67,13 @@ def _settle(
     if min(trimap.shape) >= SMALLEST:
         moved = given + _move_at_half_size(image, trimap, given, confidence, device)
         refined = restore_known(np.clip(moved, 0.0, 1.0), trimap)
+    look = _look(image)
     for tile in grid(trimap.shape, (TILE, TILE)):
         part = tile.grow(OVERLAP)
         at = part.rows, part.columns
         free = (trimap[at] == UNKNOWN) & _within(part)
         if free.any():
-            arrays = (image[at], free, refined[at], given[at], confidence[at])
+            arrays = (look[at], free, refined[at], given[at], confidence[at])
             planes = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)
             refined[at] = _refine(*planes).cpu().numpy()
     return refined
@@ -84,6 +93,14 @@ def _move_at_half_size(
     return np.asarray(cv2.resize(move, trimap.shape[::-1]), np.float32)
 
 
+def _look(image: Array) -> Array:
+    """Give each pixel's colours and, for much less, its place: (H, W, 5)."""
+    height, width = image.shape[:2]
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    place = np.stack([rows, columns], -1) * np.float32(NEARNESS / max(height, width))
+    return np.concatenate([image, place], -1)
+
+
 def _within(part: Window) -> npt.NDArray[np.bool_]:
     """Mark the pixels all of whose windows lie in a part of a picture, or would be off it."""
     height, width = part.size
@@ -95,14 +112,45 @@ def _within(part: Window) -> npt.NDArray[np.bool_]:
     return free
 
 
-def _refine(image: Tensor, free: Tensor, alpha: Tensor, given: Tensor, trust: Tensor) -> Tensor:
+def _refine(look: Tensor, free: Tensor, alpha: Tensor, given: Tensor, trust: Tensor) -> Tensor:
     """Give the best alpha (h, w) where only the `free` pixels may move."""
-    system, slope = _assemble(image, alpha, free)
-    weight = trust[free].double()
-    target = weight * (given - alpha)[free].double() - slope
+    system, slope = _assemble(look[..., :3], alpha, free)
+    ties = _Ties.between(look[free])
+    weight, start = trust[free].double(), alpha[free].double()
+    target = weight * (given[free].double() - start) - slope - ties.times(start)
     refined = alpha.double()
-    refined[free] += _solve(system, weight, target)
+    refined[free] += _solve(system, ties, weight, target)
     return refined.clamp(0.0, 1.0).float()
+
+
+@dataclass(frozen=True)
+class _Ties:
+    """T: each free pixel's ties to those that look like it, weight and number, both (n, k)."""
+
+    weight: Tensor
+    other: Tensor
+
+    @classmethod
+    def between(cls, look: Tensor) -> Self:
+        """Find the nearest of (n, 5) looks for each of them."""
+        points = look.cpu().numpy()
+        count = min(NEIGHBOURS, len(points) - 1)
+        if count < 1:
+            nothing = look.new_zeros((len(points), 0))
+            return cls(nothing.double(), nothing.long())
+        tree = cv2.flann.Index(points, {"algorithm": KD_TREE})
+        found, _ = tree.knnSearch(points, count + 1, params={"checks": -1})
+        other = torch.from_numpy(found[:, 1:].astype(np.int64)).to(look.device)  # [:, 0] is itself
+        colours = look[:, :3]
+        apart = (colours[:, None] - colours[other]).abs().mean(-1)
+        return cls(ALIKE / 2 * (1.0 - apart).double(), other)
+
+    def times(self, x: Tensor) -> Tensor:
+        pull = self.weight * (x[:, None] - x[self.other])
+        return pull.sum(1).index_add_(0, self.other.flatten(), -pull.flatten())
+
+    def diagonal(self) -> Tensor:
+        return self.weight.sum(1).index_add_(0, self.other.flatten(), self.weight.flatten())
 
 
 @dataclass(frozen=True)
@@ -161,9 +209,9 @@ def _window_laplacians(colours: Tensor) -> Tensor:
     return torch.eye(len(PLACES), dtype=colours.dtype, device=colours.device) - shares
 
 
-def _solve(system: _Laplacian, weight: Tensor, target: Tensor) -> Tensor:
-    """Solve (L + weight) x = target by conjugate gradients, with the diagonal to precondition."""
-    scale = 1.0 / (system.values[OFFSETS.index((0, 0))] + weight)
+def _solve(system: _Laplacian, ties: _Ties, weight: Tensor, target: Tensor) -> Tensor:
+    """Solve (L + T + weight) x = target by conjugate gradients, preconditioned by the diagonal."""
+    scale = 1.0 / (system.values[OFFSETS.index((0, 0))] + ties.diagonal() + weight)
     x, residual = torch.zeros_like(target), target
     direction = scale * residual
     energy = residual @ direction
@@ -171,7 +219,7 @@ def _solve(system: _Laplacian, weight: Tensor, target: Tensor) -> Tensor:
     for _ in range(MOST_ROUNDS):
         if residual.norm() <= goal:
             break
-        product = system.times(direction) + weight * direction
+        product = system.times(direction) + ties.times(direction) + weight * direction
         length = energy / (direction @ product)
         x = x + length * direction
         residual = residual - length * product

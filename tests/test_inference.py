@@ -411,8 +411,8 @@ def test_best_quality_refines_the_mean_of_straight_mirrored_and_half_size(
     weight = 0.8 * np.minimum(depth / 64, 1)
     mean = np.float32((1 - weight) * (straight + mirrored) / 2 + weight * coarse)
     spread = np.std([straight, mirrored, coarse], axis=0)
-    confidence = np.float32(3e-2 / (1 + (spread / 3e-3) ** 2))
-    expected = refine(image, trimap, mean, confidence)
+    confidence = np.float32(0.1 / (1 + (spread / 2e-3) ** 2))
+    expected = ((refine(image, trimap, mean, confidence) - 0.02) / 0.96).clip(0, 1)
     assert np.abs(expected - mean).max() > 0.01
     unknown = trimap == 128
     np.testing.assert_allclose(alpha[unknown], expected[unknown], atol=1e-5)
