@@ -78,7 +78,8 @@ def matte(
         alpha, spread = _averaged(once, image, trimap)
         confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
         refined = refine(image, trimap, alpha, confidence, device=network.mean.device)
-        return np.clip((refined - SLACK) / (1 - 2 * SLACK), 0.0, 1.0, dtype=np.float32)
+        stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
+        return np.clip(stretched, 0.0, 1.0, out=stretched)
 
 
 def require_quality(name: str) -> Quality:

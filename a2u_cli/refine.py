@@ -18,11 +18,11 @@ Trimap = npt.NDArray[np.uint8]
 EPSILON = 1e-7  # regularises the covariance of a window's colours
 PLACES = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]  # of a window's pixels
 OFFSETS = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]  # of pixels that share a window
-CHUNK = 32_768  # windows at a time
+CHUNK = 4096  # windows at a time
 TILE, OVERLAP = 1024, 64  # pixels
-NEIGHBOURS = 5  # of the same colours, for each unknown pixel
+NEIGHBOURS = 3  # of the same colours, for each unknown pixel
 NEARNESS = 0.05  # what the picture's longer side counts among the colours' 0 to 1
-ALIKE = 5e-3  # what the tie to such a neighbour weighs, beside the matting Laplacian
+ALIKE = 8e-3  # what the tie to such a neighbour weighs, beside the matting Laplacian
 KD_TREE = 4  # FLANN's exact one for few dimensions
 SMALLEST = 128  # pixels: a shorter side from which on the picture is refined at half size first
 TOLERANCE = 1e-3  # of the residual, against that of the start
@@ -125,32 +125,30 @@ def _refine(look: Tensor, free: Tensor, alpha: Tensor, given: Tensor, trust: Ten
 
 @dataclass(frozen=True)
 class _Ties:
-    """T: each free pixel's ties to those that look like it, weight and number, both (n, k)."""
+    """T: each free pixel's ties to those that look like it, weights and numbers, both (k, n)."""
 
-    weight: Tensor
-    other: Tensor
+    weights: Tensor
+    others: Tensor
 
     @classmethod
     def between(cls, look: Tensor) -> Self:
         """Find the nearest of (n, 5) looks for each of them."""
         points = look.cpu().numpy()
         count = min(NEIGHBOURS, len(points) - 1)
-        if count < 1:
-            nothing = look.new_zeros((len(points), 0))
-            return cls(nothing.double(), nothing.long())
         tree = cv2.flann.Index(points, {"algorithm": KD_TREE})
-        found, _ = tree.knnSearch(points, count + 1, params={"checks": -1})
-        other = torch.from_numpy(found[:, 1:].astype(np.int64)).to(look.device)  # [:, 0] is itself
-        colours = look[:, :3]
-        apart = (colours[:, None] - colours[other]).abs().mean(-1)
-        return cls(ALIKE / 2 * (1.0 - apart).double(), other)
+        found, _ = tree.knnSearch(points, 1 + count, params={"checks": -1})
+        others = torch.from_numpy(found.T[1:].astype(np.int64)).to(look.device)  # [0] is itself
+        apart = (look[:, :3] - look[others, :3]).abs().mean(-1)
+        return cls(ALIKE / 2 * (1.0 - apart).double(), others)
 
     def times(self, x: Tensor) -> Tensor:
-        pull = self.weight * (x[:, None] - x[self.other])
-        return pull.sum(1).index_add_(0, self.other.flatten(), -pull.flatten())
+        others = self.others.flatten()
+        pull = self.weights * (x - x.index_select(0, others).view_as(self.weights))
+        return pull.sum(0).scatter_add_(0, others, -pull.flatten())
 
     def diagonal(self) -> Tensor:
-        return self.weight.sum(1).index_add_(0, self.other.flatten(), self.weight.flatten())
+        sums = self.weights.sum(0)
+        return sums.scatter_add_(0, self.others.flatten(), self.weights.flatten())
 
 
 @dataclass(frozen=True)
@@ -184,12 +182,13 @@ def _assemble(image: Tensor, alpha: Tensor, free: Tensor) -> tuple[_Laplacian, T
     start = torch.tensor(between, device=device) * (count + 1)
     values = torch.zeros(len(OFFSETS) * (count + 1), dtype=torch.float64, device=device)
     slope = torch.zeros(count + 1, dtype=torch.float64, device=device)
+    colours, alphas = image.reshape(-1, 3), alpha.view(-1)
     for chunk in centres.split(CHUNK):
-        pixels = chunk[:, None] + steps  # (m, 9)
-        local = _window_laplacians(image.view(-1, 3)[pixels].double())
+        pixels = steps[:, None] + chunk  # (9, m)
+        local = _window_laplacians(colours[pixels].double().movedim(2, 1))
         row = number.view(-1)[pixels]
-        values.index_add_(0, (row[:, :, None] + start).flatten(), local.flatten())
-        product = local @ alpha.view(-1)[pixels].double()[..., None]
+        values.index_add_(0, (row[:, None] + start[..., None]).flatten(), local.flatten())
+        product = (local * alphas[pixels].double()).sum(1)
         slope.index_add_(0, row.flatten(), product.flatten())
     padded = F.pad(number, (2, 2, 2, 2), value=count)
     near = [padded[2 + y : 2 + y + height, 2 + x : 2 + x + width][free] for y, x in OFFSETS]
@@ -200,13 +199,21 @@ def _assemble(image: Tensor, alpha: Tensor, free: Tensor) -> tuple[_Laplacian, T
 
 
 def _window_laplacians(colours: Tensor) -> Tensor:
-    """Give each window's part of L, (m, 9, 9), from its colours (m, 9, 3): Levin's equation 12."""
-    unit = torch.eye(3, dtype=colours.dtype, device=colours.device)
-    centred = colours - colours.mean(1, keepdim=True)
-    covariance = (centred.mT @ centred + EPSILON * unit) / len(PLACES)
-    alike = centred @ torch.linalg.solve(covariance, centred.mT)
-    shares: Tensor = (1.0 + alike) / len(PLACES)
-    return torch.eye(len(PLACES), dtype=colours.dtype, device=colours.device) - shares
+    """Give each window's part of L, (9, 9, m), from its colours (9, 3, m): Levin's equation 12.
+
+    The m windows lie along the last axis: matrices so small are slow one by one.
+    """
+    unit = torch.eye(3, dtype=colours.dtype, device=colours.device)[..., None]
+    centred = colours - colours.mean(0)
+    covariance = ((centred[:, :, None] * centred[:, None]).sum(0) + EPSILON * unit) / len(PLACES)
+    a, b, c = covariance
+    adjugate = torch.stack([torch.linalg.cross(*p, dim=0) for p in ((b, c), (c, a), (a, b))])
+    inverse = adjugate / (a * adjugate[0]).sum(0)
+    whitened = (centred[:, :, None] * inverse).sum(1)
+    alike = (whitened[:, None] * centred).sum(2)
+    same = torch.eye(len(PLACES), dtype=colours.dtype, device=colours.device)[..., None]
+    laplacian: Tensor = same - (1.0 + alike) / len(PLACES)
+    return laplacian
 
 
 def _solve(system: _Laplacian, ties: _Ties, weight: Tensor, target: Tensor) -> Tensor:
