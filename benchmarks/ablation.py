@@ -7,6 +7,7 @@ holds is not done again.
 
 import csv
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cache
@@ -31,6 +32,7 @@ from .eval_dev import APART, DEV, METRICS, markdown_table, read_cases, to_u8
 RENDERED = 24  # pictures of the fixed validation set, from a seed that no training uses
 RENDERED_SIZE = 320
 RENDERED_SEED = 999_983
+GROWTH = (0.5, 0.75)  # the shares of a run at which crops of several sizes grow
 SETS = ("rendered", "narrow", "wide")  # the last two: the real photographs, by trimap
 
 
@@ -61,25 +63,36 @@ class Found:
 
 @dataclass(frozen=True)
 class Budget:
-    """What every run gets: `crops` of `size` pixels, `batch` a step."""
+    """What every run gets: so many `crops`, at first `batch` a step, of one size or growing."""
 
     crops: int = 20_000
-    size: int = 64
+    sizes: tuple[int, ...] = (64,)
     batch: int = 16
     bfloat16: bool = False
 
     def options(self, seed: int) -> TrainOptions:
-        return TrainOptions(
-            steps=self.crops // self.batch,
-            batch=self.batch,
-            sizes=(self.size,),
-            seed=seed,
-            bfloat16=self.bfloat16,
-        )
+        """Give the options with the fewest steps that take all the crops."""
+
+        def trial(steps: int) -> TrainOptions:
+            return TrainOptions(
+                steps=steps,
+                batch=self.batch,
+                sizes=self.sizes,
+                growth=GROWTH[: len(self.sizes) - 1],
+                seed=seed,
+                bfloat16=self.bfloat16,
+            )
+
+        def takes(steps: int) -> int:
+            return sum(len(trial(steps).requests(step)) for step in range(steps))
+
+        fewest = range(1, self.crops + 1)
+        return trial(fewest[bisect_left(fewest, self.crops, key=takes)])
 
     def __str__(self) -> str:
         dtype = "bfloat16" if self.bfloat16 else "float32"
-        return f"{self.crops:,} crops of {self.size} px, {self.batch} a step, {dtype}"
+        sizes = ", ".join(map(str, self.sizes))
+        return f"{self.crops:,} crops of {sizes} px, {self.batch} a step, {dtype}"
 
 
 def run(

@@ -53,7 +53,7 @@ def main(
     *,
     seeds: Annotated[int, typer.Option(help="How many runs of each row.")] = 1,
     crops: Annotated[int, typer.Option(help="For each run.")] = Budget.crops,
-    size: Annotated[int, typer.Option(help="Of the crops, in pixels.")] = Budget.size,
+    size: Annotated[list[int] | None, typer.Option(help="Of the crops; repeatable.")] = None,
     batch: Annotated[int, typer.Option(help="Crops a step.")] = Budget.batch,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
     folder: Annotated[Path, typer.Option(help="The runs go here.")] = ROOT / "runs/data_ablation",
@@ -63,7 +63,10 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
 ) -> None:
     """Train the rows, judge them, write the CSV, print the tables."""
-    budget, chosen = Budget(crops, size, batch, bfloat16), pick_device(device)
+    budget, chosen = (
+        Budget(crops, tuple(size or Budget.sizes), batch, bfloat16),
+        pick_device(device),
+    )
     rows = [row for row in variants(pack) if not only or row.name in only]
     found = run(
         rows,

@@ -36,6 +36,7 @@ NAMES = (
         for kind in ("shared", "wise")
     ),
 )
+SIZES, BATCH = (64, 128, 192), 32  # crops that grow: 64 px alone cannot tell a band's two sides
 TIMED = 512  # side of the picture
 RUNS = 3
 
@@ -103,8 +104,8 @@ def main(
     *,
     seeds: Annotated[int, typer.Option(help="Runs of each operator.")] = 2,
     crops: Annotated[int, typer.Option(help="For each run.")] = Budget.crops,
-    size: Annotated[int, typer.Option(help="Of the crops, in pixels.")] = Budget.size,
-    batch: Annotated[int, typer.Option(help="Crops a step.")] = Budget.batch,
+    size: Annotated[list[int] | None, typer.Option(help="Of the crops; repeatable.")] = None,
+    batch: Annotated[int, typer.Option(help="Crops of the first size a step.")] = BATCH,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
     folder: Annotated[Path, typer.Option(help="The runs go here.")] = ROOT / "runs/ablation",
     results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,
@@ -113,7 +114,7 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
 ) -> None:
     """Train the operators, judge them, write the CSV, print the tables."""
-    budget, chosen = Budget(crops, size, batch, bfloat16), pick_device(device)
+    budget, chosen = Budget(crops, tuple(size or SIZES), batch, bfloat16), pick_device(device)
     names = tuple(only or NAMES)
     found = run(
         variants(pack, names),

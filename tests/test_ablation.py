@@ -36,7 +36,7 @@ def rows(variant: str, sads: list[list[float]]) -> list[Found]:
 
 
 def test_an_ablation_trains_judges_and_goes_on(small: None, tmp_path: Path) -> None:
-    budget = Budget(crops=4, size=32, batch=2)
+    budget = Budget(crops=4, sizes=(32,), batch=2)
     variants = [
         Variant("plain", MattingNetwork, lambda seed: SampleSource(seed=seed, render_size=64)),
         Variant(
@@ -65,6 +65,16 @@ def test_an_ablation_trains_judges_and_goes_on(small: None, tmp_path: Path) -> N
     assert {row.variant for row in first} == {"plain"}  # what was not asked for is not given
     assert {row.budget for row in again} == {"4 crops of 32 px, 2 a step, float32"}
     assert "| a2u static |" in ablation.tables(found)
+
+
+def test_a_budget_of_growing_crops_takes_as_many_as_it_says() -> None:
+    budget = Budget(crops=500, sizes=(32, 64, 96), batch=16)
+    options = budget.options(3)
+    taken = [options.requests(step) for step in range(options.steps)]
+    assert 500 <= sum(map(len, taken)) < 500 + 16
+    assert {step[0].size for step in taken} == {32, 64, 96}
+    assert options.seed == 3
+    assert str(budget) == "500 crops of 32, 64, 96 px, 16 a step, float32"
 
 
 def test_means_are_over_pictures_and_deviations_over_seeds() -> None:
