@@ -16,7 +16,7 @@ from .errors import A2UError, Interrupted
 SAMPLE = (512, 512)  # pixels that the time is estimated from
 Quality = Annotated[
     str,
-    typer.Option(help="standard, or best: doubtful parts settled by colour; 3 x the time."),
+    typer.Option(help="standard, or best: doubtful parts settled by colour; 5 x the time."),
 ]
 
 

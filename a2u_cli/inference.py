@@ -52,7 +52,7 @@ def matte(
     `fold_norms(network, dtype)`: then it is not folded each time anew. A network with resampling
     pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
 
-    `quality` "best" takes about three times as long: it averages the matte with that of the
+    `quality` "best" takes about five times as long: it averages the matte with that of the
     mirrored picture, and deep in unknown regions with that of the picture at half size, where the
     network sees more of what surrounds them; where the three differ, `refine.refine` lets the
     colours decide, which takes up to 0.8 GiB whatever `max_memory` says.
