@@ -87,7 +87,7 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        wide = x.float()
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
         centre = mean(wide.mean(AXES))
         centred = wide - centre[:, None, None]
         variance = mean(centred.square().mean(AXES))
@@ -102,7 +102,7 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Ioffe and Szegedy (2015), the equations below their algorithm 1, over all processes."""
         unit, gain = ctx.saved_tensors
-        wide = gradients[0].float()
+        wide = gradients[0].to(unit.dtype)
         shift, scale = wide.sum(AXES), (wide * unit).sum(AXES)
         means = mean(torch.stack([shift, scale]) * (unit.shape[1] / unit.numel()))
         rest = wide - means[0][:, None, None] - unit * means[1][:, None, None]
