@@ -15,6 +15,10 @@ import typer
 from . import __version__, cli_batch, cli_composite, cli_eval, cli_trimap, cli_weights, registry
 from .errors import A2UError, ImageError, Interrupted, OutOfMemory, TrimapError, is_memory
 
+# GNU OpenMP's threads that wait for one without a processor of its own keep it from working: beside
+# a busy program a matte takes 11 s with its 300,000 and 4 s with this, alone this takes 3 % more.
+SPINS = "30000"
+
 app = typer.Typer(
     help="A2U matting: image + trimap -> alpha matte, for hair, fur, glass and smoke.",
     no_args_is_help=True,
@@ -45,6 +49,7 @@ Strict = Annotated[
 def main() -> None:
     """Run the command line; every failure is one line on stderr and the documented exit code."""
     signal.signal(signal.SIGINT, _interrupt)
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
         app()
     except Interrupted as stop:
