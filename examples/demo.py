@@ -17,7 +17,7 @@ PANEL = 400
 def main() -> None:
     image = read_image(EXAMPLES / "plush.png").image
     trimap = parse_trimap(read_grey(EXAMPLES / "plush_trimap.png"))
-    alpha = matte(load_model(), image, trimap)
+    alpha = matte(load_model(), image, trimap, quality="best")
     foreground = estimate_foreground(image, alpha)
     write_image(OUTPUT / "alpha.png", alpha)
     write_image(OUTPUT / "cutout.png", np.dstack([foreground, alpha]))
