@@ -206,9 +206,7 @@ def _window_laplacians(colours: Tensor) -> Tensor:
     unit = torch.eye(3, dtype=colours.dtype, device=colours.device)[..., None]
     centred = colours - colours.mean(0)
     covariance = ((centred[:, :, None] * centred[:, None]).sum(0) + EPSILON * unit) / len(PLACES)
-    a, b, c = covariance
-    adjugate = torch.stack([torch.linalg.cross(*p, dim=0) for p in ((b, c), (c, a), (a, b))])
-    inverse = adjugate / (a * adjugate[0]).sum(0)
+    inverse = torch.linalg.inv(covariance.movedim(2, 0)).movedim(0, 2)
     whitened = (centred[:, :, None] * inverse).sum(1)
     alike = (whitened[:, None] * centred).sum(2)
     same = torch.eye(len(PLACES), dtype=colours.dtype, device=colours.device)[..., None]

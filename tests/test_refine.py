@@ -75,6 +75,15 @@ def test_minimises_what_it_says(size: tuple[int, int], monkeypatch: pytest.Monke
     np.testing.assert_allclose(refine(*arrays), solve_densely(*arrays), atol=1e-5)
 
 
+def test_a_grey_picture_has_a_minimum_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOLERANCE", 1e-7)
+    image, trimap, alpha, confidence = sample(20, 24)
+    image = np.repeat(image[..., :1], 3, 2)  # no window's colours span more than a line
+    expected = solve_densely(image, trimap, alpha, confidence / 1000)
+    found = refine(image, trimap, alpha, confidence / 1000)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_stops_close_to_the_minimum() -> None:
     arrays = sample(20, 24)
     np.testing.assert_allclose(refine(*arrays), solve_densely(*arrays), atol=0.05)
@@ -164,6 +173,15 @@ def test_a_wide_band_is_crossed_from_the_half_size_in_few_rounds(
     found = np.abs(refine(image, trimap, wrong, trust) - truth).mean()
     monkeypatch.setattr(module, "SMALLEST", 1000)
     assert found < 0.1 * np.abs(refine(image, trimap, wrong, trust) - truth).mean()
+
+
+@pytest.mark.parametrize("unknown", [1, 2, 3])
+def test_few_unknown_pixels_have_few_that_look_like_them(unknown: int) -> None:
+    image, trimap, alpha, confidence = sample(9, 13)
+    trimap[:], trimap[4, :unknown] = 0, 128
+    found = refine(image, trimap, alpha, confidence)
+    expected = solve_densely(image, trimap, alpha, confidence)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 30), (30, 2), (3, 3)])
