@@ -55,7 +55,7 @@ def matte(
     `quality` "best" takes about five times as long: it averages the matte with that of the
     mirrored picture, and deep in unknown regions with that of the picture at half size, where the
     network sees more of what surrounds them; where the three differ, `refine.refine` lets the
-    colours decide, which takes up to 0.8 GiB whatever `max_memory` says.
+    colours decide, which takes up to 1 GiB whatever `max_memory` says.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
