@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .dataset import CARELESS
 from .dice import Dice
 
 UNKNOWN = 128 / 255
@@ -15,7 +16,7 @@ BLOCK = 8
 def draw_trimaps(alpha: Tensor, crop: int, dice: Dice, *, without: float = 0.0) -> Tensor:
     """Draw trimaps around the soft pixels of alpha (N, 1, S, S): 0, 128/255 and 1.
 
-    Bands are 3 pixels to a third of `crop` wide, inside and outside apart, and uneven along the
+    Bands are 3 pixels to a quarter of `crop` wide, inside and outside apart, and uneven along the
     edge; most are closed to smooth blobs as a broad brush leaves them, and a few are blocky.
     With probability `without` no foreground is known.
     """
@@ -37,12 +38,16 @@ def _bands(edge: Tensor, solid: Tensor, crop: int, dice: Dice) -> Tensor:
     size = edge.shape[-1]
     step = max(1, size // GRID)
     limit = int(WIDEST * crop / step) + 1  # cells
-    reach = dice.log_uniform(3.0, crop / 3) / step
+    reach = dice.log_uniform(3.0, crop / 4) / step
     distance = distance_to(F.max_pool2d(edge.float(), step, ceil_mode=True) > 0, limit)
     cells = distance.shape[-1]
     within = F.max_pool2d(solid.float(), step, ceil_mode=True) > 0
+    careless = dice.chance(CARELESS)
     inside, outside = (
-        reach * dice.choose(0.1, 0.5, 1.0, 1.0) * _unevenness(dice, cells) for _ in range(2)
+        reach
+        * torch.where(careless, dice.choose(0.1, 0.5, 1.0, 1.0), dice.normal(0.0, 0.2).exp())
+        * _unevenness(dice, cells)
+        for _ in range(2)
     )
     width = torch.where(within, inside, outside).clamp(max=limit)
     brush = torch.maximum(reach, dice.log_uniform(2.0, crop / 12) / step)

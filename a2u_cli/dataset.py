@@ -28,6 +28,7 @@ Place = tuple[npt.NDArray[np.float64], float]  # a square's centre (row, column)
 Layer = tuple[Array, Array]  # straight colour (H, W, 3) and alpha (H, W)
 
 WINDOW = 96  # rendered foregrounds in use at a time
+CARELESS = 0.2  # of the trimaps: bands may lie on one side of the edge only
 REUSE = 6  # samples between one new foreground and the next
 TRIES = 10
 PICTURES_KEPT = 128  # read files of each kind held in memory
@@ -67,6 +68,7 @@ class Recipe:
     near_colours: bool = True  # some backgrounds are moved towards the foreground's colour
     camera: bool = True  # sharpening, softness, noise, JPEG
     uneven_bands: bool = True  # trimaps as a hand draws them; else one even band
+    careless: float = CARELESS  # so many of them are drawn by a hand that pays no heed to the edge
 
 
 class SampleSource:
@@ -98,7 +100,8 @@ class SampleSource:
         hard = rng.random() < 0.3 * request.progress
         for _ in range(TRIES):
             colour, alpha = self._foreground(rng, request.index, smooth)
-            place, alpha, trimap = cut(alpha, request.size, rng, uneven=recipe.uneven_bands)
+            careless = rng.random() < recipe.careless if recipe.uneven_bands else None
+            place, alpha, trimap = cut(alpha, request.size, rng, careless=careless)
             any_will_do = hard or not recipe.well_posed
             if well_posed(trimap) or (any_will_do and (trimap == UNKNOWN).any()):
                 break
@@ -212,7 +215,9 @@ def fill_colours(colour: Array, alpha: Array) -> Array:
     return np.clip(filled, 0.0, 1.0)
 
 
-def cut(alpha: Array, size: int, rng: Rng, *, uneven: bool = True) -> tuple[Place, Array, Trimap]:
+def cut(
+    alpha: Array, size: int, rng: Rng, *, careless: bool | None = None
+) -> tuple[Place, Array, Trimap]:
     """Cut a square around a soft pixel at a random scale: its place, alpha and trimap of `size`.
 
     The trimap's bands reach in from beyond the crop, as they would in the whole picture.
@@ -229,8 +234,8 @@ def cut(alpha: Array, size: int, rng: Rng, *, uneven: bool = True) -> tuple[Plac
     centre = np.clip(centre, half, alpha.shape - half)  # inside the picture where it fits
     wide = window(alpha, centre, side * (size + 2 * margin) / size, size + 2 * margin)
     wide = np.clip(wide, 0.0, 1.0)
-    reach = float(np.exp(rng.uniform(np.log(3.0), np.log(size / 3))))
-    trimap = draw_trimap(wide, reach, rng, uneven=uneven)
+    reach = float(np.exp(rng.uniform(np.log(3.0), np.log(size / 4))))
+    trimap = draw_trimap(wide, reach, rng, careless=careless)
     inner = (slice(margin, margin + size),) * 2
     return (centre, side), wide[inner], trimap[inner]
 
@@ -257,11 +262,12 @@ def window(plane: Array, centre: npt.NDArray[np.float64], side: float, size: int
     return resize(square, size, size, method)
 
 
-def draw_trimap(alpha: Array, reach: float, rng: Rng, *, uneven: bool = True) -> Trimap:
-    """Draw a trimap around the soft pixels: bands of uneven width, inside and outside apart.
+def draw_trimap(alpha: Array, reach: float, rng: Rng, *, careless: bool | None = None) -> Trimap:
+    """Draw a trimap around the soft pixels: bands that lie inside and outside of the edge.
 
-    `reach` is the typical width in pixels; a person's hand is less even than a dilation, so each
-    band's width varies along the edge. Not `uneven`, all are `reach` wide.
+    `reach` is the typical width in pixels. A hand is less even than a dilation, so the width varies
+    along the edge, and from one side to the other: by half as a rule; `careless`, at times, up to
+    tenfold. None: all is `reach` wide.
     """
     tolerance = float(rng.choice([0.004, 0.01, 0.03]))
     soft = (alpha > tolerance) & (alpha < 1.0 - tolerance)
@@ -271,11 +277,12 @@ def draw_trimap(alpha: Array, reach: float, rng: Rng, *, uneven: bool = True) ->
     trimap = np.where(solid, FOREGROUND, BACKGROUND).astype(np.uint8)
     for side in (solid, ~solid):
         field = np.full((1, 1), reach, np.float32)
-        if uneven and rng.random() < 0.5:
-            cells = int(rng.integers(2, 9))
-            field = field * rng.uniform(0.2, 1.8, (cells, cells)).astype(np.float32)
-        if uneven:
-            field = field * np.float32(rng.choice([0.1, 0.5, 1.0, 1.0]))
+        if careless is not None and rng.random() < 0.5:
+            spread, cells = 0.8 if careless else 0.5, int(rng.integers(2, 9))
+            field = field * rng.uniform(1 - spread, 1 + spread, (cells, cells)).astype(np.float32)
+        if careless is not None:
+            share = rng.choice([0.1, 0.5, 1.0, 1.0]) if careless else np.exp(rng.normal(0.0, 0.2))
+            field = field * np.float32(share)
         width = resize(field, alpha.shape[0], alpha.shape[1])
         trimap[side & (distance <= width)] = UNKNOWN
     trimap[soft] = UNKNOWN

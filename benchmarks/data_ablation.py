@@ -21,17 +21,18 @@ from .ablation import Budget, Variant, run, tables
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "data_ablation.csv"
 PICTURE_SHARE = 0.15
-WITHOUT = {
+RECIPES = {
     "everything": Recipe(),
-    "no curriculum": Recipe(curriculum=False),
-    "crops as they fall": Recipe(well_posed=False),
     "even bands": Recipe(uneven_bands=False),
+    "careless bands": Recipe(careless=1.0),
+    "careless bands, no curriculum": Recipe(careless=1.0, curriculum=False),
+    "careless bands, crops as they fall": Recipe(careless=1.0, well_posed=False),
     "no camera": Recipe(camera=False),
 }
 
 
 def variants(pack: Path) -> list[Variant]:
-    """List the engine with all its parts, without one of them, and without the pictures."""
+    """List the engine as it is, with other trimaps, without one of its parts, without pictures."""
 
     def source(recipe: Recipe, seed: int) -> SampleSource:
         return SampleSource(
@@ -43,7 +44,7 @@ def variants(pack: Path) -> list[Variant]:
         )
 
     rows = [
-        Variant(name, MattingNetwork, partial(source, recipe)) for name, recipe in WITHOUT.items()
+        Variant(name, MattingNetwork, partial(source, recipe)) for name, recipe in RECIPES.items()
     ]
     return [*rows, Variant("rendered only", MattingNetwork, lambda seed: SampleSource(seed=seed))]
 

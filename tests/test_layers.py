@@ -46,7 +46,7 @@ ALLOWED = {
         *("trimap", "weights"),
     },
     "dice": set(),
-    "bands": {"dice"},
+    "bands": {"dataset", "dice"},
     "camera": {"dice"},
     "pack": {"errors", "images", "dataset", "synthesis"},
     "pool": {"pack", "dice", "bands", "camera", "dataset"},
