@@ -28,8 +28,8 @@ Place = tuple[npt.NDArray[np.float64], float]  # a square's centre (row, column)
 Layer = tuple[Array, Array]  # straight colour (H, W, 3) and alpha (H, W)
 
 WINDOW = 96  # rendered foregrounds in use at a time
-CARELESS = 0.2  # of the trimaps: bands may lie on one side of the edge only
 REUSE = 6  # samples between one new foreground and the next
+CARELESS = 0.2  # of the trimaps: bands may lie on one side of the edge only
 TRIES = 10
 PICTURES_KEPT = 128  # read files of each kind held in memory
 ALPHA_FOLDERS = ("alpha", "alphas", "pha", "matte", "mattes")
@@ -277,10 +277,11 @@ def draw_trimap(alpha: Array, reach: float, rng: Rng, *, careless: bool | None =
     trimap = np.where(solid, FOREGROUND, BACKGROUND).astype(np.uint8)
     for side in (solid, ~solid):
         field = np.full((1, 1), reach, np.float32)
-        if careless is not None and rng.random() < 0.5:
-            spread, cells = 0.8 if careless else 0.5, int(rng.integers(2, 9))
-            field = field * rng.uniform(1 - spread, 1 + spread, (cells, cells)).astype(np.float32)
         if careless is not None:
+            if rng.random() < 0.5:
+                spread, cells = 0.8 if careless else 0.5, int(rng.integers(2, 9))
+                uneven = rng.uniform(1 - spread, 1 + spread, (cells, cells))
+                field = field * uneven.astype(np.float32)
             share = rng.choice([0.1, 0.5, 1.0, 1.0]) if careless else np.exp(rng.normal(0.0, 0.2))
             field = field * np.float32(share)
         width = resize(field, alpha.shape[0], alpha.shape[1])

@@ -64,10 +64,8 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
 ) -> None:
     """Train the rows, judge them, write the CSV, print the tables."""
-    budget, chosen = (
-        Budget(crops, tuple(size or Budget.sizes), batch, bfloat16),
-        pick_device(device),
-    )
+    chosen = pick_device(device)
+    budget = Budget(crops, tuple(size or Budget.sizes), batch, bfloat16)
     rows = [row for row in variants(pack) if not only or row.name in only]
     found = run(
         rows,
