@@ -45,6 +45,25 @@ class Variant:
     source: Callable[[int], SampleSource]
 
 
+class KeptSamples(SampleSource):
+    """A source that makes each crop once and keeps it in a folder, as float16, for the next run."""
+
+    def __init__(self, source: SampleSource, folder: Path) -> None:
+        self.source, self.folder = source, folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __getitem__(self, request: Request) -> Sample:
+        path = self.folder / f"{request.index}-{request.size}-{request.progress:.9g}.npy"
+        if not path.exists():
+            planes = np.dstack(astuple(self.source[request])).astype(np.float16)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, planes)
+        image, trimap, alpha, foreground, background = np.split(
+            np.load(path).astype(np.float32), (3, 4, 5, 8), axis=2
+        )
+        return Sample(image, trimap[..., 0].astype(np.uint8), alpha[..., 0], foreground, background)
+
+
 @dataclass(frozen=True)
 class Found:
     """One picture's scores by one run."""
@@ -63,11 +82,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Budget:
-    """What every run gets: so many `crops`, at first `batch` a step, of one size or growing."""
+    """What every run gets: so many `crops`, at first `batch` a step, of one size or growing.
+
+    They grow unless told: crops of 64 px alone cannot tell a wide band's two sides.
+    """
 
     crops: int = 20_000
-    sizes: tuple[int, ...] = (64,)
-    batch: int = 16
+    sizes: tuple[int, ...] = (64, 128, 192)
+    batch: int = 32
     bfloat16: bool = False
 
     def options(self, seed: int) -> TrainOptions:
@@ -108,10 +130,10 @@ def run(
 ) -> list[Found]:
     """Train and judge every variant with every seed, but those whose rows are in `results`.
 
-    Gives the rows of these runs; all others stay in the file.
+    Gives the rows of these runs; all others stay in the file, those too that another process has
+    written meanwhile.
     """
-    found = read_csv(results)
-    done = {(row.variant, row.seed, row.budget) for row in found}
+    done = {(row.variant, row.seed, row.budget) for row in read_csv(results)}
     wanted = {(variant.name, seed, str(budget)) for seed in seeds for variant in variants}
     for seed in seeds:  # seed by seed, so that a stopped ablation has compared all variants
         for variant in variants:
@@ -132,7 +154,7 @@ def run(
             trainer.run(report)
             say(f"{place.name}: trained in {time.monotonic() - start:.0f} s")
             averaged = trainer.averaged.eval()
-            found += [
+            rows = [
                 Found(
                     variant.name,
                     seed,
@@ -143,9 +165,9 @@ def run(
                 )
                 for case, scores in judge(averaged)
             ]
-            write_csv(found, results)
+            write_csv(read_csv(results) + rows, results)
             trainer.checkpoint.unlink()  # 130 MB that nothing needs any more
-    return [row for row in found if (row.variant, row.seed, row.budget) in wanted]
+    return [row for row in read_csv(results) if (row.variant, row.seed, row.budget) in wanted]
 
 
 def judge(network: MattingNetwork) -> Iterator[tuple[tuple[str, str], Scores]]:

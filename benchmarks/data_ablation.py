@@ -25,8 +25,8 @@ RECIPES = {
     "everything": Recipe(),
     "even bands": Recipe(uneven_bands=False),
     "careless bands": Recipe(careless=1.0),
-    "careless bands, no curriculum": Recipe(careless=1.0, curriculum=False),
-    "careless bands, crops as they fall": Recipe(careless=1.0, well_posed=False),
+    "no curriculum": Recipe(curriculum=False),
+    "crops as they fall": Recipe(well_posed=False),
     "no camera": Recipe(camera=False),
 }
 
@@ -55,7 +55,7 @@ def main(
     seeds: Annotated[int, typer.Option(help="How many runs of each row.")] = 1,
     crops: Annotated[int, typer.Option(help="For each run.")] = Budget.crops,
     size: Annotated[list[int] | None, typer.Option(help="Of the crops; repeatable.")] = None,
-    batch: Annotated[int, typer.Option(help="Crops a step.")] = Budget.batch,
+    batch: Annotated[int, typer.Option(help="Crops of the first size a step.")] = Budget.batch,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
     folder: Annotated[Path, typer.Option(help="The runs go here.")] = ROOT / "runs/data_ablation",
     results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,

@@ -19,7 +19,7 @@ from a2u_cli.dataset import SampleSource
 from a2u_cli.inference import pick_device
 
 from . import interleave
-from .ablation import SETS, Budget, Found, Variant, paired_change, run, tables
+from .ablation import SETS, Budget, Found, KeptSamples, Variant, paired_change, run, tables
 from .complexity import OPERATOR_HEADER, operator_cells, operators, with_operator
 from .data_ablation import PICTURE_SHARE
 from .eval_dev import markdown_table
@@ -36,21 +36,21 @@ NAMES = (
         for kind in ("shared", "wise")
     ),
 )
-SIZES, BATCH = (64, 128, 192), 32  # crops that grow: 64 px alone cannot tell a band's two sides
 TIMED = 512  # side of the picture
 RUNS = 3
 
 
-def variants(pack: Path, names: tuple[str, ...] = NAMES) -> list[Variant]:
-    """List the operators, all trained on the same samples."""
+def variants(pack: Path, folder: Path, names: tuple[str, ...] = NAMES) -> list[Variant]:
+    """List the operators, all trained on the same samples, which are kept in `folder`."""
 
     def source(seed: int) -> SampleSource:
-        return SampleSource(
+        made = SampleSource(
             seed=seed,
             foregrounds=pack / "fg",
             backgrounds=pack / "bg",
             picture_share=PICTURE_SHARE,
         )
+        return KeptSamples(made, folder / f"samples-{seed}")
 
     return [Variant(name, partial(with_operator, name), source) for name in names]
 
@@ -105,7 +105,7 @@ def main(
     seeds: Annotated[int, typer.Option(help="Runs of each operator.")] = 2,
     crops: Annotated[int, typer.Option(help="For each run.")] = Budget.crops,
     size: Annotated[list[int] | None, typer.Option(help="Of the crops; repeatable.")] = None,
-    batch: Annotated[int, typer.Option(help="Crops of the first size a step.")] = BATCH,
+    batch: Annotated[int, typer.Option(help="Crops of the first size a step.")] = Budget.batch,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
     folder: Annotated[Path, typer.Option(help="The runs go here.")] = ROOT / "runs/ablation",
     results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,
@@ -114,10 +114,13 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
 ) -> None:
     """Train the operators, judge them, write the CSV, print the tables."""
-    budget, chosen = Budget(crops, tuple(size or SIZES), batch, bfloat16), pick_device(device)
+    budget, chosen = (
+        Budget(crops, tuple(size or Budget.sizes), batch, bfloat16),
+        pick_device(device),
+    )
     names = tuple(only or NAMES)
     found = run(
-        variants(pack, names),
+        variants(pack, folder, names),
         range(seeds),
         budget,
         folder,

@@ -10,11 +10,11 @@ import torch
 from skimage.metrics import structural_similarity
 
 from a2u_cli import training
-from a2u_cli.dataset import Recipe, SampleSource
+from a2u_cli.dataset import Recipe, Request, SampleSource
 from a2u_cli.images import write_image
 from a2u_cli.network import MattingNetwork
 from benchmarks import ablation, complexity, data_ablation, matting_ablation, reconstruction
-from benchmarks.ablation import Budget, Found, Variant, paired_change
+from benchmarks.ablation import Budget, Found, KeptSamples, Variant, paired_change
 
 
 @pytest.fixture
@@ -75,6 +75,22 @@ def test_a_budget_of_growing_crops_takes_as_many_as_it_says() -> None:
     assert {step[0].size for step in taken} == {32, 64, 96}
     assert options.seed == 3
     assert str(budget) == "500 crops of 32, 64, 96 px, 16 a step, float32"
+
+
+def test_kept_samples_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SampleSource(seed=1, render_size=64)
+    kept, request = KeptSamples(made, tmp_path / "samples"), Request(3, 32, 0.25)
+    first, expected = kept[request], made[request]
+    for name in ("image", "alpha", "foreground", "background"):
+        plane = getattr(first, name)
+        assert plane.dtype == np.float32
+        assert plane.shape == getattr(expected, name).shape
+        assert plane == pytest.approx(getattr(expected, name), abs=5e-4)
+    assert np.array_equal(first.trimap, expected.trimap)
+    monkeypatch.setattr(kept, "source", None)
+    assert np.array_equal(kept[request].image, first.image)
+    with pytest.raises(TypeError):
+        kept[Request(4, 32, 0.25)]
 
 
 def test_means_are_over_pictures_and_deviations_over_seeds() -> None:
