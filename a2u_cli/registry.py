@@ -82,7 +82,7 @@ REGISTRY = {
         variant="share",
         licence="Apache-2.0",
         hub=HubFile("a2u-matting/a2u-open", revision="main"),
-        sha256="192e77654029b43253e397cdea89650bdafb88daab04f124854a1244cedca357",
+        sha256="f7d4628b321af99176486f4060ba80580779a9a9da85833faeedfb0079931cbc",
     ),
     "a2u-official": Entry(
         variant="share",
