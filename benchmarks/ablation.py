@@ -46,7 +46,10 @@ class Variant:
 
 
 class KeptSamples(SampleSource):
-    """A source that makes each crop once and keeps it in a folder, as float16, for the next run."""
+    """A source that makes each crop once and keeps it in a folder, as float16, for the next run.
+
+    The folder knows nothing of the data engine: remove it where that has changed.
+    """
 
     def __init__(self, source: SampleSource, folder: Path) -> None:
         self.source, self.folder = source, folder

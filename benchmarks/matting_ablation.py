@@ -114,10 +114,8 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
 ) -> None:
     """Train the operators, judge them, write the CSV, print the tables."""
-    budget, chosen = (
-        Budget(crops, tuple(size or Budget.sizes), batch, bfloat16),
-        pick_device(device),
-    )
+    chosen = pick_device(device)
+    budget = Budget(crops, tuple(size or Budget.sizes), batch, bfloat16)
     names = tuple(only or NAMES)
     found = run(
         variants(pack, folder, names),

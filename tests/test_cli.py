@@ -175,7 +175,7 @@ def test_stderr_says_the_trimap_the_device_and_the_memory_once(
     assert lines[0] == "trimap: background 25.0 %, unknown 50.0 %, foreground 25.0 %"
     assert lines[1].startswith("memory: in tiles of ")
     assert lines[2].startswith("device: cpu (")
-    assert lines[2].endswith((", float32", ", bfloat16"))  # the latter where it is in hardware
+    assert lines[2].endswith(", " + str(inference.pick_dtype("auto")).removeprefix("torch."))
     assert len(lines) == 3
 
 
