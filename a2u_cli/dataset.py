@@ -30,6 +30,7 @@ Layer = tuple[Array, Array]  # straight colour (H, W, 3) and alpha (H, W)
 WINDOW = 96  # rendered foregrounds in use at a time
 REUSE = 6  # samples between one new foreground and the next
 CARELESS = 0.2  # of the trimaps: bands may lie on one side of the edge only
+LEAST, MOST_UNKNOWN = 0.04, 0.7  # of a well-posed crop: each part's least share, the unknown's most
 TRIES = 10
 PICTURES_KEPT = 128  # read files of each kind held in memory
 ALPHA_FOLDERS = ("alpha", "alphas", "pha", "matte", "mattes")
@@ -67,8 +68,8 @@ class Recipe:
     well_posed: bool = True  # crops show enough of both sides; ill-posed ones come in later
     near_colours: bool = True  # some backgrounds are moved towards the foreground's colour
     camera: bool = True  # sharpening, softness, noise, JPEG
-    uneven_bands: bool = True  # trimaps as a hand draws them; else one even band
-    careless: float = CARELESS  # so many of them are drawn by a hand that pays no heed to the edge
+    # the share of trimaps drawn by a hand that pays no heed to the edge; None: even bands, no hand
+    careless: float | None = CARELESS
 
 
 class SampleSource:
@@ -100,7 +101,7 @@ class SampleSource:
         hard = rng.random() < 0.3 * request.progress
         for _ in range(TRIES):
             colour, alpha = self._foreground(rng, request.index, smooth)
-            careless = rng.random() < recipe.careless if recipe.uneven_bands else None
+            careless = None if recipe.careless is None else rng.random() < recipe.careless
             place, alpha, trimap = cut(alpha, request.size, rng, careless=careless)
             any_will_do = hard or not recipe.well_posed
             if well_posed(trimap) or (any_will_do and (trimap == UNKNOWN).any()):
@@ -295,7 +296,7 @@ def well_posed(trimap: Trimap) -> bool:
     background, unknown, foreground = (
         float((trimap == value).mean()) for value in (BACKGROUND, UNKNOWN, FOREGROUND)
     )
-    return background >= 0.04 and foreground >= 0.04 and 0.04 <= unknown <= 0.7
+    return min(background, foreground, unknown) >= LEAST and unknown <= MOST_UNKNOWN
 
 
 def over(front: Layer, back: Layer) -> Layer:

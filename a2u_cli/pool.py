@@ -23,7 +23,7 @@ from torch import Tensor
 from . import pack
 from .bands import UNKNOWN, draw_trimaps
 from .camera import blur, jitter, photographed
-from .dataset import Request
+from .dataset import LEAST, MOST_UNKNOWN, Request
 from .dice import Dice, constant
 
 LEVELS = 4
@@ -310,7 +310,7 @@ def rank(trimap: Tensor, hard: Tensor) -> Tensor:
     """
     unknown = (trimap == UNKNOWN).float().mean((1, 2, 3))
     known = torch.minimum(*((trimap == value).float().mean((1, 2, 3)) for value in (0.0, 1.0)))
-    posed = (known >= 0.04) & (unknown >= 0.04) & (unknown <= 0.7)
+    posed = (known >= LEAST) & (unknown >= LEAST) & (unknown <= MOST_UNKNOWN)
     usable = posed | (hard & (unknown > 0.01) & (unknown < 0.9))
     return torch.where(usable, 0, torch.where(unknown > 0.01, 1, 2))
 

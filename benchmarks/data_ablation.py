@@ -23,7 +23,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "data_ablation.csv"
 PICTURE_SHARE = 0.15
 RECIPES = {
     "everything": Recipe(),
-    "even bands": Recipe(uneven_bands=False),
+    "even bands": Recipe(careless=None),
     "careless bands": Recipe(careless=1.0),
     "no curriculum": Recipe(curriculum=False),
     "crops as they fall": Recipe(well_posed=False),

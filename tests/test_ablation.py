@@ -130,7 +130,7 @@ def test_every_row_of_the_data_ablation_switches_one_thing_off(tmp_path: Path) -
     assert len(named) >= 4
     assert named["everything"].recipe == Recipe()
     assert named["rendered only"].backgrounds == []
-    assert named["even bands"].recipe == Recipe(uneven_bands=False)
+    assert named["even bands"].recipe == Recipe(careless=None)
 
 
 def test_costs_are_counted_for_every_operator(monkeypatch: pytest.MonkeyPatch) -> None:
