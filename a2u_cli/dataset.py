@@ -226,11 +226,9 @@ def cut(
     longest = max(alpha.shape)
     side = float(np.exp(rng.uniform(np.log(min(size / 1.4, longest)), np.log(longest))))
     margin = size // 3
-    rows, columns = np.nonzero((alpha > 0.02) & (alpha < 0.98))
-    if len(rows) == 0:
-        rows, columns = np.nonzero(alpha >= 0)
-    chosen = int(rng.integers(len(rows)))
-    centre = np.array([rows[chosen], columns[chosen]]) + rng.uniform(-0.4, 0.4, 2) * side
+    soft = np.flatnonzero((alpha > 0.02) & (alpha < 0.98))
+    chosen = int(soft[rng.integers(len(soft))] if len(soft) else rng.integers(alpha.size))
+    centre = np.array(divmod(chosen, alpha.shape[1])) + rng.uniform(-0.4, 0.4, 2) * side
     half = np.minimum(side, alpha.shape) / 2
     centre = np.clip(centre, half, alpha.shape - half)  # inside the picture where it fits
     wide = window(alpha, centre, side * (size + 2 * margin) / size, size + 2 * margin)
@@ -304,12 +302,9 @@ def over(front: Layer, back: Layer) -> Layer:
     colour, alpha = front
     height, width = alpha.shape
     back_colour, back_alpha = (resize(plane, height, width) for plane in back)
-    behind = (1.0 - alpha) * back_alpha
-    joint = alpha + behind
-    share = (alpha / np.maximum(joint, np.float32(1e-6)))[..., None]
-    share[joint < 1e-3] = 1.0
-    mixed = colour * share + back_colour * (np.float32(1.0) - share)
-    return mixed.astype(np.float32), joint
+    joint = alpha + (1.0 - alpha) * back_alpha
+    share = np.divide(alpha, joint, out=np.ones_like(joint), where=joint >= 1e-3)
+    return back_colour + (colour - back_colour) * cv2.merge([share] * 3), joint
 
 
 def cover(photograph: Array, height: int, width: int, rng: Rng) -> Array:
