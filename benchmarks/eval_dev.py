@@ -206,13 +206,15 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
 
 
-def sheet_row(case: Case, alphas: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-    """Lay image, trimap, our alphas and truth side by side: uint8 (h, columns * 400, 3)."""
-    height = round(SHEET_COLUMN * case.trimap.shape[0] / case.trimap.shape[1])
+def sheet_row(
+    case: Case, alphas: list[npt.NDArray[np.uint8]], column: int = SHEET_COLUMN
+) -> npt.NDArray[np.uint8]:
+    """Lay image, trimap, our alphas and truth side by side: uint8 (h, columns * `column`, 3)."""
+    height = round(column * case.trimap.shape[0] / case.trimap.shape[1])
     greys = [np.repeat(grey[..., None], 3, axis=2) for grey in (case.trimap, *alphas, case.truth)]
     columns = [
-        cv2.resize(column, (SHEET_COLUMN, height), interpolation=cv2.INTER_AREA)
-        for column in (np.asarray(quantise(case.image, 8), np.uint8), *greys)
+        cv2.resize(picture, (column, height), interpolation=cv2.INTER_AREA)
+        for picture in (np.asarray(quantise(case.image, 8), np.uint8), *greys)
     ]
     return np.concatenate(columns, axis=1).astype(np.uint8, copy=False)
 

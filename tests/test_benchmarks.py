@@ -11,12 +11,14 @@ import torch
 from torch import nn
 
 from a2u_cli.affinity import KernelGenerator
+from a2u_cli.images import read_image
 from a2u_cli.metrics import Scores
 from a2u_cli.network import MattingNetwork
 from benchmarks import (
     Timing,
     describe_machine,
     eval_dev,
+    failures,
     half,
     interleave,
     report,
@@ -284,3 +286,13 @@ def test_half_precision_is_compared_picture_by_picture(
     monkeypatch.setattr(half, "DEV", tmp_path / "missing")
     half.main()
     assert "nothing compared" in capsys.readouterr().out
+
+
+def test_the_sheet_of_failures_has_a_row_a_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(failures, "SHOWN", (("leaves", 2), ("smoke", 2)))
+    monkeypatch.setattr(failures, "SIDE", 64)
+    failures.main(tmp_path / "sheet.png")
+    assert read_image(tmp_path / "sheet.png").image.shape == (2 * 220, 5 * 220, 3)
+    assert capsys.readouterr().out.count("standard") == 2

@@ -1,0 +1,54 @@
+"""Show what the weights that ship get wrong, on pictures of our own: the model card's sheet.
+
+python -m benchmarks.failures weights/failures.jpg
+"""
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import numpy as np
+import typer
+
+from a2u_cli import synthesis
+from a2u_cli.dataset import blur, compose, draw_trimap
+from a2u_cli.images import write_image
+from a2u_cli.inference import Quality
+from a2u_cli.metrics import score
+from a2u_cli.registry import DEFAULT
+
+from .eval_dev import Case, network_method, sheet_row, to_u8
+
+SHOWN = (("wisps", 1), ("hair", 5), ("leaves", 2), ("leaves", 4), ("wisps", 0), ("smoke", 2))
+SIDE = 448
+COLUMN = 220  # pixels, on the sheet
+REACH = SIDE / 20  # of the unknown region, beyond what is soft
+
+
+def render(kind: str, seed: int) -> Case:
+    """Render a foreground over a background, and a trimap with a wide unknown region."""
+    foreground = synthesis.render_foreground(SIDE, np.random.default_rng(seed), kind=kind)
+    rng = np.random.default_rng((seed, 1))
+    background = synthesis.render_background(SIDE, rng)
+    background = blur(background, float(rng.choice([0.5, 2.0, 6.0])))
+    trimap = draw_trimap(foreground[1], REACH, rng)
+    sample = compose(foreground, background, trimap, rng, near=False)
+    return Case(f"{kind} {seed}", "wide", sample.image, trimap, to_u8(sample.alpha))
+
+
+def main(path: Annotated[Path, typer.Argument(help="Of the sheet, PNG or JPEG.")]) -> None:
+    """Write a sheet of picture, trimap, the mattes of every quality, and truth; print the SADs."""
+    qualities = get_args(Quality)
+    methods = [network_method(DEFAULT, quality) for quality in qualities]
+    rows = []
+    for kind, seed in SHOWN:
+        case = render(kind, seed)
+        alphas = [to_u8(method(case)) for method in methods]
+        rows.append(sheet_row(case, alphas, column=COLUMN))
+        sads = [score(alpha, case.truth, case.trimap).sad for alpha in alphas]
+        figures = (f"{how} {sad:.2f}" for how, sad in zip(qualities, sads, strict=True))
+        typer.echo(f"{case.picture}: SAD {', '.join(figures)}")
+    write_image(path, np.concatenate(rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)
