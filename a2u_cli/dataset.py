@@ -68,8 +68,7 @@ class Recipe:
     well_posed: bool = True  # crops show enough of both sides; ill-posed ones come in later
     near_colours: bool = True  # some backgrounds are moved towards the foreground's colour
     camera: bool = True  # sharpening, softness, noise, JPEG
-    # the share of trimaps drawn by a hand that pays no heed to the edge; None: even bands, no hand
-    careless: float | None = CARELESS
+    careless: float | None = CARELESS  # so many trimaps heed no edge; None: all bands are even
 
 
 class SampleSource:

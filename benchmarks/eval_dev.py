@@ -5,11 +5,11 @@ where they are missing, nothing is scored.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -206,24 +206,24 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
 
 
-def sheet_row(
-    case: Case, alphas: list[npt.NDArray[np.uint8]], column: int = SHEET_COLUMN
-) -> npt.NDArray[np.uint8]:
-    """Lay image, trimap, our alphas and truth side by side: uint8 (h, columns * `column`, 3)."""
-    height = round(column * case.trimap.shape[0] / case.trimap.shape[1])
+def sheet_row(case: Case, alphas: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Lay image, trimap, our alphas and truth side by side: uint8 (h, columns * 400, 3)."""
+    height = round(SHEET_COLUMN * case.trimap.shape[0] / case.trimap.shape[1])
     greys = [np.repeat(grey[..., None], 3, axis=2) for grey in (case.trimap, *alphas, case.truth)]
     columns = [
-        cv2.resize(picture, (column, height), interpolation=cv2.INTER_AREA)
-        for picture in (np.asarray(quantise(case.image, 8), np.uint8), *greys)
+        cv2.resize(column, (SHEET_COLUMN, height), interpolation=cv2.INTER_AREA)
+        for column in (np.asarray(quantise(case.image, 8), np.uint8), *greys)
     ]
     return np.concatenate(columns, axis=1).astype(np.uint8, copy=False)
 
 
-def evaluate(methods: Mapping[str, Method]) -> tuple[Results, list[Any]]:
+def evaluate(
+    methods: Mapping[str, Method], cases: Iterable[Case]
+) -> tuple[Results, list[npt.NDArray[np.uint8]]]:
     """Score every method on every picture; also give the contact sheet's rows."""
     results: Results = {name: {} for name in methods}
     rows = []
-    for case in read_cases():
+    for case in cases:
         typer.echo(f"{case.width} {case.picture}", err=True)
         ours = []
         for name, method in methods.items():
@@ -261,7 +261,7 @@ def main(
         for how in quality or ["standard"]
     }
     chosen |= {name: method for name, method in BASELINES.items() if name in names}
-    results, rows = evaluate(chosen)
+    results, rows = evaluate(chosen, read_cases())
     text = report(results)
     typer.echo(text)
     if markdown:

@@ -1,11 +1,14 @@
 """Show what the weights that ship get wrong, on pictures of our own: the model card's sheet.
 
-python -m benchmarks.failures weights/failures.jpg
+    python -m benchmarks.failures weights/failures.jpg
+
+They fail as the photographs do that may not be shown.
 """
 
 from pathlib import Path
 from typing import Annotated, get_args
 
+import cv2
 import numpy as np
 import typer
 
@@ -13,10 +16,9 @@ from a2u_cli import synthesis
 from a2u_cli.dataset import blur, compose, draw_trimap
 from a2u_cli.images import write_image
 from a2u_cli.inference import Quality
-from a2u_cli.metrics import score
 from a2u_cli.registry import DEFAULT
 
-from .eval_dev import Case, network_method, sheet_row, to_u8
+from .eval_dev import SHEET_COLUMN, Case, evaluate, network_method, to_u8
 
 SHOWN = (("wisps", 1), ("hair", 5), ("leaves", 2), ("leaves", 4), ("wisps", 0), ("smoke", 2))
 SIDE = 448
@@ -37,17 +39,17 @@ def render(kind: str, seed: int) -> Case:
 
 def main(path: Annotated[Path, typer.Argument(help="Of the sheet, PNG or JPEG.")]) -> None:
     """Write a sheet of picture, trimap, the mattes of every quality, and truth; print the SADs."""
-    qualities = get_args(Quality)
-    methods = [network_method(DEFAULT, quality) for quality in qualities]
-    rows = []
+    methods = {how: network_method(DEFAULT, how) for how in get_args(Quality)}
+    results, rows = evaluate(methods, (render(*shown) for shown in SHOWN))
     for kind, seed in SHOWN:
-        case = render(kind, seed)
-        alphas = [to_u8(method(case)) for method in methods]
-        rows.append(sheet_row(case, alphas, column=COLUMN))
-        sads = [score(alpha, case.truth, case.trimap).sad for alpha in alphas]
-        figures = (f"{how} {sad:.2f}" for how, sad in zip(qualities, sads, strict=True))
-        typer.echo(f"{case.picture}: SAD {', '.join(figures)}")
-    write_image(path, np.concatenate(rows))
+        name = f"{kind} {seed}"
+        figures = (f"{how} {scores['wide', name].sad:.2f}" for how, scores in results.items())
+        typer.echo(f"{name}: SAD {', '.join(figures)}")
+    shrink = COLUMN / SHEET_COLUMN
+    sheet = cv2.resize(
+        np.concatenate(rows), None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA
+    )
+    write_image(path, sheet)
 
 
 if __name__ == "__main__":
