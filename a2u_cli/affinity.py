@@ -282,15 +282,17 @@ def _correlate(x: Tensor, filters: Tensor) -> Tensor:
     samples, channels, height, width = x.shape
     rank, size = filters.shape[1], filters.shape[-1]
     weight = filters.expand(-1, -1, channels, -1, -1).transpose(1, 2)  # (N, C, rank, K, K)
+    # a CPU is several times slower at half-precision gradients of so many groups
+    dtype = _wide(x) if x.requires_grad and x.device.type == "cpu" else x.dtype
     result = F.conv2d(
-        x.reshape(1, samples * channels, height, width),
-        weight.reshape(-1, 1, size, size).to(x.dtype),
+        x.reshape(1, samples * channels, height, width).to(dtype),
+        weight.reshape(-1, 1, size, size).to(dtype),
         stride=SCALE,
         padding=(size - 1) // 2,
         groups=samples * channels,
     )  # (1, N * C * rank, h, w)
     result = result.reshape(samples, channels, rank, height // SCALE, width // SCALE)
-    return result.transpose(1, 2).flatten(1, 2)  # (N, rank * C, h, w)
+    return result.transpose(1, 2).flatten(1, 2).to(x.dtype)  # (N, rank * C, h, w)
 
 
 def _kernel_size(x: Tensor, kernels: Tensor, groups: int) -> int:

@@ -282,6 +282,20 @@ def test_half_precision_keeps_statistics_and_softmax_in_float32(dtype: torch.dty
     assert down.dtype == torch.float32
 
 
+def test_channel_wise_filters_learn_in_half_precision_what_they_learn_in_float32() -> None:
+    torch.manual_seed(0)
+    x, u = torch.randn(2, 4, 16, 16).bfloat16(), torch.randn(2, 1, 4, 6, 6)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        leaves = [x.to(dtype).requires_grad_(), u.clone().requires_grad_()]
+        a, _ = encode(leaves[0], leaves[1], leaves[1])
+        assert a.dtype == dtype
+        a.square().sum().backward()
+        found.append([a.detach(), *(leaf.grad for leaf in leaves)])
+    for exact, half in zip(*found, strict=True):
+        assert (half.float() - exact).abs().max() < TOLERANCE[torch.bfloat16] * exact.abs().max()
+
+
 @pytest.mark.parametrize(
     ("operator", "x", "kernels", "groups"),
     [
