@@ -30,6 +30,7 @@ Trimap = npt.NDArray[np.uint8]
 HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
 CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
 SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
+ROUNDING = 1e-5  # what a resize in float32 may leave beyond 0 and 1
 
 
 def matte(
@@ -235,10 +236,11 @@ def _check_image(image: npt.NDArray[Any]) -> None:
             f"image is {image.dtype} {image.shape}, expected float32 (height, width, 3) RGB in "
             "[0, 1]; read it with a2u_cli.images.read_image, or divide 8-bit values by 255"
         )
-    if not (image.min() >= 0.0 and image.max() <= 1.0):
+    low, high = image.min(), image.max()
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise ImageError(
-            f"image holds values from {image.min():g} to {image.max():g}, expected [0, 1]; "
-            "divide 8-bit values by 255"
+            f"image holds values from {low:.7g} to {high:.7g}, expected [0, 1]; divide 8-bit "
+            "values by 255, clip what a resize has overshot"
         )
 
 

@@ -110,6 +110,15 @@ def test_known_pixels_survive_exactly(
         assert (alpha[trimap == 128] == np.float32(min(max(value, 0), 1))).all()
 
 
+def test_rounding_beyond_the_range_is_no_reason_to_refuse(network: MattingNetwork) -> None:
+    image, trimap = sample(*SIZE)
+    image /= image.max()
+    beyond = image * np.float32(1 + 1e-6)
+    for quality in ("standard", "best"):
+        expected = matte(network, image, trimap, quality=quality)
+        assert np.allclose(matte(network, beyond, trimap, quality=quality), expected, atol=1e-3)
+
+
 def test_arguments_are_not_changed_and_may_be_views(network: MattingNetwork) -> None:
     image, trimap = sample(*SIZE)
     expected = matte(network, image, trimap)
@@ -129,6 +138,7 @@ def test_arguments_are_not_changed_and_may_be_views(network: MattingNetwork) -> 
         (lambda image: image[:0], r"\(0, 56, 3\)"),
         (lambda image: image * 255, r"values from .* expected \[0, 1\]"),
         (lambda image: image - 1, r"values from -"),
+        (lambda image: image / image.max() + np.float32(1e-4), r"to 1\.0001, .* clip what a resize"),
         (lambda image: np.where(image > 0.9, np.float32("nan"), image), "values from nan"),
     ],
 )
