@@ -215,7 +215,10 @@ def main(
     seeds: Annotated[int, typer.Option(help="Runs of each operator.")] = 3,
     only: Annotated[list[str] | None, typer.Option(help="Operators; repeatable.")] = None,
     folder: Annotated[Path, typer.Option(help="Runs and grid.")] = ROOT / "runs/reconstruction",
-    results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="The CSV; by default the table's own, or beside the grid if in part."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
 ) -> None:
     """Train every operator with every seed, write the CSV and the grid, print the table."""
@@ -245,6 +248,7 @@ def main(
     best = ranked(rows)
     strips += [read_grey(folder / f"{name}-0-{steps}.png") for name in best]
     write_image(folder / "grid.png", np.repeat(np.repeat(np.concatenate(strips), 2, 0), 2, 1))
+    results = results or (folder / "rows.csv" if quick or only else RESULTS)
     results.parent.mkdir(parents=True, exist_ok=True)
     with results.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "machine"])

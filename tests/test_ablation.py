@@ -177,7 +177,6 @@ def test_the_reconstruction_ends_with_its_table(
         "seeds": 1,
         "only": ["bilinear", "a2u-dynamic-shared"],
         "folder": tmp_path / "runs",
-        "results": tmp_path / "x.csv",
         "device": "cpu",
     }
     reconstruction.main(tmp_path, quick=False, **options)
@@ -185,6 +184,7 @@ def test_the_reconstruction_ends_with_its_table(
     assert "a2u-dynamic-shared is number" in text
     assert "over the last fifth of the 2 steps" in text
     assert (tmp_path / "runs" / "grid.png").exists()
+    assert (tmp_path / "runs" / "rows.csv").read_text().count("bilinear") == 1
     kept = json.loads((tmp_path / "runs" / "bilinear-0-2.json").read_text())
     reconstruction.main(tmp_path, quick=False, **options)
     assert f"{kept['PSNR']:.2f}" in capsys.readouterr().out

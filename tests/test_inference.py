@@ -138,7 +138,10 @@ def test_arguments_are_not_changed_and_may_be_views(network: MattingNetwork) -> 
         (lambda image: image[:0], r"\(0, 56, 3\)"),
         (lambda image: image * 255, r"values from .* expected \[0, 1\]"),
         (lambda image: image - 1, r"values from -"),
-        (lambda image: image / image.max() + np.float32(1e-4), r"to 1\.0001, .* clip what a resize"),
+        (
+            lambda image: image / image.max() + np.float32(1e-4),
+            r"to 1\.0001, .* clip what a resize",
+        ),
         (lambda image: np.where(image > 0.9, np.float32("nan"), image), "values from nan"),
     ],
 )
