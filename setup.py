@@ -1,8 +1,9 @@
-"""Build the fused CPU operators and the convolution; all else is in pyproject.toml."""
+"""Build the fused CPU operators, and find the packages; all else is in pyproject.toml."""
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
+FUSED = "a2u_cli/operators/fused"
 FLAGS = {
     "msvc": ["/O2", "/fp:contract"],
     "unix": ["-O3", "-ffp-contract=fast", "-fvisibility=hidden"],
@@ -19,12 +20,14 @@ class BuildPlainLibrary(build_ext):
 
 
 setup(
+    # Found, not listed: a new sub-package is never missing from a wheel. The weights lie apart.
+    packages=[*find_packages(include=["a2u_cli", "a2u_cli.*"]), "a2u_cli.pretrained"],
     # Optional: without a compiler the package installs and the torch form of the operators serves.
     ext_modules=[
         Extension(
-            "a2u_cli._native",
-            [f"a2u_cli/_{name}.c" for name in ("affinity", "affinity_avx2", "winograd", "team")],
-            depends=["a2u_cli/_affinity.c"],
+            "a2u_cli.operators.fused._compiled",
+            [f"{FUSED}/{name}.c" for name in ("resampling", "resampling_avx2", "winograd", "team")],
+            depends=[f"{FUSED}/resampling.c"],
             optional=True,
         )
     ],

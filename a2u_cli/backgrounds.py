@@ -6,13 +6,12 @@ from typing import Literal, get_args
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import ImageColor
 
 from .errors import ImageError
-from .images import SUFFIXES, read_image
+from .images.reading import SUFFIXES, read_image
+from .units import FloatArray
 
-Array = npt.NDArray[np.float32]
 Fit = Literal["cover", "contain", "stretch", "tile"]
 
 GRADIENT = ((0.93, 0.94, 0.96), (0.55, 0.6, 0.68))  # from top to bottom
@@ -21,7 +20,7 @@ CHECKER_CELLS = 32  # along the longer side
 BLUR = 0.03  # sigma, of the longer side
 
 
-def make_background(what: str, image: Array, *, fit: Fit = "cover") -> Array:
+def make_background(what: str, image: FloatArray, *, fit: Fit = "cover") -> FloatArray:
     """Make a background for an image, float32 (H, W, 3) in [0, 1]; so is the result.
 
     `what` is "gradient", "checker", "blur" (of the image itself), a colour as CSS writes it
@@ -70,7 +69,7 @@ def choose_background(what: str, name: str) -> str:
     return str(next(same, files[zlib.crc32(name.encode()) % len(files)]))
 
 
-def fit_to(picture: Array, size: tuple[int, int], fit: Fit) -> Array:
+def fit_to(picture: FloatArray, size: tuple[int, int], fit: Fit) -> FloatArray:
     """Bring a picture (h, w, 3) to a size (height, width).
 
     "cover" scales it to fill and cuts what reaches over, "contain" scales it to fit on black,
@@ -99,7 +98,7 @@ def fit_to(picture: Array, size: tuple[int, int], fit: Fit) -> Array:
     return canvas
 
 
-def _resize(picture: Array, height: int, width: int) -> Array:
+def _resize(picture: FloatArray, height: int, width: int) -> FloatArray:
     shrinks = height * width < picture.shape[0] * picture.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.float32)

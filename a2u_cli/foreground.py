@@ -5,11 +5,11 @@ from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from .errors import ImageError
+from .images.colour import from_linear, to_linear
+from .units import FloatArray
 
-Array = npt.NDArray[np.float32]
 Method = Literal["multilevel", "blur-fusion"]
 METHODS = get_args(Method)
 STEP = 4  # blur fusion's wide passes see every fourth pixel,
@@ -21,15 +21,15 @@ ROUNDS = (10, 2)  # relaxations of a small level and of a larger one
 
 
 def estimate_foreground(
-    image: Array, alpha: Array, *, method: Method = "multilevel", device: str = "cpu"
-) -> Array:
+    image: FloatArray, alpha: FloatArray, *, method: Method = "multilevel", device: str = "cpu"
+) -> FloatArray:
     """Estimate the colours of the foreground alone: the first of `estimate_colours`."""
     return estimate_colours(image, alpha, method=method, device=device)[0]
 
 
 def estimate_colours(
-    image: Array, alpha: Array, *, method: Method = "multilevel", device: str = "cpu"
-) -> tuple[Array, Array]:
+    image: FloatArray, alpha: FloatArray, *, method: Method = "multilevel", device: str = "cpu"
+) -> tuple[FloatArray, FloatArray]:
     """Estimate the colours of the foreground and of the background, each alone.
 
     `image` is float32 (H, W, 3) in [0, 1], `alpha` float32 (H, W) in [0, 1]; the results are
@@ -60,7 +60,9 @@ def require_method(method: str) -> None:
         raise ImageError(f"colours {method!r} are unknown; expected {' or '.join(METHODS)}")
 
 
-def _relax_levels(image: Array, alpha: Array, device: str) -> tuple[Array, Array]:
+def _relax_levels(
+    image: FloatArray, alpha: FloatArray, device: str
+) -> tuple[FloatArray, FloatArray]:
     import torch  # late: blur fusion needs none
 
     height, width = alpha.shape
@@ -113,7 +115,7 @@ def _relax(colours: Any, planes: Any, rounds: int) -> Any:
     return colours
 
 
-def _fuse(image: Array, alpha: Array) -> tuple[Array, Array]:
+def _fuse(image: FloatArray, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Blur fusion, faster and closer than its paper: wide passes see every fourth pixel.
 
     In these, what is nearly opaque (or clear) counts for more, as its colour is hardly mixed.
@@ -134,16 +136,16 @@ def _fuse(image: Array, alpha: Array) -> tuple[Array, Array]:
 
 
 def _smooth(
-    foreground_weight: Array,
-    background_weight: Array,
-    foreground: Array,
-    background: Array,
+    foreground_weight: FloatArray,
+    background_weight: FloatArray,
+    foreground: FloatArray,
+    background: FloatArray,
     radius: int,
-) -> tuple[Array, Array]:
-    def mean(colours: Array, weight: Array) -> Array:
+) -> tuple[FloatArray, FloatArray]:
+    def mean(colours: FloatArray, weight: FloatArray) -> FloatArray:
         return blur(colours * weight) / (blur(weight) + EPSILON)
 
-    def blur(plane: Array) -> Array:
+    def blur(plane: FloatArray) -> FloatArray:
         size = 2 * radius + 1
         blurred = cv2.blur(plane, (size, size), borderType=cv2.BORDER_REPLICATE)
         return np.asarray(blurred, np.float32).reshape(plane.shape)
@@ -151,14 +153,16 @@ def _smooth(
     return mean(foreground, foreground_weight), mean(background, background_weight)
 
 
-def _with_detail(image: Array, share: Array, foreground: Array, background: Array) -> Array:
+def _with_detail(
+    image: FloatArray, share: FloatArray, foreground: FloatArray, background: FloatArray
+) -> FloatArray:
     """Give the smooth foreground what it lacks to explain the picture, where it is opaque."""
     rest = image - share * foreground - (1.0 - share) * background
-    found: Array = np.clip(foreground + share * rest, 0.0, 1.0)
+    found: FloatArray = np.clip(foreground + share * rest, 0.0, 1.0)
     return found
 
 
-def cut_out(image: Array, alpha: Array) -> Array:
+def cut_out(image: FloatArray, alpha: FloatArray) -> FloatArray:
     """Give the cut-out: float32 (H, W, 4), straight foreground colours and alpha, all in [0, 1].
 
     Raises ImageError where the sizes differ.
@@ -166,7 +170,9 @@ def cut_out(image: Array, alpha: Array) -> Array:
     return np.dstack([estimate_foreground(image, alpha), alpha])
 
 
-def composite(foreground: Array, alpha: Array, background: Array, *, linear: bool = False) -> Array:
+def composite(
+    foreground: FloatArray, alpha: FloatArray, background: FloatArray, *, linear: bool = False
+) -> FloatArray:
     """Lay straight foreground colours over a background: alpha F + (1 - alpha) B.
 
     Colours are float32 (H, W, 3), `alpha` (H, W), all in [0, 1]; so is the result. `linear` mixes
@@ -183,15 +189,3 @@ def composite(foreground: Array, alpha: Array, background: Array, *, linear: boo
         foreground, background = to_linear(foreground), to_linear(background)
     mixed = background + (foreground - background) * alpha[..., None]
     return np.clip(from_linear(mixed) if linear else mixed, 0.0, 1.0)
-
-
-def to_linear(values: Array) -> Array:
-    """Turn sRGB values in [0, 1] into linear light (IEC 61966-2-1)."""
-    high = ((values + np.float32(0.055)) / np.float32(1.055)) ** np.float32(2.4)
-    return np.where(values <= 0.04045, values / np.float32(12.92), high)
-
-
-def from_linear(light: Array) -> Array:
-    """Turn linear light in [0, 1] into sRGB values (IEC 61966-2-1)."""
-    high = np.float32(1.055) * np.maximum(light, 0.0) ** np.float32(1 / 2.4) - np.float32(0.055)
-    return np.where(light <= 0.0031308, light * np.float32(12.92), high)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ImageError
-from .images import SUFFIXES
+from .images.reading import SUFFIXES
 
 OUTPUT_FOLDER = "a2u_output"
 IMAGE_ROLES = ("_rgb", "_image", "_img")

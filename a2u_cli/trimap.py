@@ -10,17 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import TrimapError
-
-BACKGROUND = 0
-UNKNOWN = 128
-FOREGROUND = 255
+from .units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Trimap
 
 BACKGROUND_UP_TO = 0.1
 FOREGROUND_FROM = 0.9
 SOFT_FROM = 0.02  # of a mask or an alpha: less is noise, as JPEG leaves it
 
-FloatArray = npt.NDArray[np.float32]
-Trimap = npt.NDArray[np.uint8]
 
 # How to turn a drawing made on the stored pixels into the upright picture, by EXIF orientation.
 _TURNS = {

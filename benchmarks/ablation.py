@@ -18,12 +18,13 @@ from typing import get_type_hints
 import numpy as np
 import torch
 
-from a2u_cli.dataset import Request, Sample, SampleSource
-from a2u_cli.files import replacing
-from a2u_cli.inference import matte
-from a2u_cli.metrics import Scores, score
-from a2u_cli.network import MattingNetwork
-from a2u_cli.training import StepReport, Trainer, TrainOptions
+from a2u_cli.images.files import replacing
+from a2u_cli.matting.inference import matte
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.scoring.metrics import Scores, score
+from a2u_cli.training.data.samples import Request, Sample, SampleSource
+from a2u_cli.training.options import TrainOptions
+from a2u_cli.training.trainer import StepReport, Trainer
 from a2u_cli.trimap import restore_known
 
 from . import describe_machine

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from a2u_cli.foreground import METHODS, estimate_colours
 from a2u_cli.images import read_grey, read_image
-from a2u_cli.synthesis import render_foreground
-from a2u_cli.textures import render_texture
+from a2u_cli.rendering.foregrounds import render_foreground
+from a2u_cli.rendering.textures import render_texture
 
 from . import interleave, report
 from .eval_dev import DEV

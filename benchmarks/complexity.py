@@ -18,15 +18,10 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-from a2u_cli.network import MattingNetwork
-from a2u_cli.operators import (
-    OPERATORS,
-    IndexPair,
-    as_pair,
-    count_operations,
-    count_parameters,
-    make_pair,
-)
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.operators.comparison import OPERATORS, IndexPair, make_pair
+from a2u_cli.operators.counting import count_operations, count_parameters
+from a2u_cli.operators.pair import as_pair
 
 from .eval_dev import markdown_table
 

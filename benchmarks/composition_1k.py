@@ -16,13 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from a2u_cli import inference, registry
 from a2u_cli.errors import A2UError
-from a2u_cli.evaluation import Item, Row, evaluate, find_items, means
 from a2u_cli.images import read_grey, read_image, write_image
-from a2u_cli.network import MattingNetwork
+from a2u_cli.matting import inference
+from a2u_cli.matting.devices import pick_device
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.scoring.evaluation import Row, evaluate, means
+from a2u_cli.scoring.layouts import Item, find_items
 from a2u_cli.trimap import parse_trimap
-from a2u_cli.weights import load_model
+from a2u_cli.weights import load_model, registry
 
 from .eval_dev import METRICS, markdown_table
 
@@ -49,7 +51,7 @@ def main(
 ) -> None:
     """Matte every composite, score it, and print the table."""
     folder = output / Path(weights).stem
-    network = load_model(weights, device=inference.pick_device(device))
+    network = load_model(weights, device=pick_device(device))
     failures = matte_all(find_items(None, data).items, network, folder)
     rows = evaluate(find_items(folder, data), conn_rule="a2u")
     for row in failures:

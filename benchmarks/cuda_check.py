@@ -21,8 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from a2u_cli import affinity, native
-from a2u_cli.network import MattingNetwork, fold_norms
+from a2u_cli.network.folding import fold_norms
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.operators import affinity
+from a2u_cli.operators.fused import resampling as native
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from a2u_cli.dataset import Recipe, SampleSource
-from a2u_cli.inference import pick_device
-from a2u_cli.network import MattingNetwork
+from a2u_cli.matting.devices import pick_device
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.training.data.samples import Recipe, SampleSource
 
 from .ablation import Budget, Variant, run, tables
 

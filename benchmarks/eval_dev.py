@@ -17,9 +17,9 @@ import numpy.typing as npt
 import typer
 
 from a2u_cli.images import quantise, read_grey, read_image, write_image
-from a2u_cli.metrics import Scores, score
-from a2u_cli.registry import DEFAULT
+from a2u_cli.scoring.metrics import Scores, score
 from a2u_cli.trimap import parse_trimap, restore_known
+from a2u_cli.weights import DEFAULT
 
 ROOT = Path(__file__).resolve().parent.parent
 DEV = Path(os.environ.get("A2U_DEV", ROOT.parent / "shared" / "data" / "dev"))
@@ -76,7 +76,8 @@ def to_u8(alpha: FloatArray) -> npt.NDArray[np.uint8]:
 
 def network_method(weights: str, quality: str = "standard") -> Method:
     """Load weights, by name or path, on the best device there is."""
-    from a2u_cli.inference import matte, pick_device, require_quality
+    from a2u_cli.matting.devices import pick_device
+    from a2u_cli.matting.inference import matte, require_quality
     from a2u_cli.weights import load_model
 
     network = load_model(weights, device=pick_device())

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import typer
 
-from a2u_cli import synthesis
-from a2u_cli.dataset import blur, compose, draw_trimap
 from a2u_cli.images import write_image
-from a2u_cli.inference import Quality
-from a2u_cli.registry import DEFAULT
+from a2u_cli.matting.inference import Quality
+from a2u_cli.rendering import foregrounds as synthesis
+from a2u_cli.training.data.samples import blur, compose, draw_trimap
+from a2u_cli.weights import DEFAULT
 
 from .eval_dev import SHEET_COLUMN, Case, evaluate, network_method, to_u8
 

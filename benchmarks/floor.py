@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from a2u_cli.network import MattingNetwork
+from a2u_cli.network.model import MattingNetwork
 
 from .cases import Case, Size
 

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # processes that only render import this file too, and need no PyTorch
-    from a2u_cli.pool import Pool
-    from a2u_cli.training import StepReport, Trainer, TrainOptions
+    from a2u_cli.training.data.atlas import Pool
+    from a2u_cli.training.options import TrainOptions
+    from a2u_cli.training.trainer import StepReport, Trainer
 
 TRIAL_STEPS = 8
 RESERVE = 0.06  # of the time, for validation and for what the trial could not foresee
@@ -40,7 +41,7 @@ def main() -> None:
     """Build a pack, or train."""
     arguments = parse()
     if arguments.build_pack:
-        from a2u_cli.pack import build_pack
+        from a2u_cli.training.data.pictures import build_pack
 
         folder, path = arguments.build_pack
         print(f"{path}: {build_pack(folder, path) / 2**20:.1f} MiB")
@@ -83,8 +84,8 @@ def train(arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
     import torch
 
-    from a2u_cli.pool import build_pool
-    from a2u_cli.training import Trainer, start_network
+    from a2u_cli.training.data.atlas import build_pool
+    from a2u_cli.training.trainer import Trainer, start_network
 
     device = "cpu" if arguments.rehearse else "cuda"
     torch.backends.cudnn.benchmark = True  # the shapes repeat
@@ -124,7 +125,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 def plan(arguments: argparse.Namespace, steps: int) -> "TrainOptions":
     """Make the options of a run of so many steps."""
-    from a2u_cli.training import TrainOptions
+    from a2u_cli.training.options import TrainOptions
 
     return TrainOptions(
         steps=steps,

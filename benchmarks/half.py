@@ -15,12 +15,13 @@ import numpy as np
 import torch
 import typer
 
-from a2u_cli.inference import matte, pick_device
-from a2u_cli.metrics import score
-from a2u_cli.network import MattingNetwork, fold_norms
-from a2u_cli.registry import DEFAULT
-from a2u_cli.trimap import UNKNOWN
-from a2u_cli.weights import load_model
+from a2u_cli.matting.devices import pick_device
+from a2u_cli.matting.inference import matte
+from a2u_cli.network.folding import fold_norms
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.scoring.metrics import score
+from a2u_cli.units import UNKNOWN
+from a2u_cli.weights import DEFAULT, load_model
 
 from .eval_dev import APART, DEV, markdown_table, read_cases, to_u8
 from .goals import at_most

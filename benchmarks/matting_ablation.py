@@ -15,8 +15,8 @@ from typing import Annotated
 import torch
 import typer
 
-from a2u_cli.dataset import SampleSource
-from a2u_cli.inference import pick_device
+from a2u_cli.matting.devices import pick_device
+from a2u_cli.training.data.samples import SampleSource
 
 from . import interleave
 from .ablation import SETS, Budget, Found, KeptSamples, Variant, paired_change, run, tables

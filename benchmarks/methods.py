@@ -20,9 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from a2u_cli.errors import OutOfMemory
-from a2u_cli.inference import matte
-from a2u_cli.network import MattingNetwork, fold_norms
-from a2u_cli.training import matting_loss
+from a2u_cli.matting.inference import matte
+from a2u_cli.network.folding import fold_norms
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.training.losses import matting_loss
 
 from .cases import Case, picture
 from .floor import convolutions, convolutions_in_strips

@@ -17,7 +17,7 @@ import typer
 from numpy.typing import NDArray
 
 from a2u_cli import load_model, matte
-from a2u_cli.inference import Quality
+from a2u_cli.matting.inference import Quality
 
 from . import describe_machine
 

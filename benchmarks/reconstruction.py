@@ -28,14 +28,10 @@ import typer
 from torch import Tensor, nn
 
 from a2u_cli.images import write_image
-from a2u_cli.inference import describe_device, pick_device
-from a2u_cli.operators import (
-    OPERATORS,
-    as_pair,
-    count_operations,
-    count_parameters,
-    make_pair,
-)
+from a2u_cli.matting.devices import describe_device, pick_device
+from a2u_cli.operators.comparison import OPERATORS, make_pair
+from a2u_cli.operators.counting import count_operations, count_parameters
+from a2u_cli.operators.pair import as_pair
 
 from . import describe_machine
 from .eval_dev import markdown_table

@@ -17,14 +17,14 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from a2u_cli.batch import Journal, Options
-from a2u_cli.batch import run as run_batch
 from a2u_cli.images import write_image
-from a2u_cli.inference import matte
-from a2u_cli.network import fold_norms
+from a2u_cli.jobs.folder import run as run_batch
+from a2u_cli.jobs.journal import Journal
+from a2u_cli.jobs.options import Options
+from a2u_cli.matting.inference import matte
+from a2u_cli.network.folding import fold_norms
 from a2u_cli.pairing import find_pairs
-from a2u_cli.registry import DEFAULT
-from a2u_cli.weights import load_model
+from a2u_cli.weights import DEFAULT, load_model
 
 from . import describe_machine
 

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from a2u_cli.convolution import computes_in
+from a2u_cli.operators.fused.convolution import computes_in
 
 from . import Timing, describe_machine
 from .cases import Case

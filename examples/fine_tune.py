@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from a2u_cli import synthesis
 from a2u_cli.images import write_image
+from a2u_cli.rendering import foregrounds as synthesis
 from a2u_cli.trimap import make_trimap
 
 KIND = "feather"

@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from a2u_cli import images, synthesis
+from a2u_cli import images
+from a2u_cli.rendering import foregrounds as synthesis
 
 SIZE = 640
 FOLDER = Path(__file__).parent

@@ -103,7 +103,7 @@ def weight_files() -> dict[str, bytes]:
         buffer = io.BytesIO()
         torch.save(state, buffer, _use_new_zipfile_serialization=zipped)
         found[name] = buffer.getvalue()
-    from a2u_cli import registry
+    from a2u_cli.weights import registry
 
     found["d.safetensors"] = registry.locate(registry.DEFAULT).read_bytes()
     return found
@@ -256,7 +256,8 @@ def import_weights(path: Path) -> object:
 
 
 def read_journal(path: Path) -> object:
-    from a2u_cli.batch import Journal, Options
+    from a2u_cli.jobs.journal import Journal
+    from a2u_cli.jobs.options import Options
 
     folder = path.parent / "out"
     folder.mkdir(exist_ok=True)
@@ -268,7 +269,7 @@ def read_journal(path: Path) -> object:
 
 
 def read_report(path: Path) -> object:
-    from a2u_cli.report import compare, read_other
+    from a2u_cli.scoring.comparison import compare, read_other
 
     return compare([], read_other(path), "sad")
 
@@ -366,8 +367,6 @@ def judge(read: Callable[[], object]) -> tuple[str, str]:
 def serve(connection: Connection, seed: int, folder: Path) -> None:
     """Answer numbers with outcomes, within a bound on memory."""
     import torch  # before memory is counted
-
-    from a2u_cli import images, weights  # noqa: F401
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

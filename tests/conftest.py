@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from a2u_cli import cli, registry
-from a2u_cli.network import MattingNetwork
-from a2u_cli.operators import make_pair
-from a2u_cli.weights import save_weights
+from a2u_cli import cli
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.operators.comparison import make_pair
+from a2u_cli.weights import registry, save_weights
 
 os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
 os.environ["TERMINAL_WIDTH"] = "200"

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from a2u_cli import A2UError, composite, estimate_foreground, load_model, matte, score
 from a2u_cli.images import read_grey, read_image, write_image
-from a2u_cli.metrics import Scores
-from a2u_cli.operators import make_pair
+from a2u_cli.operators.comparison import make_pair
+from a2u_cli.scoring.metrics import Scores
 from a2u_cli.trimap import make_trimap, parse_trimap
 
 

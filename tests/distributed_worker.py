@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from a2u_cli import distributed, training
-from a2u_cli.dataset import SampleSource
-from a2u_cli.network import MattingNetwork
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.training import distributed
+from a2u_cli.training import trainer as training
+from a2u_cli.training.data.samples import SampleSource
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

@@ -9,10 +9,10 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from a2u_cli import training
-from a2u_cli.dataset import Recipe, Request, SampleSource
 from a2u_cli.images import write_image
-from a2u_cli.network import MattingNetwork
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.training import trainer as training
+from a2u_cli.training.data.samples import Recipe, Request, SampleSource
 from benchmarks import ablation, complexity, data_ablation, matting_ablation, reconstruction
 from benchmarks.ablation import Budget, Found, KeptSamples, Variant, paired_change
 

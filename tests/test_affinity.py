@@ -8,7 +8,7 @@ import torch
 from conftest import TOLERANCE
 from torch import Tensor
 
-from a2u_cli.affinity import (
+from a2u_cli.operators.affinity import (
     AffinityPair,
     Constant,
     KernelGenerator,

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from a2u_cli.affinity import KernelGenerator
 from a2u_cli.images import read_image
-from a2u_cli.metrics import Scores
-from a2u_cli.network import MattingNetwork
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.operators.affinity import KernelGenerator
+from a2u_cli.scoring.metrics import Scores
 from benchmarks import (
     Timing,
     describe_machine,

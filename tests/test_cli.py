@@ -24,7 +24,8 @@ from conftest import Run, RunA2U
 from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
-from a2u_cli import __version__, cli, inference
+from a2u_cli import __version__, cli
+from a2u_cli.matting import devices, inference
 
 SIZE = (40, 56)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -175,7 +176,7 @@ def test_stderr_says_the_trimap_the_device_and_the_memory_once(
     assert lines[0] == "trimap: background 25.0 %, unknown 50.0 %, foreground 25.0 %"
     assert lines[1].startswith("memory: in tiles of ")
     assert lines[2].startswith("device: cpu (")
-    assert lines[2].endswith(", " + str(inference.pick_dtype("auto")).removeprefix("torch."))
+    assert lines[2].endswith(", " + str(devices.pick_dtype("auto")).removeprefix("torch."))
     assert len(lines) == 3
 
 
@@ -264,7 +265,7 @@ def test_json_holds_what_was_done(
         "warnings": [],
         "weights": str(weights),
         "device": "cpu",
-        "dtype": str(inference.pick_dtype("auto")).removeprefix("torch."),
+        "dtype": str(devices.pick_dtype("auto")).removeprefix("torch."),
         "quality": "standard",
     }
 
@@ -274,7 +275,7 @@ def test_the_precision_is_chosen_and_said(
     matte: RunA2U, photo: Path, trimap: Path, dtype: str
 ) -> None:
     run = matte(photo, "-t", trimap, "--dtype", dtype, "--json")
-    expected = str(inference.pick_dtype(dtype)).removeprefix("torch.")
+    expected = str(devices.pick_dtype(dtype)).removeprefix("torch.")
     assert json.loads(run.stdout)["dtype"] == expected
     assert run.stderr.splitlines()[-1].endswith(f", {expected}")
     run = matte(photo, "-t", trimap, "--dtype", "auto", "--depth", "16", "--force", "--json")
@@ -809,7 +810,7 @@ def test_doctor_shows_versions_device_weights_licence_and_cache(
     assert (run.code, run.stderr) == (0, "")
     assert facts["a2u"] == __version__
     assert facts["torch"] == torch.__version__
-    assert facts["device"] == inference.describe_device(inference.pick_device())
+    assert facts["device"] == devices.describe_device(devices.pick_device())
     assert facts["cache folder"] == str(environment)
     assert facts["weights"] == "none"
     assert facts["licence of default"] == "Apache-2.0"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from a2u_cli.cli import app
 from a2u_cli.images import write_image
-from a2u_cli.report import error_map, histogram
+from a2u_cli.scoring.report import error_map, histogram
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2u_cli import cli, files, images, training
+from a2u_cli import cli, images
+from a2u_cli.images import files
+from a2u_cli.training import trainer as training
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from a2u_cli import cli, registry, weights
-from a2u_cli.cli_weights import app
-from a2u_cli.network import MattingNetwork
+from a2u_cli import cli, weights
+from a2u_cli.commands.weights import app
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.weights import registry
+from a2u_cli.weights.cache import sha256_of
 
 Run = Callable[..., tuple[int, str, str]]
 OFFICIAL = "https://drive.google.com/uc?id=1hGe86w611FKl8YaTD3YWXlHDC0XIATyh"
@@ -79,7 +81,7 @@ def test_info_describes_a_file(run: Run, file: Path) -> None:
     code, out, _ = run("info", file, "--json")
     facts = json.loads(out)
     assert code == 0
-    assert facts["sha256"] == registry.sha256_of(file)
+    assert facts["sha256"] == sha256_of(file)
     assert (facts["licence"], facts["variant"], facts["dtype"]) == ("CC0", "share", "F16")
     assert "licence:   CC0\n" in run("info", file)[1]
 
@@ -106,7 +108,7 @@ def test_verify_checks_the_pinned_checksum(
         entry = replace(registry.REGISTRY["a2u-open"], sha256=digest)
         monkeypatch.setitem(registry.REGISTRY, "a2u-open", entry)
 
-    pin(registry.sha256_of(file))
+    pin(sha256_of(file))
     assert run("import", file, "--name", "a2u-open")[0] == 0
     code, out, _ = run("verify", "--json")
     facts = json.loads(out)
@@ -217,7 +219,7 @@ def test_every_help_has_an_example() -> None:
 
 def test_listing_and_describing_do_not_import_torch(file: Path) -> None:
     code = (
-        "import sys; from typer.testing import CliRunner; from a2u_cli.cli_weights import app;"
+        "import sys; from typer.testing import CliRunner; from a2u_cli.commands.weights import app;"
         "runs = [CliRunner().invoke(app, a) for a in (['list'], ['info', sys.argv[1]])];"
         "assert [r.exit_code for r in runs] == [0, 0], runs; assert 'torch' not in sys.modules"
     )

@@ -6,12 +6,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from a2u_cli import convolution, native
-from a2u_cli.network import LEAK, ConvNorm, Folded
+from a2u_cli.network.folding import Folded
+from a2u_cli.network.model import ConvNorm
+from a2u_cli.operators.affinity import LEAK
+from a2u_cli.operators.fused import convolution
+from a2u_cli.operators.fused import resampling as native
 
 pytestmark = pytest.mark.skipif(
     not (native.available() and native.has_avx2()),
-    reason="no AVX2, or the compiled library a2u_cli/_native is not built",
+    reason="no AVX2, or the compiled library a2u_cli/operators/fused/_compiled is not built",
 )
 # samples, inputs, outputs, height, width
 SHAPES = [

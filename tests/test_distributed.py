@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from a2u_cli.distributed import SharedBatchNorm
+from a2u_cli.training.distributed import SharedBatchNorm
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 

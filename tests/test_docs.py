@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from a2u_cli.operators import OPERATORS
+from a2u_cli.operators.comparison import OPERATORS
 
 DOCS = Path(__file__).parent.parent / "docs"
 

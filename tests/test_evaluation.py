@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from a2u_cli.errors import A2UError
-from a2u_cli.evaluation import evaluate, find_items, means
 from a2u_cli.images import write_image
-from a2u_cli.metrics import score
+from a2u_cli.scoring.evaluation import evaluate, means
+from a2u_cli.scoring.layouts import find_items
+from a2u_cli.scoring.metrics import score
 
 Levels = np.ndarray
 

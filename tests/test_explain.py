@@ -7,8 +7,9 @@ import pytest
 import torch
 from conftest import sane_network
 
-from a2u_cli import cli, explain
+from a2u_cli import cli
 from a2u_cli.images import read_image, write_image
+from a2u_cli.matting import explain
 
 
 def sample(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

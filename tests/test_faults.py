@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import RunA2U
-from test_batch import contents, put, states, work
+from test_folder import contents, put, states, work
 
-from a2u_cli import batch
-from a2u_cli.batch import JOURNAL, Journal, Options, run
 from a2u_cli.errors import A2UError, ImageError
-from a2u_cli.files import locked
 from a2u_cli.images import read_image, write_image
+from a2u_cli.images.files import locked
+from a2u_cli.jobs import folder as batch
+from a2u_cli.jobs.folder import run
+from a2u_cli.jobs.journal import JOURNAL, Journal
+from a2u_cli.jobs.options import Options
 from a2u_cli.pairing import find_pairs
 
 PICTURES = 8

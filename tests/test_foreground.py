@@ -15,11 +15,10 @@ from a2u_cli.foreground import (
     cut_out,
     estimate_colours,
     estimate_foreground,
-    from_linear,
-    to_linear,
 )
-from a2u_cli.synthesis import render_foreground
-from a2u_cli.textures import render_texture
+from a2u_cli.images.colour import from_linear, to_linear
+from a2u_cli.rendering.foregrounds import render_foreground
+from a2u_cli.rendering.textures import render_texture
 from benchmarks import colours
 
 Array = np.ndarray

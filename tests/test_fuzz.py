@@ -11,9 +11,10 @@ import pytest
 from campaign import GOOD, PLACES, campaign, pictures, summary
 
 from a2u_cli import images, weights
-from a2u_cli.batch import Journal, Options
 from a2u_cli.errors import A2UError, ImageError, WeightsError
-from a2u_cli.report import read_other
+from a2u_cli.jobs.journal import Journal
+from a2u_cli.jobs.options import Options
+from a2u_cli.scoring.comparison import read_other
 
 
 @pytest.mark.timeout(240)

@@ -22,14 +22,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 
 from a2u_cli.errors import ImageError
-from a2u_cli.images import (
-    encode_image,
-    output_format,
-    quantise,
-    read_grey,
-    read_image,
-    write_image,
-)
+from a2u_cli.images import encode_image, output_format, quantise, read_grey, read_image, write_image
 
 Array = npt.NDArray[Any]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

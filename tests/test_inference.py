@@ -17,13 +17,14 @@ import torch
 from conftest import TOLERANCE, error_histogram, sane_network
 from typer.testing import CliRunner
 
-from a2u_cli import inference, weights
+from a2u_cli import weights
 from a2u_cli.cli import app
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
-from a2u_cli.inference import matte
-from a2u_cli.network import MattingNetwork
-from a2u_cli.refine import refine
-from a2u_cli.streaming import pad_to_stride
+from a2u_cli.matting import devices, inference
+from a2u_cli.matting.inference import matte
+from a2u_cli.matting.refinement import refine
+from a2u_cli.matting.streaming import pad_to_stride
+from a2u_cli.network.model import MattingNetwork
 
 Array = np.ndarray
 SIZE = (40, 56)
@@ -279,20 +280,20 @@ def test_cuda_gives_the_matte_of_the_cpu(network: MattingNetwork, dtype: torch.d
 @pytest.mark.parametrize("name", ["tpu", "", "cuda:x", "cuda:-1", "cpu:0", "mps:1", "CUDA"])
 def test_an_unknown_device_is_refused(name: str) -> None:
     with pytest.raises(A2UError, match="is unknown; expected auto, cpu, cuda, cuda:N or mps"):
-        inference.pick_device(name)
+        devices.pick_device(name)
 
 
 def test_a_device_that_is_not_there_is_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(A2UError, match=r"device cuda is not there \(found: 0 CUDA device\(s\)\)"):
-        inference.pick_device("cuda")
+        devices.pick_device("cuda")
     with pytest.raises(A2UError, match=r"device mps is not there \(found: none\)"):
-        inference.pick_device("mps")
+        devices.pick_device("mps")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert inference.pick_device("cuda:1") == torch.device("cuda:1")
+    assert devices.pick_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(A2UError, match=r"device cuda:2 is not there \(found: 2 CUDA device\(s\)\)"):
-        inference.pick_device("cuda:2")
+        devices.pick_device("cuda:2")
 
 
 @pytest.mark.parametrize(
@@ -304,14 +305,14 @@ def test_auto_takes_the_fastest_device_there_is(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    assert inference.pick_device() == torch.device(found)
+    assert devices.pick_device() == torch.device(found)
 
 
 def test_dtypes_go_by_name() -> None:
     names = {n: getattr(torch, n) for n in ("float32", "bfloat16", "float16")}
-    assert {name: inference.pick_dtype(name) for name in names} == names
+    assert {name: devices.pick_dtype(name) for name in names} == names
     with pytest.raises(A2UError, match="'float64' is unknown; expected auto, float32, bfloat16"):
-        inference.pick_dtype("float64")
+        devices.pick_dtype("float64")
 
 
 @pytest.mark.parametrize("half", [True, False])
@@ -320,13 +321,13 @@ def test_auto_is_bfloat16_for_8_bits_where_the_device_has_it(
 ) -> None:
     expected = torch.bfloat16 if half else torch.float32
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: half)
-    assert inference.pick_dtype("auto") == expected
-    assert inference.pick_dtype("auto", depth=16) == torch.float32
-    assert inference.pick_dtype("auto", device=torch.device("mps")) == torch.float32
+    assert devices.pick_dtype("auto") == expected
+    assert devices.pick_dtype("auto", depth=16) == torch.float32
+    assert devices.pick_dtype("auto", device=torch.device("mps")) == torch.float32
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8 if half else 7, 5))
-    assert inference.pick_dtype("auto", device=torch.device("cuda")) == expected
+    assert devices.pick_dtype("auto", device=torch.device("cuda")) == expected
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
-    assert inference.pick_dtype("auto") == torch.float32
+    assert devices.pick_dtype("auto") == torch.float32
 
 
 @pytest.fixture(scope="module")

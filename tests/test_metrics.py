@@ -13,17 +13,9 @@ from hypothesis.extra.numpy import arrays
 from metric_cases import GOLDEN, Case, Grey, coarse, flat, pane, recorded, soft
 from numpy.typing import NDArray
 
-from a2u_cli import metrics
 from a2u_cli.errors import A2UError, ImageError, TrimapError
-from a2u_cli.metrics import (
-    Scores,
-    connectivity_error,
-    gradient_error,
-    mad,
-    mse,
-    sad,
-    score,
-)
+from a2u_cli.scoring import metrics
+from a2u_cli.scoring.metrics import Scores, connectivity_error, gradient_error, mad, mse, sad, score
 
 Rule = Literal["dim", "a2u"]
 RULES: tuple[Rule, Rule] = ("dim", "a2u")

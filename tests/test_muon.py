@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from a2u_cli.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalise, suits
+from a2u_cli.training.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalise, suits
 
 
 @pytest.mark.parametrize("shape", [(3, 20, 50), (2, 50, 20), (1, 16, 16)])

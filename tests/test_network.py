@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from a2u_cli.network import MattingNetwork
+from a2u_cli.network.model import MattingNetwork
 
 
 @pytest.fixture(scope="module")

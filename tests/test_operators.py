@@ -6,19 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from a2u_cli.affinity import AffinityPair, KernelGenerator
-from a2u_cli.network import MattingNetwork
-from a2u_cli.operators import (
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.operators.affinity import AffinityPair, KernelGenerator
+from a2u_cli.operators.comparison import (
     OPERATORS,
     AffinityWithoutTwin,
     Carafe,
     IndexPair,
     SubPixelConvolution,
     TransposedConvolution,
-    count_operations,
-    count_parameters,
     make_pair,
 )
+from a2u_cli.operators.counting import count_operations, count_parameters
 
 CHANNELS = 4
 NAMES = sorted(OPERATORS)

@@ -1,8 +1,8 @@
 """Mistakes of other tools that no other test here would catch.
 
 Elsewhere: one name in two folders, an unreadable picture in a folder, half-written outputs
-(test_batch); RGBA, grey and JPEG trimaps (test_trimap); EXR (test_codecs); devices that are not
-there (test_cli); small sides (test_inference).
+(test_folder); RGBA, grey and JPEG trimaps (test_trimap); EXR (test_optional_formats); devices that
+are not there (test_cli); small sides (test_inference).
 """
 
 from pathlib import Path
@@ -16,9 +16,10 @@ from PIL import Image
 
 from a2u_cli.errors import A2UError
 from a2u_cli.images import write_image
-from a2u_cli.network import MattingNetwork, fold_norms
-from a2u_cli.planning import Plan
-from a2u_cli.streaming import pad_to_stride, stream
+from a2u_cli.matting.planning import Plan
+from a2u_cli.matting.streaming import pad_to_stride, stream
+from a2u_cli.network.folding import fold_norms
+from a2u_cli.network.model import MattingNetwork
 
 
 @pytest.mark.usefixtures("environment")

@@ -10,7 +10,7 @@ from conftest import SHARED
 
 from a2u_cli import load_model, matte
 from a2u_cli.images import quantise, read_grey, read_image
-from a2u_cli.metrics import score
+from a2u_cli.scoring.metrics import score
 from a2u_cli.trimap import parse_trimap
 
 DEV = SHARED / "data" / "dev"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a2u_cli import planning
 from a2u_cli.errors import OutOfMemory
-from a2u_cli.planning import OPTIONAL, Plan, estimate_memory, free_memory, make_plan
+from a2u_cli.matting import planning
+from a2u_cli.matting.planning import OPTIONAL, Plan, estimate_memory, free_memory, make_plan
 
 SIDES = st.integers(1, 12_000)
 
@@ -100,11 +100,11 @@ def test_the_estimate_bounds_what_a_process_takes(keep: frozenset[str]) -> None:
     size, plan = (320, 640), Plan((96, 128), keep)
     code = (
         "import numpy as np, torch\n"
-        "from a2u_cli.inference import _reuse_memory\n"
+        "from a2u_cli.cli import reuse_memory\n"
         "from a2u_cli.network import MattingNetwork, fold_norms\n"
-        "from a2u_cli.planning import Plan\n"
-        "from a2u_cli.streaming import stream\n"
-        "_reuse_memory(); torch.set_num_threads(1)\n"
+        "from a2u_cli.matting.planning import Plan\n"
+        "from a2u_cli.matting.streaming import stream\n"
+        "reuse_memory(); torch.set_num_threads(1)\n"
         f"image, trimap = np.zeros(({size[0]}, {size[1]}, 3), 'f4'), np.zeros({size}, 'u1')\n"
         "with torch.inference_mode():\n"
         "    network = fold_norms(MattingNetwork().eval())\n"

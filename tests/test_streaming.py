@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from a2u_cli import weights
-from a2u_cli.moments import Pools, Sums
-from a2u_cli.network import MattingNetwork, fold_norms
-from a2u_cli.planning import OPTIONAL, Plan
-from a2u_cli.streaming import pad_to_stride, stream
-from a2u_cli.tiling import grid
+from a2u_cli.matting.plane_statistics import Pools, Sums
+from a2u_cli.matting.planning import OPTIONAL, Plan
+from a2u_cli.matting.streaming import pad_to_stride, stream
+from a2u_cli.matting.windows import grid
+from a2u_cli.network.folding import fold_norms
+from a2u_cli.network.model import MattingNetwork
 
 Array = np.ndarray
 WHOLE = Plan((4096, 4096))

@@ -13,8 +13,6 @@ from PIL import Image
 from a2u_cli.errors import TrimapError
 from a2u_cli.images import read_grey
 from a2u_cli.trimap import (
-    BACKGROUND,
-    FOREGROUND,
     UNKNOWN,
     TrimapShares,
     band_pixels,
@@ -24,6 +22,7 @@ from a2u_cli.trimap import (
     parse_trimap,
     restore_known,
 )
+from a2u_cli.units import BACKGROUND, FOREGROUND
 
 Levels = npt.NDArray[np.uint8]
 NAMES = ("photo.png", "trimap.png")

@@ -6,17 +6,17 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from test_native import SIZES, assert_close, call, inputs, oracle, with_gradients
+from test_resampling import SIZES, assert_close, call, inputs, oracle, with_gradients
 from torch import Tensor
 
-from a2u_cli import native
-from a2u_cli.affinity import AffinityPair
+from a2u_cli.operators.affinity import AffinityPair
+from a2u_cli.operators.fused import resampling as native
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 INTERPRET = {} if DEVICE.type == "cuda" else {"TRITON_INTERPRET": "1"}
 with patch.dict(os.environ, INTERPRET):
     pytest.importorskip("triton", reason="Triton, which torch's CUDA builds bring, is not here")
-    from a2u_cli import _affinity_triton
+    from a2u_cli.operators.fused import triton_kernels as _affinity_triton
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 # samples, channels, coarse height, coarse width

@@ -16,10 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from typer.testing import CliRunner
 
-from a2u_cli import registry, weights
-from a2u_cli.cli_weights import app
+from a2u_cli import weights
+from a2u_cli.commands.weights import app
 from a2u_cli.errors import WeightsError
-from a2u_cli.network import STRIDE, MattingNetwork
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.units import STRIDE
+from a2u_cli.weights import registry
+from a2u_cli.weights.cache import sha256_of
+from a2u_cli.weights.download import HubFile
+from a2u_cli.weights.header import read_header
 
 PARITY = Path(__file__).parents[2] / "shared" / "parity"
 GENERATORS = ("bilinear0", "bilinear1", "layer2_1.bilinear", "layer3_1.bilinear")
@@ -105,7 +110,7 @@ def test_half_precision_rounds_convolutions_only(network: MattingNetwork, tmp_pa
     path = tmp_path / "half.safetensors"
     weights.save_weights(network, path, licence="x", source="y", dtype=torch.float16)
     assert path.stat().st_size < 17e6
-    assert registry.read_header(path).dtype == "F16"
+    assert read_header(path).dtype == "F16"
     state, loaded = network.state_dict(), weights.load_model(path).state_dict()
     assert torch.equal(loaded["stem.conv.weight"], state["stem.conv.weight"].half().float())
     assert torch.equal(loaded["stem.norm.bias"], state["stem.norm.bias"])
@@ -114,12 +119,12 @@ def test_half_precision_rounds_convolutions_only(network: MattingNetwork, tmp_pa
 
 def test_the_header_describes_the_file_without_torch(saved: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from a2u_cli import registry;"
-        "print(registry.read_header(Path(sys.argv[1])).training); assert 'torch' not in sys.modules"
+        "import sys; from pathlib import Path; from a2u_cli.weights import header;"
+        "print(header.read_header(Path(sys.argv[1])).training); assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code, saved], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("{'steps': 7}\n", "")
-    header = registry.read_header(saved)
+    header = read_header(saved)
     assert (header.variant, header.licence, header.source) == ("share", "Apache-2.0", "test")
     assert header.sizes == {"parameters": 8089235, "channels": [64, 128, 256], "stride": 16}
     assert len(header.shapes) == 339
@@ -279,9 +284,9 @@ def test_every_form_of_the_authors_file_is_imported(
     assert torch.equal(
         loaded.pair1.generator.norm_u.weight, network.pair1.generator.norm_u.weight
     ), "GroupNorm keeps its sign"
-    header = registry.read_header(path)
+    header = read_header(path)
     assert (header.licence, header.source) == ("unknown", "authors.pth")
-    assert header.source_sha256 == registry.sha256_of(file)
+    assert header.source_sha256 == sha256_of(file)
 
 
 def test_misfits_of_an_authors_file_are_listed(network: MattingNetwork, tmp_path: Path) -> None:
@@ -371,7 +376,7 @@ def test_a_name_cannot_leave_the_cache(saved: Path, name: str) -> None:
     ],
 )
 def test_hub_addresses_are_read(address: str, expected: tuple[str, str, str]) -> None:
-    assert registry.HubFile.parse(address) == registry.HubFile(*expected)
+    assert HubFile.parse(address) == HubFile(*expected)
 
 
 @pytest.mark.parametrize(
@@ -396,8 +401,8 @@ def test_damaged_pins_are_refused(cache: Path) -> None:
 
 def test_the_shipped_weights_have_the_registered_checksum() -> None:
     path = Path(__file__).parents[1] / "weights" / "a2u-open.safetensors"
-    assert registry.sha256_of(path) == registry.REGISTRY["a2u-open"].sha256
-    assert registry.read_header(path).licence == "Apache-2.0"
+    assert sha256_of(path) == registry.REGISTRY["a2u-open"].sha256
+    assert read_header(path).licence == "Apache-2.0"
     weights.load_model(path)
 
 

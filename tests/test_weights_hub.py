@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 import torch
 
-from a2u_cli import registry, weights
+from a2u_cli import weights
 from a2u_cli.errors import WeightsError
-from a2u_cli.network import MattingNetwork
+from a2u_cli.network.model import MattingNetwork
+from a2u_cli.weights.cache import sha256_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-HIDE_SHIPPED = "from a2u_cli import registry; registry.SHIPPED_FOLDERS = ()"
+HIDE_SHIPPED = "from a2u_cli.weights import registry; registry.SHIPPED_FOLDERS = ()"
 PIN = """
 from dataclasses import replace
 registry.REGISTRY["a2u-open"] = replace(registry.REGISTRY["a2u-open"], sha256={!r})
@@ -231,7 +232,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
 
 def test_the_default_is_downloaded_by_name(hub: Hub, machine: Machine, file: Path) -> None:
     hub.files["a2u-matting/a2u-open/model.safetensors"] = file.read_bytes()
-    done = machine.get("a2u-open", pin=registry.sha256_of(file), HF_TOKEN="hf_secret")
+    done = machine.get("a2u-open", pin=sha256_of(file), HF_TOKEN="hf_secret")
     place = machine.cache / "a2u-open.safetensors"
     assert (done.returncode, done.stdout) == (0, f"{place}\n"), done.stderr
     assert place.read_bytes() == file.read_bytes()
@@ -299,7 +300,7 @@ def test_offline_mode_uses_only_what_is_here(hub: Hub, machine: Machine, file: P
     refused = machine.get("hf://me/mats", HF_HUB_OFFLINE="1")
     assert_refused(refused, "offline mode is enabled", "a2u weights import FILE --name mats")
     assert not hub.requests
-    locate = "from a2u_cli import registry; print(registry.locate('hf://me/mats'))"
+    locate = "from a2u_cli.weights import registry; print(registry.locate('hf://me/mats'))"
     online = machine.python(locate)
     asked = len(hub.requests)
     assert machine.python(locate, HF_HUB_OFFLINE="1").stdout == online.stdout != ""

@@ -1,0 +1,105 @@
+"""`a2u train`: train weights, or go on where a run stopped."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import Device
+from .pictures import say
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="The run: curve, checkpoint, previews, weights.")],
+    *,
+    foregrounds: Annotated[
+        Path | None,
+        typer.Option(help="Foregrounds beside the rendered: RGBA, or x.png with x_alpha.png."),
+    ] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="A folder of photographs beside the rendered ones.")
+    ] = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(help="Foregrounds for validation only. [default: those trained on]"),
+    ] = None,
+    picture_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of foregrounds taken from the folder.")
+    ] = 0.15,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2000,
+    batch: Annotated[int, typer.Option(min=2, help="Crops a step at the first size.")] = 16,
+    size: Annotated[
+        list[int] | None, typer.Option(help="Crop size in pixels; repeat to let it grow.")
+    ] = None,
+    grow_at: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of training at which the next size begins. [default: evenly]"),
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="The highest rate.")] = 3e-3,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    save_every: Annotated[
+        int, typer.Option(min=1, help="Steps between checkpoints, each with a validation.")
+    ] = 50,
+    weights: Annotated[
+        str | None, typer.Option(help="Weights to start from; none for a new network.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence to write into the weights.")] = "unstated",
+    device: Device = "auto",
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make samples.")] = 1,
+) -> None:
+    """Train weights; a folder that holds a checkpoint is continued where it stopped.
+
+    Example: a2u train runs/first --backgrounds photos/ --steps 2000
+    """
+    from contextlib import nullcontext
+
+    from ..images.files import locked
+    from ..matting import devices
+    from ..training import distributed
+    from ..training.data.samples import SampleSource
+    from ..training.options import TrainOptions
+    from ..training.trainer import CURVE, Trainer, export, start_network
+
+    chosen = distributed.join(devices.pick_device(device))
+    first = distributed.rank() == 0
+    options = TrainOptions(
+        steps=steps,
+        batch=batch,
+        sizes=tuple(size or TrainOptions.sizes),
+        growth=tuple(grow_at) if grow_at else None,
+        learning_rate=learning_rate,
+        span=(1.0, 1.0) if weights else (0.0, 1.0),  # trained weights need no easy start
+        seed=seed,
+        save_every=save_every,
+        bfloat16=bfloat16,
+    )
+    source = SampleSource(
+        seed=seed, foregrounds=foregrounds, backgrounds=backgrounds, picture_share=picture_share
+    )
+    judge = None
+    if held_out:
+        judge = SampleSource(
+            seed=seed, foregrounds=held_out, backgrounds=backgrounds, picture_share=1.0
+        )
+
+    def report(line: Any) -> None:
+        if line.validation is not None:
+            say(
+                f"step {line.step}: loss {line.loss:.4f}, {line.seconds:.1f} s a step, "
+                f"{line.validation}"
+            )
+
+    with locked(folder, CURVE) if first else nullcontext():
+        network = start_network(weights, seed=seed)
+        trainer = Trainer(
+            network, source, options, folder, device=chosen, workers=workers, held_out=judge
+        )
+        if first:
+            others = f", {n} processes" if (n := distributed.processes()) > 1 else ""
+            where = f"{devices.describe_device(chosen)}{others}"
+            say(f"device: {where}; from step {trainer.step} to {steps}")
+        trainer.run(report)
+        if first:
+            typer.echo(str(export(trainer, licence=licence)))
+    distributed.leave()

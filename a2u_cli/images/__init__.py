@@ -1,0 +1,32 @@
+"""The one door between picture files and arrays."""
+
+from typing import TYPE_CHECKING
+
+from ..lazy import lazily
+
+if TYPE_CHECKING:
+    from .reading import MAX_PIXELS as MAX_PIXELS
+    from .reading import SUFFIXES as SUFFIXES
+    from .reading import Picture as Picture
+    from .reading import picture_size as picture_size
+    from .reading import read_bytes as read_bytes
+    from .reading import read_grey as read_grey
+    from .reading import read_image as read_image
+    from .reading import read_mask as read_mask
+    from .writing import FORMATS as FORMATS
+    from .writing import Format as Format
+    from .writing import encode_image as encode_image
+    from .writing import output_format as output_format
+    from .writing import quantise as quantise
+    from .writing import require_free as require_free
+    from .writing import write_bytes as write_bytes
+    from .writing import write_image as write_image
+
+_READING = ("MAX_PIXELS", "SUFFIXES", "Picture", "picture_size", "read_bytes", "read_grey")
+_WRITING = ("FORMATS", "Format", "encode_image", "output_format", "quantise", "require_free")
+_HOMES = {
+    **dict.fromkeys((*_READING, "read_image", "read_mask"), ".reading"),
+    **dict.fromkeys((*_WRITING, "write_bytes", "write_image"), ".writing"),
+}
+__all__ = sorted(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)

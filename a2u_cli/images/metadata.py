@@ -1,0 +1,54 @@
+"""What a file says about its picture beside the pixels: EXIF, orientation."""
+
+import struct
+import zlib
+
+import cv2
+from PIL import Image
+from PIL.ExifTags import IFD, Base
+
+from .encoders import Levels
+
+# What describes the picture and stays true of the result; layout tags and thumbnails do not.
+KEPT_TAGS = (
+    *(Base.ImageDescription, Base.Make, Base.Model, Base.DateTime, Base.Artist, Base.Copyright),
+    *(Base.XResolution, Base.YResolution, Base.ResolutionUnit),
+)
+DROPPED_SUBTAGS = (Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroperabilityOffset)
+
+
+def read_exif(picture: Image.Image) -> tuple[int, bytes | None]:
+    """Return the orientation and the EXIF worth carrying over; broken EXIF counts as none."""
+    try:
+        found = picture.getexif()
+        orientation = found.get(Base.Orientation, 1)
+        kept = Image.Exif()
+        for tag in KEPT_TAGS:
+            if tag in found:
+                kept[tag] = found[tag]
+        for directory in (IFD.Exif, IFD.GPSInfo):
+            entries = found.get_ifd(directory).items()
+            if subtags := {tag: value for tag, value in entries if tag not in DROPPED_SUBTAGS}:
+                kept[directory] = subtags
+        return (orientation if orientation in range(1, 9) else 1), kept.tobytes() if kept else None
+    except DAMAGE:
+        return 1, None
+
+
+def turn_upright(levels: Levels, orientation: int) -> Levels:
+    """Turn stored pixels upright (EXIF 2.3, tag 0x0112)."""
+    if orientation >= 5:
+        levels = levels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        levels = levels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        levels = levels[::-1]
+    return levels
+
+
+# What decoders raise on damaged files.
+DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
+    RuntimeError,  # AVIF
+)

@@ -1,0 +1,151 @@
+"""Write picture files: the whole file or nothing, in the format of the extension."""
+
+import struct
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ImageError
+from .encoders import Levels, encode_jpeg, encode_png, encode_tiff
+from .files import replacing
+
+Format = Literal["png", "tiff", "jpeg"]
+FORMATS: dict[str, Format] = {
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+}
+
+
+def output_format(path: Path, *, channels: int, depth: int) -> Format:
+    """Name the format that the extension asks for, so that a wrong one is refused before work.
+
+    Raises: ImageError where the extension is unknown or its format cannot hold the picture.
+    """
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        extension = f"extension {path.suffix}" if path.suffix else "no extension"
+        raise ImageError(
+            f"{path} has {extension}, expected one of {', '.join(FORMATS)}; rename the output"
+        )
+    _require_room(kind, channels, depth, str(path))
+    return kind
+
+
+def _require_room(kind: Format, channels: int, depth: int, name: str) -> None:
+    if depth not in (8, 16):
+        raise ImageError(f"{name}: depth {depth} was asked for, expected 8 or 16; choose one")
+    if kind == "jpeg" and (channels == 4 or depth == 16):
+        what = "transparency" if channels == 4 else "16 bits a channel"
+        raise ImageError(f"{name}: JPEG cannot hold {what}; choose .png or .tif")
+
+
+def require_free(path: Path, taken: list[Path], *, force: bool) -> None:
+    """Refuse an output that cannot be written, before any work is done for it.
+
+    Raises: ImageError where it is an input or another output, exists already, or has no place.
+    """
+    try:
+        if any(path.resolve() == other.resolve() for other in taken):
+            raise ImageError(f"{path} is an input or another output; choose another output")
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder; give a file name for the output")
+        if path.exists() and not force:
+            raise ImageError(f"{path} exists; choose another output, or --force to replace it")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+    except OSError as error:
+        text = f"{path} cannot be written ({error.strerror}); choose another output"
+        raise ImageError(text) from error
+    if not above.is_dir():
+        raise ImageError(f"{path} cannot be written: {above} is a file, expected a folder")
+
+
+def write_image(
+    path: Path,
+    array: npt.NDArray[Any],
+    *,
+    depth: int = 8,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+) -> None:
+    """Write a picture in the format of its extension: the whole file or nothing.
+
+    Missing folders are made; the rest is as in `encode_image`.
+
+    Raises: ImageError where the format cannot hold the picture or the file cannot be written.
+    """
+    kind = output_format(path, channels=_channels(array), depth=depth)
+    data = encode_image(array, kind, depth=depth, icc=icc, exif=exif, name=str(path))
+    write_bytes(path, data)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; missing folders are made.
+
+    Raises: ImageError where it cannot be written.
+    """
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise ImageError(
+            f"{path} cannot be written ({error.strerror or error}), expected a folder with room "
+            "and permission to write; choose another output"
+        ) from error
+
+
+def encode_image(
+    array: npt.NDArray[Any],
+    kind: Format,
+    *,
+    depth: int = 8,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    name: str = "the output",
+) -> bytes:
+    """Encode (H, W) grey, (H, W, 3) RGB or (H, W, 4) straight RGBA as the bytes of a file.
+
+    The values are floats in [0, 1], or levels that already have the depth asked for. The profile
+    and EXIF are embedded at either depth; a grey file takes no RGB profile.
+
+    Raises: ImageError where the format cannot hold the picture.
+    """
+    channels = _channels(array)
+    _require_room(kind, channels, depth, name)
+    levels = quantise(array, depth)
+    profile = icc if channels > 1 else None
+    encode = {"png": encode_png, "tiff": encode_tiff, "jpeg": encode_jpeg}[kind]
+    try:
+        return encode(levels, profile, exif)
+    except (OSError, ValueError, struct.error, cv2.error) as error:
+        text = f"{name} cannot be written as {kind} ({' '.join(str(error).split())})"
+        raise ImageError(f"{text}; choose another format") from error
+
+
+def quantise(array: npt.NDArray[Any], depth: int) -> Levels:
+    """Round values in [0, 1] to the nearest of the 2**depth levels; levels pass unchanged.
+
+    Raises: ImageError where a value is not finite, or where integers have another depth.
+    """
+    dtype = np.uint8 if depth == 8 else np.uint16
+    if array.dtype == dtype:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ImageError(f"found {array.dtype} values, expected floats in [0, 1]; convert them")
+    if not np.isfinite(array).all():
+        raise ImageError("found values that are not finite, expected [0, 1]; compute in float32")
+    values = np.clip(array, 0, 1, dtype=np.promote_types(array.dtype, np.float32))
+    levels: Levels = np.rint(values * (2**depth - 1)).astype(dtype)
+    return levels
+
+
+def _channels(array: npt.NDArray[Any]) -> int:
+    channels = 1 if array.ndim == 2 else array.shape[-1]
+    if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and channels not in (3, 4)):
+        raise ImageError(f"found shape {array.shape}, expected (H, W), (H, W, 3) or (H, W, 4)")
+    return channels

@@ -1,0 +1,188 @@
+"""From arrays to arrays: pad, run the network, crop, keep what the trimap knows."""
+
+from collections.abc import Callable
+from typing import Any, Literal, cast, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..errors import A2UError, ImageError, OutOfMemory, TrimapError, is_memory
+from ..network.folding import fold_norms
+from ..network.model import ConvNorm, MattingNetwork
+from ..trimap import check_pair, halve_trimap, restore_known
+from ..units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Trimap
+from .devices import exact_float32
+from .planning import Plan, free_memory, make_plan
+from .refinement import refine
+from .streaming import run_whole, stream, streams
+
+SHARE = 0.8  # of the free memory is taken
+CACHED_TILE, LARGEST_TILE = 384, 2048  # sides: where caches matter, and where launches do
+Quality = Literal["standard", "best"]
+HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
+CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
+SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
+ROUNDING = 1e-5  # what a resize in float32 may leave beyond 0 and 1
+
+
+def matte(
+    network: MattingNetwork,
+    image: FloatArray,
+    trimap: Trimap,
+    *,
+    dtype: torch.dtype = torch.float32,
+    max_memory: int | None = None,
+    skip_known: bool = True,
+    quality: Quality = "standard",
+) -> FloatArray:
+    """Estimate the alpha matte of an image, on the device that the network is on.
+
+    `image` is float32 (H, W, 3) RGB in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}; the result
+    is float32 (H, W) in [0, 1], exactly 0 and 1 where the trimap knows. `dtype` is that of the
+    convolutions; statistics and softmax stay in float32. `max_memory` bounds the bytes that the
+    process may take (None: most of what is free) and `skip_known` leaves out work that no unknown
+    pixel depends on; neither changes the matte by more than rounding. For many pictures, hand in
+    `fold_norms(network, dtype)`: then it is not folded each time anew. A network with resampling
+    pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
+
+    `quality` "best" takes about five times as long: it averages the matte with that of the
+    mirrored picture, and deep in unknown regions with that of the picture at half size, where the
+    network sees more of what surrounds them; where the three differ, `refine.refine` lets the
+    colours decide, which takes up to 1 GiB whatever `max_memory` says.
+
+    Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
+    not fit, A2UError where the network's output is not finite.
+    """
+    _check_image(image)
+    _check_trimap(trimap)
+    check_pair(image.shape[:2], trimap)
+    require_quality(quality)
+    with torch.inference_mode(), exact_float32():
+        if isinstance(network.stem, ConvNorm):  # else folded by the caller
+            network = fold_norms(network, dtype)
+
+        def once(image: FloatArray, trimap: Trimap) -> FloatArray:
+            return _once(network, image, trimap, dtype, max_memory, skip_known=skip_known)
+
+        if quality == "standard":
+            return once(image, trimap)
+        alpha, spread = _averaged(once, image, trimap)
+        confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
+        refined = refine(image, trimap, alpha, confidence, device=network.mean.device)
+        stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
+        return np.clip(stretched, 0.0, 1.0, out=stretched)
+
+
+def require_quality(name: str) -> Quality:
+    """Check a name; raises A2UError where it is none of `Quality`."""
+    for quality in get_args(Quality):
+        if name == quality:
+            return cast(Quality, quality)
+    known = " or ".join(get_args(Quality))
+    raise A2UError(f"quality {name!r} is unknown; expected {known}")
+
+
+def _averaged(
+    once: Callable[[FloatArray, Trimap], FloatArray], image: FloatArray, trimap: Trimap
+) -> tuple[FloatArray, FloatArray]:
+    """Average with the mirrored picture and, the further from known pixels, with half the size.
+
+    Gives the matte and the standard deviation of the three, both (H, W).
+    """
+    alpha = once(image, trimap)
+    mirrored = once(np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1]))
+    views = [alpha, mirrored[:, ::-1]]
+    mean = (views[0] + views[1]) * np.float32(0.5)
+    depth = cv2.distanceTransform((trimap == UNKNOWN).astype(np.uint8), cv2.DIST_L2, 5)
+    if min(trimap.shape) >= 2 and depth.max() >= 1:
+        views.append(_at_half_size(once, image, trimap))
+        weight = np.float32(HALF_WEIGHT) * np.minimum(depth / HALF_DEPTH, 1.0).astype(np.float32)
+        mean = mean + weight * (views[2] - mean)
+    return mean, np.std(views, axis=0)
+
+
+def _at_half_size(
+    once: Callable[[FloatArray, Trimap], FloatArray], image: FloatArray, trimap: Trimap
+) -> FloatArray:
+    small = halve_trimap(trimap)
+    shrunk = cv2.resize(image, small.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
+    coarse = once(np.clip(shrunk, 0.0, 1.0), small)
+    return cv2.resize(coarse, trimap.shape[::-1]).astype(np.float32)
+
+
+def _once(
+    network: MattingNetwork,
+    image: FloatArray,
+    trimap: Trimap,
+    dtype: torch.dtype,
+    max_memory: int | None,
+    *,
+    skip_known: bool,
+) -> FloatArray:
+    """Run a folded network once: the matte as `matte` describes it."""
+    device = network.mean.device
+    plan = plan_memory(trimap.shape, device=device, dtype=dtype, max_memory=max_memory)
+    needed = trimap == UNKNOWN if skip_known else None
+    try:
+        if streams(network):
+            alpha = stream(network, image, trimap, plan, needed=needed)
+        else:
+            alpha = run_whole(network, image, trimap)
+    except (RuntimeError, MemoryError) as error:
+        if not is_memory(error):
+            raise
+        height, width = trimap.shape
+        raise OutOfMemory(
+            f"a picture of {width}x{height} does not fit into the memory of {device}; "
+            "make the picture smaller or use a device with more memory"
+        ) from error
+    if not np.isfinite(alpha if needed is None else alpha[needed]).all():
+        raise A2UError(
+            f"the network gave values that are not finite in {dtype}; use --dtype float32, "
+            "or check the weights with: a2u weights verify"
+        )
+    return restore_known(np.clip(alpha, 0.0, 1.0, out=alpha), trimap)
+
+
+def plan_memory(
+    size: tuple[int, int],
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    max_memory: int | None = None,
+) -> Plan:
+    """Choose how to walk a picture of (height, width); as text, the plan says what it will take.
+
+    Raises OutOfMemory where it does not fit into `max_memory` bytes, None: most of what is free.
+    """
+    cuda = device.type == "cuda"
+    if max_memory is None:
+        free = torch.cuda.mem_get_info(device)[0] if cuda else free_memory()
+        max_memory = int(SHARE * free)
+    largest = LARGEST_TILE if cuda else CACHED_TILE
+    return make_plan(size, budget=max_memory, value=dtype.itemsize, largest=largest)
+
+
+def _check_image(image: npt.NDArray[Any]) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32 or not image.size:
+        raise ImageError(
+            f"image is {image.dtype} {image.shape}, expected float32 (height, width, 3) RGB in "
+            "[0, 1]; read it with a2u_cli.images.read_image, or divide 8-bit values by 255"
+        )
+    low, high = image.min(), image.max()
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise ImageError(
+            f"image holds values from {low:.7g} to {high:.7g}, expected [0, 1]; divide 8-bit "
+            "values by 255, clip what a resize has overshot"
+        )
+
+
+def _check_trimap(trimap: npt.NDArray[Any]) -> None:
+    legal = (BACKGROUND, UNKNOWN, FOREGROUND)
+    if trimap.ndim != 2 or trimap.dtype != np.uint8 or not np.isin(trimap, legal).all():
+        raise TrimapError(
+            f"trimap is {trimap.dtype} {trimap.shape}, expected uint8 (height, width) of "
+            f"{legal}; make it with a2u_cli.trimap.parse_trimap"
+        )

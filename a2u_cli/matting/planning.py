@@ -1,0 +1,133 @@
+"""How to walk a picture in the memory there is: the tile, the planes to keep, the estimate."""
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import A2UError, OutOfMemory
+from ..units import STRIDE, Size
+from .windows import Window, grid
+
+TILES = (2048, 1024, 704, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)
+# Planes that may be kept, the most time saved for its memory first, and values a pixel of each.
+OPTIONAL = {"half": 16.0, "third": 4.0, "second": 8.0, "stem": 64.0}
+LEVELS = (4.0, 2.0, 1.0)  # values a pixel of the planes at 1/4, 1/8 and 1/16, always kept
+AFFINITY = 4 * (1 / 4 + 1 / 16 + 1 / 64 + 1 / 256)  # bytes a pixel
+PICTURE = 12 + 1 + 1 + 4  # bytes a pixel: image, trimap, what is needed, result
+LOWEST_STRIP = 16  # rows: the halo of a lower one costs more than cutting tiles
+PROCESS = 512 << 20  # Python, torch and the weights, twice
+TENSORS = 9  # as large as a tile of 64 channels, that are alive at once
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to walk a picture: the tile, (rows, columns) of 64 channels, and which planes to keep.
+
+    `keep` holds names of OPTIONAL; what is not kept is computed again wherever it is read.
+    """
+
+    tile: Size
+    keep: frozenset[str] = frozenset()
+    memory: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"in tiles of {self.tile[1]}x{self.tile[0]}, about {self.memory / 1e9:.1f} GB of memory"
+        )
+
+    def tile_for(self, size: Size, channels: int) -> Size:
+        """Divide a plane evenly into tiles of about as many values as one of 64 channels has."""
+        rows, columns = self.tile
+        for _ in range((channels // 64).bit_length() - 1):
+            rows, columns = (rows, columns // 2) if columns > rows else (rows // 2, columns)
+        return _even_share(size[0], rows), _even_share(size[1], columns)
+
+    def windows(self, size: Size, channels: int) -> list[Window]:
+        """Cover a plane with tiles."""
+        return grid(size, self.tile_for(size, channels))
+
+    def strips(self, size: Size, channels: int) -> list[Window]:
+        """Cover a plane with strips as large as tiles, which need no copying, or with tiles."""
+        rows = self.tile[0] * self.tile[1] * 64 // (channels * size[1])
+        if rows < LOWEST_STRIP:
+            return self.windows(size, channels)
+        return grid(size, (_even_share(size[0], rows), size[1]))
+
+
+def _even_share(length: int, most: int) -> int:
+    return -(-length // -(-length // max(most, 1)))
+
+
+def make_plan(size: Size, *, budget: int, value: int = 4, largest: int = 256) -> Plan:
+    """Choose the largest tile, then the most useful planes to keep, that fit into `budget` bytes.
+
+    `size` is (height, width) of the picture, `value` the bytes of a value in the convolutions'
+    dtype, `largest` the side of the largest tile.
+
+    Raises OutOfMemory where not even the smallest tile fits.
+    """
+    for side in TILES:
+        plan = _with_memory(Plan((side, side)), size, value)
+        if side <= largest and plan.memory <= budget:
+            for name in OPTIONAL:
+                more = _with_memory(replace(plan, keep=plan.keep | {name}), size, value)
+                plan = more if more.memory <= budget else plan
+            return plan
+    raise OutOfMemory(
+        f"a picture of {size[1]}x{size[0]} needs {plan.memory / 1e9:.1f} GB of memory, "
+        f"{budget / 1e9:.1f} GB may be used; raise --max-memory, close other programs or make the "
+        "picture smaller"
+    )
+
+
+def estimate_memory(size: Size, plan: Plan, *, value: int = 4) -> int:
+    """Bound the memory that a process needs for a picture of (height, width), in bytes."""
+    height, width = (-(-length // STRIDE) * STRIDE for length in size)
+    kept = {name: OPTIONAL[name] * (name in plan.keep) for name in OPTIONAL}
+    quarter, eighth, sixteenth = LEVELS
+    half = kept["half"]
+    phases = (
+        kept["stem"] + half,
+        half + quarter + kept["second"] + eighth,
+        half + quarter + eighth + kept["third"] + sixteenth,
+    )
+    rows, columns = min(plan.tile[0], height), min(plan.tile[1], width)
+    late = rows * width * (64 if half else 32)  # a row of tiles that waits to be written
+    values = height * width * max(phases) + rows * columns * 64 * TENSORS + late
+    return PROCESS + int(height * width * (PICTURE + AFFINITY) + values * value)
+
+
+def parse_bytes(text: str | None) -> int | None:
+    """Read an amount of memory: a number with KB, MB, GB or TB, powers of 1000, or KiB..TiB.
+
+    Raises A2UError for anything else.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise A2UError(f"--max-memory {text!r} is no amount of memory; expected as 2GB or 800MB")
+    number, prefix, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
+
+
+def free_memory() -> int:
+    """Find out how much memory this process may still take, in bytes, where the system tells."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable"))
+        found.append(int(line.split()[1]) << 10)
+    with contextlib.suppress(OSError, ValueError):  # a container's own limit
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        found.append(limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    if not found:
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # neither Linux nor told
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return min(found, default=4 << 30)
+
+
+def _with_memory(plan: Plan, size: Size, value: int) -> Plan:
+    return replace(plan, memory=estimate_memory(size, plan, value=value))

@@ -1,0 +1,63 @@
+"""Networks for inference: norms folded into convolutions, in the dtype of the device."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..operators.affinity import LEAK
+from ..operators.fused import convolution
+from .model import ConvNorm, MattingNetwork
+
+
+class Folded(nn.Module):
+    """A `ConvNorm` for inference: the norm is part of the convolution, in and out are of `dtype`.
+
+    Computes in the dtype of its weights, which may be wider.
+    """
+
+    filter: Tensor | None
+
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, *, activate: bool = False) -> None:
+        super().__init__()
+        self.conv, self.dtype, self.activate = conv, dtype, activate
+        fast = conv.weight.dtype == torch.float32 and convolution.suits(conv)
+        filter = convolution.transform(conv.weight.detach()) if fast else None
+        self.register_buffer("filter", filter, persistent=False)
+
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        wide, bias = self.conv.weight.dtype, self.conv.bias
+        x, plus = x.to(wide), None if plus is None else plus.to(wide)
+        if self.filter is not None and bias is not None and convolution.usable(x, self.conv):
+            slope = LEAK if self.activate else 1.0
+            y = convolution.convolve(x, self.filter, bias, plus=plus, slope=slope)
+        else:
+            y = self.conv(x)
+            y = y if plus is None else y.add_(plus)
+            y = F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
+        return y.to(self.dtype)
+
+
+def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> MattingNetwork:
+    """Copy a network for inference in `dtype`: norms folded, in float64, into convolutions.
+
+    A CPU that does not compute in `dtype` takes the filters rounded to it and sums up in float32,
+    as others do. The kernel generators stay in float32, and the head, since from 0.5 to 1 bfloat16
+    has but 128 steps.
+    """
+    device = network.mean.device
+    folded = copy.deepcopy(network).cpu().eval()  # not every device has float64
+    exact = torch.promote_types(dtype, torch.float32)
+    wide = exact if device.type == "cpu" and not convolution.computes_in(dtype) else dtype
+    for parent in list(folded.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, ConvNorm):
+                conv = fuse_conv_bn_eval(layer.conv.double(), layer.norm.double())
+                last = layer is folded.head
+                conv = conv.to(exact) if last else conv.to(dtype).to(wide)
+                kept = exact if last else dtype
+                setattr(parent, name, Folded(conv, kept, activate=layer.activate))
+    folded.smooth.to(exact)
+    return folded.to(device)

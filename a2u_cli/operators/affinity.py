@@ -1,0 +1,344 @@
+"""The A2U operator: affinity-aware upsampling kernels and their downsampling twin.
+
+Dai, Lu and Shen, "Learning Affinity-Aware Upsampling for Deep Image Matting", CVPR 2021
+(https://arxiv.org/abs/2011.14288). A low-rank bilinear model of second-order features gives one
+affinity value for each coarse position; projections of the pooled picture turn it into kernels.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from math import gcd, isqrt, sqrt
+from typing import Literal, cast, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .fused import resampling as fused
+
+SCALE = 2
+LEAK = 0.01
+Form = Literal["dynamic", "hybrid", "static"]
+Normalisation = Literal["softmax", "sigmoid-softmax", "none"]
+
+
+def downsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
+    """Halve `x` with a kernel of its own for every output position (paper, section 3.1).
+
+    `x` is (N, C, 2h, 2w), `kernels` (N, groups * K * K, h, w) with even K; the result is
+    (N, C, h, w) in the dtype of `x`. Channel c uses kernel group c // (C / groups), tap u * K + v
+    weighs x[2i - p + u, 2j - p + v] with p = (K - 1) // 2; outside the picture is zero.
+
+    Raises ValueError where the shapes do not fit together.
+    """
+    size = _kernel_size(x, kernels, groups)
+    height, width = kernels.shape[-2:]
+    if x.shape[-2:] != (SCALE * height, SCALE * width) or size % 2:
+        raise ValueError(
+            f"downsample needs x of twice the kernels' height and width and an even kernel size, "
+            f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
+        )
+    if fused.usable(x, size, groups):
+        return fused.downsample(x, kernels)
+    pad = (size - 1) // 2
+    padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
+    taps = kernels.to(_wide(x)).unflatten(1, (groups, size * size))
+    total = torch.zeros((), dtype=_wide(x), device=x.device)
+    for tap in range(size * size):
+        u, v = divmod(tap, size)
+        window = padded[..., u : u + 2 * height - 1 : 2, v : v + 2 * width - 1 : 2]
+        total = total + window * taps[:, :, tap, None]  # (N, groups, C / groups, h, w)
+    return total.flatten(1, 2).to(x.dtype)
+
+
+def upsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
+    """Double `x` with a kernel of its own for every output position (paper, section 3.1).
+
+    `x` is (N, C, h, w), `kernels` (N, groups * K * K, 2h, 2w) with odd K; the result is
+    (N, C, 2h, 2w) in the dtype of `x`. Tap u * K + v of output (y, x) weighs
+    x[y // 2 - p + u, x // 2 - p + v] with p = (K - 1) // 2; outside the picture is zero.
+
+    Raises ValueError where the shapes do not fit together.
+    """
+    size = _kernel_size(x, kernels, groups)
+    height, width = x.shape[-2:]
+    if kernels.shape[-2:] != (SCALE * height, SCALE * width) or not size % 2:
+        raise ValueError(
+            f"upsample needs kernels of twice x's height and width and an odd kernel size, "
+            f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
+        )
+    if fused.usable(x, size, groups):
+        return fused.upsample(x, kernels)
+    pad = (size - 1) // 2
+    padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
+    taps = kernels.to(_wide(x)).unflatten(1, (groups, size * size))
+    taps = taps.unflatten(-1, (width, SCALE)).unflatten(-3, (height, SCALE))
+    total = torch.zeros((), dtype=_wide(x), device=x.device)
+    for tap in range(size * size):
+        u, v = divmod(tap, size)
+        window = padded[..., u : u + height, v : v + width]
+        window = window[..., :, None, :, None]  # each coarse pixel serves a 2x2 block
+        total = total + window * taps[:, :, tap, None]  # (N, groups, C / groups, h, 2, w, 2)
+    return total.flatten(-2).flatten(-3, -2).flatten(1, 2).to(x.dtype)
+
+
+def normalise_down(logits: Tensor, groups: int) -> Tensor:
+    """Softmax over the taps of each group: (N, groups * K * K, h, w), same shape out."""
+    taps = logits.movedim(1, -1).unflatten(-1, (groups, -1))  # (N, h, w, groups, K * K)
+    kernels: Tensor = taps.softmax(-1).flatten(-2)
+    return kernels.movedim(-1, 1)
+
+
+def normalise_up(logits: Tensor, groups: int) -> Tensor:
+    """Sigmoid, then softmax over the taps of each group, so that no tap can take all."""
+    return normalise_down(logits.sigmoid(), groups)
+
+
+NORMALISATIONS: dict[Normalisation, Callable[[Tensor, int], Tensor]] = {
+    "softmax": normalise_down,
+    "sigmoid-softmax": normalise_up,
+    "none": lambda logits, groups: logits,
+}
+
+
+class Constant(nn.Module):
+    """A learned constant in place of a 1x1 convolution of the pooled picture."""
+
+    def __init__(self, outputs: int, size: int, deviation: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(deviation * torch.randn(1, outputs, size, size))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and biased variance of each channel's GroupNorm group, both (N, C, 1, 1)."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+class KernelGenerator(nn.Module):
+    """Make downsampling and upsampling kernels from second-order features (paper, section 3.2).
+
+    For x of (N, C, 2h, 2w) gives `(down, up)`: (N, groups * encode_size^2, h, w) and
+    (N, groups * up_size^2, 2h, 2w), float32 or wider, the taps of each group summing to 1. With
+    rank d the logits are sum_r p[m, r] A_r, where A_r = sum_c a_rc b_rc / sqrt(C) is the bilinear
+    affinity of the r-th pair of encodings and p a projection of the globally pooled x. `shared`
+    encodes all channels with one filter, otherwise each has its own.
+
+    `form` says what is made from the picture: `dynamic` (the released code) the encoding filters
+    U and V and the projection p; `hybrid` p alone, U and V being learned constants; `static`
+    nothing, all three are learned. `normalise` are the rules of the down and up kernels' taps;
+    with `none` they need not sum to 1.
+
+    Raises ValueError where channels do not split into groups, or for an unknown form or rule.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        up_size: int = 3,
+        encode_size: int = 6,
+        rank: int = 1,
+        groups: int = 1,
+        shared: bool = True,
+        norm_groups: int = 32,
+        form: Form = "dynamic",
+        normalise: tuple[Normalisation, Normalisation] = ("softmax", "sigmoid-softmax"),
+    ) -> None:
+        super().__init__()
+        if form not in get_args(Form) or not set(normalise) <= set(NORMALISATIONS):
+            raise ValueError(
+                f"form {form!r} and normalisations {normalise}, expected one of {get_args(Form)} "
+                f"and two of {tuple(NORMALISATIONS)}"
+            )
+        if channels % groups or channels % norm_groups:
+            raise ValueError(f"{channels} channels cannot be split into {groups}/{norm_groups}")
+        self.channels, self.encode_size, self.rank, self.groups = (
+            channels,
+            encode_size,
+            rank,
+            groups,
+        )
+        self.normalise = normalise
+
+        def filters() -> nn.Module:
+            outputs = rank if shared else rank * channels
+            made = form == "dynamic"
+            return nn.Conv2d(channels, outputs, 1) if made else Constant(outputs, encode_size, 0.2)
+
+        def projection(taps: int) -> nn.Module:
+            outputs = groups * taps * rank
+            made = form != "static"
+            return nn.Conv2d(channels, outputs, 1) if made else Constant(outputs, 1, 0.1)
+
+        self.filter_u, self.filter_v = filters(), filters()
+        self.norm_u = nn.GroupNorm(norm_groups * rank, rank * channels)
+        self.norm_v = nn.GroupNorm(norm_groups * rank, rank * channels)
+        self.project_down = projection(encode_size**2)
+        self.project_up = projection((SCALE * up_size) ** 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        affinity = self.affinity(x)
+        with _full_precision(x):
+            mean = x.mean((2, 3), keepdim=True, dtype=_wide(x))
+            return self.down_kernels(affinity, mean), self.up_kernels(affinity, mean)
+
+    def affinity(self, x: Tensor) -> Tensor:
+        """Give the affinity planes A: (N, C, 2h, 2w) -> (N, rank, h, w), float32 or wider."""
+        with _full_precision(x):
+            pooled = F.adaptive_avg_pool2d(x.to(_wide(x)), self.encode_size)
+            a, b = encode(x, *self.filters(pooled))  # (N, rank * C, h, w)
+            return self.bilinear(
+                F.leaky_relu(_apply(self.norm_u, a.to(_wide(x))), LEAK),
+                F.leaky_relu(_apply(self.norm_v, b.to(_wide(x))), LEAK),
+            )
+
+    def filters(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Make the encoding filters: (N, C, K, K), pooled -> two of (N, rank, 1 or C, K, K)."""
+        u, v = _apply(self.filter_u, pooled), _apply(self.filter_v, pooled)
+        return u.unflatten(1, (self.rank, -1)), v.unflatten(1, (self.rank, -1))
+
+    def affinity_with(self, a: Tensor, b: Tensor, moments: tuple[Moments, Moments]) -> Tensor:
+        """Give the part of A that belongs to a part of the encodings, by the whole's moments."""
+        of_a, of_b = moments
+        return self.bilinear(_standardise(self.norm_u, a, of_a), _standardise(self.norm_v, b, of_b))
+
+    def bilinear(self, a: Tensor, b: Tensor) -> Tensor:
+        """Multiply two normed encodings, (N, rank * C, h, w), into (N, rank, h, w)."""
+        product: Tensor = (a * b).unflatten(1, (self.rank, -1))  # (N, rank, C, h, w)
+        return product.sum(2) / sqrt(product.shape[2])
+
+    def down_kernels(self, affinity: Tensor, mean: Tensor) -> Tensor:
+        """Project A, (N, rank, h, w), by the pooled x, (N, C, 1, 1): the kernels of that part."""
+        weights = self._projection(self.project_down, mean)[:, None, None]
+        logits = _weighted(weights, affinity.movedim(1, -1)[..., None])  # (N, h, w, M)
+        return NORMALISATIONS[self.normalise[0]](logits.movedim(-1, 1), self.groups)
+
+    def up_kernels(self, affinity: Tensor, mean: Tensor) -> Tensor:
+        """Project A as `down_kernels` does; (N, groups * up_size^2, 2h, 2w)."""
+        weights = self._projection(self.project_up, mean).unflatten(2, (-1, SCALE, SCALE))
+        weights = weights.permute(0, 3, 4, 1, 2)[:, None, :, None]  # (N, 1, 2, 1, 2, rank, M / 4)
+        planes = affinity.movedim(1, -1)[:, :, None, :, None, :, None]
+        logits = _weighted(weights, planes)  # (N, h, 2, w, 2, M / 4)
+        logits = logits.flatten(3, 4).flatten(1, 2).movedim(-1, 1)
+        return NORMALISATIONS[self.normalise[1]](logits, self.groups)
+
+    def _projection(self, project: nn.Module, mean: Tensor) -> Tensor:
+        weights: Tensor = _apply(project, mean)[..., 0, 0].unflatten(1, (-1, self.rank))
+        return weights.movedim(2, 1)  # (N, rank, M)
+
+
+class AffinityPair(nn.Module):
+    """A downsampling and its upsampling twin that share one affinity plane.
+
+    `down(x)` halves (N, C, 2h, 2w) and returns the state that `up(features, state)` needs to
+    double features of (N, C', h, w) again. The options are those of `KernelGenerator`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        rank: int = 1,
+        groups: int = 1,
+        shared: bool = True,
+        form: Form = "dynamic",
+        normalise: tuple[Normalisation, Normalisation] = ("softmax", "sigmoid-softmax"),
+    ) -> None:
+        super().__init__()
+        self.generator = KernelGenerator(
+            channels,
+            rank=rank,
+            groups=groups,
+            shared=shared,
+            norm_groups=gcd(32, channels),
+            form=form,
+            normalise=normalise,
+        )
+
+    def down(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        down_kernels, up_kernels = self.generator(x)
+        return downsample(x, down_kernels, groups=self.generator.groups), up_kernels
+
+    def up(self, features: Tensor, state: Tensor) -> Tensor:
+        return upsample(features, state, groups=self.generator.groups)
+
+
+def encode(x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Correlate every channel of `x` with the two filters made for its own sample, stride 2.
+
+    `x` is (N, C, 2h, 2w), `u` and `v` (N, rank, 1 or C, K, K): one filter for all channels or one
+    for each. Both results are (N, rank * C, h, w) in the dtype of `x`, rank-major.
+    """
+    if u.shape[1:3] == (1, 1) and fused.usable(x, u.shape[-1]):
+        return fused.filter_pair(x, u.flatten(1), v.flatten(1))
+    return _correlate(x, u), _correlate(x, v)
+
+
+def _correlate(x: Tensor, filters: Tensor) -> Tensor:
+    samples, channels, height, width = x.shape
+    rank, size = filters.shape[1], filters.shape[-1]
+    weight = filters.expand(-1, -1, channels, -1, -1).transpose(1, 2)  # (N, C, rank, K, K)
+    # a CPU is several times slower at half-precision gradients of so many groups
+    dtype = _wide(x) if x.requires_grad and x.device.type == "cpu" else x.dtype
+    result = F.conv2d(
+        x.reshape(1, samples * channels, height, width).to(dtype),
+        weight.reshape(-1, 1, size, size).to(dtype),
+        stride=SCALE,
+        padding=(size - 1) // 2,
+        groups=samples * channels,
+    )  # (1, N * C * rank, h, w)
+    result = result.reshape(samples, channels, rank, height // SCALE, width // SCALE)
+    return result.transpose(1, 2).flatten(1, 2).to(x.dtype)  # (N, rank * C, h, w)
+
+
+def _kernel_size(x: Tensor, kernels: Tensor, groups: int) -> int:
+    taps, rest = divmod(kernels.shape[1], groups)
+    size = isqrt(taps)
+    if rest or size * size != taps or x.shape[1] % groups or x.shape[0] != kernels.shape[0]:
+        raise ValueError(
+            f"kernels need (N, groups * K * K, h, w) and x channels divisible by groups, got x "
+            f"{tuple(x.shape)}, kernels {tuple(kernels.shape)}, groups {groups}"
+        )
+    return size
+
+
+def _weighted(weights: Tensor, planes: Tensor) -> Tensor:
+    """Sum weights times planes over the rank, which is the last dimension but one."""
+    total = weights[..., 0, :] * planes[..., 0, :]
+    for r in range(1, weights.shape[-2]):
+        total = total + weights[..., r, :] * planes[..., r, :]
+    return total
+
+
+def _standardise(norm: nn.GroupNorm, x: Tensor, moments: Moments) -> Tensor:
+    """Apply a GroupNorm with moments measured elsewhere, and the leak."""
+    weight, bias = (p.view(1, -1, 1, 1).to(moments.mean) for p in (norm.weight, norm.bias))
+    gain = weight * (moments.variance + norm.eps).rsqrt()
+    shift = (bias - moments.mean * gain).to(_wide(x)).to(x.device)
+    gain = gain.to(_wide(x)).to(x.device)
+    return F.leaky_relu(torch.addcmul(shift, x.to(_wide(x)), gain), LEAK)
+
+
+def _full_precision(x: Tensor) -> AbstractContextManager[None]:
+    """Keep autocast out; there is none on the meta device, where operations are only counted."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """Half precision is widened for sums and softmax; float32 and float64 stay."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _apply(layer: nn.Module, x: Tensor) -> Tensor:
+    """Run a layer whose parameters may be of lower precision in the precision of `x`."""
+    weight = cast(Tensor, layer.weight).to(x.dtype)
+    if isinstance(layer, Constant):
+        return weight.expand(len(x), -1, -1, -1)
+    bias = None if layer.bias is None else cast(Tensor, layer.bias).to(x.dtype)
+    if isinstance(layer, nn.GroupNorm):
+        return F.group_norm(x, layer.num_groups, weight, bias, layer.eps)
+    return F.conv2d(x, weight, bias)

@@ -1,0 +1,1 @@
+"""Fused forms of the operators and the convolution, each checked against the plain one."""

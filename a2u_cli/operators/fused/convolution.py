@@ -1,0 +1,194 @@
+"""3x3 convolution by Winograd's minimal filtering (Lavin and Gray 2016), two to three times faster.
+
+F(4x4, 3x3) of https://arxiv.org/abs/1509.09308 in plain C (`winograd.c`), for float32 on x86-64
+processors with AVX2; all else is torch's. Through the whole network its rounding is no larger than
+that of the sum over the taps.
+"""
+
+import ctypes
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from .library import compiled, has_avx2, library, spread
+
+PANEL = 16  # as in winograd.c
+PLACES = 36
+_WORTH_A_THREAD = 16  # tiles
+FILTER_TRANSFORM = (  # by the interpolation points 0, 2/3, -2/3, 3/2, -3/2 and infinity
+    (1, 0, 0),
+    (-81 / 130, -54 / 130, -36 / 130),
+    (-81 / 130, 54 / 130, -36 / 130),
+    (8 / 65, 12 / 65, 18 / 65),
+    (8 / 65, -12 / 65, 18 / 65),
+    (0, 0, 1),
+)
+
+
+class _Picture(ctypes.Structure):
+    _fields_ = [
+        ("at", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("image", "row", "pixel")),
+    ]
+
+
+class _Convolution(ctypes.Structure):
+    """The argument of `a2u_convolve`, field by field as in `winograd.c`."""
+
+    _fields_ = [
+        *((n, ctypes.c_int64) for n in ("height", "width", "inputs", "outputs", "start", "stop")),
+        *((name, _Picture) for name in ("x", "other")),
+        *((name, ctypes.c_void_p) for name in ("filter", "bias", "out", "space")),
+        ("slope", ctypes.c_double),
+    ]
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution that takes the fast form where there is one, in training too."""
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is None and usable(x, self):
+            result: Tensor = _Convolve.apply(_last(x), weight)  # type: ignore[no-untyped-call]
+            return result
+        plain: Tensor = super()._conv_forward(x, weight, bias)
+        return plain
+
+
+def available() -> bool:
+    """Tell whether this processor and the compiled library have the fast form."""
+    return compiled() and has_avx2()
+
+
+def usable(x: Tensor, layer: nn.Conv2d) -> bool:
+    """Tell whether `convolve` can do a layer's work on `x`. `A2U_NATIVE=0` says no."""
+    return (
+        x.dtype == layer.weight.dtype == torch.float32
+        and x.device.type == "cpu"
+        and suits(layer)
+        and not torch.is_autocast_enabled("cpu")
+        and available()
+    )
+
+
+def computes_in(dtype: torch.dtype) -> bool:
+    """Tell whether this processor's convolutions are made for a dtype; others are far slower."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype != torch.float16 or bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+
+
+def suits(layer: nn.Conv2d) -> bool:
+    """Tell whether a layer is 3x3, of stride 1, with channels in multiples of 16."""
+    shape = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups)
+    plain = shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1) and layer.padding_mode == "zeros"
+    return plain and not layer.in_channels % PANEL and not layer.out_channels % PANEL
+
+
+def transform(weight: Tensor) -> Tensor:
+    """Transform a filter (outputs, inputs, 3, 3) for `convolve`: (36, outputs/16, inputs, 16)."""
+    panels = weight.unflatten(0, (-1, PANEL))  # (outputs/16, 16, inputs, 3, 3)
+    taps = panels.permute(3, 4, 0, 2, 1).flatten(0, 1)  # (9, outputs/16, inputs, 16)
+    places: Tensor = torch.tensordot(_matrix(weight.dtype), taps, 1)
+    return places
+
+
+def _matrix(dtype: torch.dtype) -> Tensor:
+    """Transform both axes of a filter at once: (36, 9)."""
+    one = torch.tensor(FILTER_TRANSFORM, dtype=dtype)
+    return torch.kron(one, one)
+
+
+def convolve(
+    x: Tensor, filter: Tensor, bias: Tensor, *, plus: Tensor | None = None, slope: float = 1.0
+) -> Tensor:
+    """Convolve with zeros outside, add a bias and `plus`, multiply what is negative by `slope`.
+
+    x: float32 (N, inputs, H, W); filter: from `transform`; bias: (outputs); plus and the result:
+    (N, outputs, H, W). Not differentiable.
+    """
+    outputs = filter.shape[1] * PANEL
+    shape = (x.shape[0], outputs, *x.shape[2:])
+    out = torch.empty(shape, memory_format=torch.channels_last)
+    _run("a2u_convolve", x, plus, [filter] * _threads(x), bias=bias, out=out, slope=slope)
+    return out
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return convolve(x, transform(weight), weight.new_zeros(weight.shape[0]))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        grad, dx, dweight = _last(grad), None, None
+        if ctx.needs_input_grad[0]:
+            mirrored = weight.flip(2, 3).transpose(0, 1)
+            dx = convolve(grad, transform(mirrored), weight.new_zeros(weight.shape[1]))
+        if ctx.needs_input_grad[1]:
+            shape = (PLACES, weight.shape[0] // PANEL, weight.shape[1], PANEL)
+            parts = [torch.zeros(shape) for _ in range(_threads(x))]
+            _run("a2u_convolve_backward", x, grad, parts)
+            taps = torch.tensordot(_matrix(x.dtype).T, torch.stack(parts).sum(0), 1)
+            dweight = taps.unflatten(0, (3, 3)).permute(2, 4, 3, 0, 1).reshape(weight.shape)
+        return dx, dweight
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    loaded = library()
+    loaded.a2u_convolution_space.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_int]
+    loaded.a2u_convolution_space.restype = ctypes.c_int64
+    return loaded
+
+
+def _threads(x: Tensor) -> int:
+    return max(1, min(torch.get_num_threads(), _tiles(x) // _WORTH_A_THREAD))
+
+
+def _tiles(x: Tensor) -> int:
+    return x.shape[0] * -(-x.shape[2] // 4) * -(-x.shape[3] // 4)
+
+
+def _run(
+    function: str,
+    x: Tensor,
+    other: Tensor | None,
+    filters: list[Tensor],
+    *,
+    bias: Tensor | None = None,
+    out: Tensor | None = None,
+    slope: float = 1.0,
+) -> None:
+    """Do the work in as many threads as there are filters; each has its own."""
+    x, other = _last(x), other if other is None else _last(other)
+    inputs, outputs = x.shape[1], filters[0].shape[1] * PANEL
+    loaded = _library()
+    space = loaded.a2u_convolution_space(inputs, outputs, out is None)
+    spaces = [torch.empty(space) for _ in filters]
+    tiles, threads = _tiles(x), len(filters)
+    jobs = [
+        _Convolution(
+            *(x.shape[2], x.shape[3], inputs, outputs),
+            *(tiles * thread // threads, tiles * (thread + 1) // threads),
+            *(_picture(x), _picture(other)),
+            *(None if t is None else t.data_ptr() for t in (filter, bias, out, spaces[thread])),
+            slope,
+        )
+        for thread, filter in enumerate(filters)
+    ]
+    spread(getattr(loaded, function), jobs)
+
+
+def _picture(x: Tensor | None) -> _Picture:
+    return _Picture() if x is None else _Picture(x.data_ptr(), *(x.stride(d) for d in (0, 2, 3)))
+
+
+def _last(x: Tensor) -> Tensor:
+    """Lay channels side by side, where they don't; a window of such a picture stays as it is."""
+    return x if x.stride(1) == 1 else x.contiguous(memory_format=torch.channels_last)

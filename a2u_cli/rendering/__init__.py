@@ -1,0 +1,1 @@
+"""Foregrounds and backgrounds made from seeds."""

@@ -1,0 +1,1 @@
+"""Mattes against truth: metrics, data sets, reports."""

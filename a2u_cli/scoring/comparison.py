@@ -1,0 +1,94 @@
+"""Compare an evaluation with another run's, and with conditions."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from ..errors import A2UError
+from ..images.files import require_regular
+from .evaluation import Row, means
+
+CONDITION = re.compile(r" *(\w+) *([<>]) *([+-]?)(\d+(?:\.\d+)?) *(%?) *")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A picture's scores in this run and in the other, of one metric."""
+
+    name: str
+    ours: float
+    theirs: float
+
+
+def read_other(path: Path) -> dict[str, dict[str, Any]]:
+    """Read another run's JSON: its scored rows by name.
+
+    Raises A2UError where it is no such file.
+    """
+    try:
+        require_regular(path)
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return {str(row["name"]): dict(row) for row in rows if row["state"] == "scored"}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise A2UError(
+            f"{path} is no report of a2u eval --json ({error}); write one with --json {path}"
+        ) from error
+
+
+def compare(rows: list[Row], other: dict[str, dict[str, Any]], name: str) -> list[Change]:
+    """Pair the pictures that both runs have scored, by one metric, the most worsened first.
+
+    Raises A2UError where there is none.
+    """
+    found = [
+        Change(row.item.name, getattr(row.scores, name), float(other[row.item.name][name]))
+        for row in rows
+        if row.scores and row.item.name in other
+    ]
+    if not found:
+        raise A2UError("the two runs have no scored picture in common; compare like with like")
+    return sorted(found, key=lambda change: change.theirs - change.ours)
+
+
+def holds(condition: str, rows: list[Row], other: dict[str, dict[str, Any]] | None) -> bool:
+    """Tell whether a condition holds: "sad>30", or against another run "sad>+1%" or "mse>+0.2".
+
+    Values are means, at the scale that is printed; a sign compares with the other run's mean over
+    the pictures that both have scored.
+
+    Raises A2UError where it cannot be read, or needs another run.
+    """
+    parts = CONDITION.fullmatch(condition)
+    if not parts or parts[1] not in COLUMNS or (parts[5] and not parts[3]):
+        raise A2UError(
+            f"condition {condition!r} cannot be read; expected a metric ({', '.join(COLUMNS)}), > "
+            'or <, and a value: "sad>30", or with --against "sad>+1%"'
+        )
+    name, sign, operator = parts[1], parts[3], parts[2]
+    limit = float(f"{sign}{parts[4]}")
+    scale = 1000 if name in THOUSANDTHS else 1
+    if not sign:
+        average = means(rows).get(name)
+        if average is None:
+            raise A2UError(f"condition {condition!r}: no picture was scored")
+        value = scale * average
+    else:
+        if other is None:
+            raise A2UError(f"condition {condition!r} compares two runs; give the other: --against")
+        changes = compare(rows, other, name)
+        ours, theirs = (fmean(getattr(c, k) for c in changes) for k in ("ours", "theirs"))
+        value = scale * (ours - theirs)
+        if parts[5]:
+            value = (
+                100 * (ours - theirs) / theirs if theirs else (0.0 if ours == theirs else np.inf)
+            )
+    return bool(value > limit if operator == ">" else value < limit)
+
+
+COLUMNS = ("sad", "mse", "grad", "conn", "whole_mad", "whole_mse")
+THOUSANDTHS = ("mse", "whole_mad", "whole_mse")  # printed x 1000, as in papers

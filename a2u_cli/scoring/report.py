@@ -1,0 +1,157 @@
+"""Lay out an evaluation for people and machines: table, JSON, CSV and a page; compare two runs."""
+
+import base64
+import contextlib
+import csv
+import io
+from collections import Counter
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ImageError
+from ..images.reading import read_grey, read_image
+from ..images.writing import encode_image, quantise
+from .comparison import COLUMNS, THOUSANDTHS
+from .evaluation import STATES, Row, means, to_json
+from .layouts import Set
+from .metrics import ConnRule
+
+TITLES = {
+    "sad": "SAD",
+    "mse": "MSE x 1e3",
+    "grad": "Grad",
+    "conn": "Conn",
+    "whole_mad": "MAD x 1e3, whole",
+    "whole_mse": "MSE x 1e3, whole",
+}
+WORST, SIDE, BINS = 8, 360, 24  # pictures on the page, pixels of their longer side, bars
+
+
+def conventions(found: Set, conn_rule: ConnRule) -> dict[str, str]:
+    """Say how the numbers were made: they mean nothing without."""
+    region = "the pixels whose trimap is exactly 128" if found.has_trimaps else "the whole picture"
+    empty = {
+        "dim": "a threshold that no pixel reaches in both mattes ends all connections "
+        "(Deep Image Matting, GCA)",
+        "a2u": "a threshold that no pixel reaches in both mattes is skipped (IndexNet, A2U)",
+    }
+    return {
+        "layout": found.layout,
+        "region": region,
+        "SAD": "sum of |p - t| / 255 over the region, / 1000",
+        "MSE": "mean of ((p - t) / 255)^2 over the region, x 1000",
+        "Grad": "sum over the region of (|grad p| - |grad t|)^2, / 1000; each matte stretched to "
+        "[0, 1] first; Gaussian derivative, sigma 1.4, 9x9, unit norm",
+        "Conn": f"4-connectivity, steps of 0.1, / 1000; {empty[conn_rule]}",
+        "whole": "MAD and MSE over the whole picture, x 1000",
+        "mean": "over the scored pictures alone; their count stands beside it",
+    }
+
+
+def document(found: Set, rows: list[Row], conn_rule: ConnRule) -> dict[str, Any]:
+    """Lay out everything for machines: conventions, counts, means in their own units, rows."""
+    return {
+        "conventions": conventions(found, conn_rule),
+        "counts": counts(rows),
+        "means": means(rows),
+        "rows": [to_json(row) for row in rows],
+    }
+
+
+def counts(rows: list[Row]) -> dict[str, int]:
+    """Count the rows of each state, none left out."""
+    tally = Counter(row.state for row in rows)
+    return {state: tally[state] for state in STATES}
+
+
+def printed(name: str, value: float) -> str:
+    """Print a score at the scale that papers use."""
+    return f"{value * (1000 if name in THOUSANDTHS else 1):.2f}"
+
+
+def cells(row: Row) -> list[str]:
+    """Print a row's scores; blanks where there are none."""
+    scores = row.scores
+    return [printed(name, getattr(scores, name)) if scores else "" for name in COLUMNS]
+
+
+def to_csv(rows: list[Row]) -> str:
+    """Lay rows out as CSV at full precision, in the units of `metrics.Scores`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, ["name", "state", "reason", *COLUMNS, "pixels", "strays"], lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(to_json(row) for row in rows)
+    return text.getvalue()
+
+
+def page(found: Set, rows: list[Row], conn_rule: ConnRule) -> str:
+    """Lay everything out as one page that needs nothing else."""
+    import jinja2
+
+    template = jinja2.Environment(
+        loader=jinja2.PackageLoader("a2u_cli.scoring", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    ).get_template("report.html.j2")
+    scored = sorted((r for r in rows if r.scores), key=lambda r: -r.scores.sad if r.scores else 0)
+    return template.render(
+        conventions=conventions(found, conn_rule),
+        counts=counts(rows),
+        titles=[TITLES[name] for name in COLUMNS],
+        means=[printed(name, value) for name, value in means(rows).items()],
+        rows=[(row, cells(row)) for row in rows],
+        worst=[(row, cells(row)[0], pictures(row)) for row in scored[:WORST]],
+        bars=histogram([row.scores.sad for row in scored if row.scores]),
+    )
+
+
+def histogram(values: list[float]) -> list[tuple[float, float, int, str]]:
+    """Count values in equal bins: left edge and height in percent, count, label."""
+    if not values:
+        return []
+    numbers, edges = np.histogram(values, BINS, (0.0, max(values) or 1.0))
+    return [
+        (100 * i / BINS, 100 * n / max(numbers), int(n), f"{edges[i]:.2f} to {edges[i + 1]:.2f}")
+        for i, n in enumerate(numbers)
+    ]
+
+
+def pictures(row: Row) -> list[tuple[str, str]]:
+    """Show image, trimap, truth, prediction and error side by side: a title and a data address."""
+    item = row.item
+    shown: list[tuple[str, npt.NDArray[Any]]] = []
+    if item.image:
+        with contextlib.suppress(ImageError):  # the page is about mattes: it does without
+            shown.append(("image", quantise(read_image(item.image).image, 8)))
+    for title, path in (
+        ("trimap", item.trimap),
+        ("truth", item.truth),
+        ("prediction", item.prediction),
+    ):
+        if path:
+            shown.append((title, quantise(read_grey(path), 8)))
+    truth, prediction = (
+        next(a for t, a in shown if t == k).astype(np.int16) for k in ("truth", "prediction")
+    )
+    shown.append(("error: red too much, blue too little", error_map(prediction - truth)))
+    return [(title, _data_address(array)) for title, array in shown]
+
+
+def error_map(difference: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
+    """Colour differences of alpha, -255 to 255 (H, W): red too much, blue too little."""
+    strength = np.sqrt(np.abs(difference) / 255.0)[..., None]  # small errors show too
+    colour = np.where(difference[..., None] > 0, (214, 39, 40), (31, 119, 180))
+    return np.rint(255 + (colour - 255.0) * strength).astype(np.uint8)
+
+
+def _data_address(array: npt.NDArray[Any]) -> str:
+    scale = SIDE / max(array.shape[:2])
+    if scale < 1:
+        array = cv2.resize(array, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    data = base64.b64encode(encode_image(array, "png")).decode()
+    return f"data:image/png;base64,{data}"

@@ -1,0 +1,1 @@
+"""Training samples: pictures, trimaps as hands draw them, what a camera does."""

@@ -1,0 +1,324 @@
+"""Train the matting network: losses, schedule, loop, checkpoints that resume exactly."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Protocol, cast
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import A2UError, WeightsError
+from ..images.writing import write_image
+from ..network.model import MattingNetwork
+from ..scoring.metrics import Scores, score
+from ..units import UNKNOWN
+from ..weights.cache import writing
+from ..weights.format import load_model, save_weights
+from . import distributed, muon
+from .data.samples import Request, Sample, SampleSource
+from .losses import Batch, matting_loss
+from .options import TrainOptions
+
+CURVE = "curve.jsonl"  # in the run's folder, a line a step
+VALIDATION_CROPS = 32
+VALIDATION_SIZE = 128
+VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
+
+
+class BatchSource(Protocol):
+    """Whatever composes whole batches itself, on the device: a `pool.Pool`."""
+
+    def batch(self, requests: list[Request]) -> Batch: ...
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Means over crops that training never sees: L1 in the unknown region, and the four metrics."""
+
+    error: float
+    sad: float
+    mse: float
+    grad: float
+    conn: float
+
+    def __str__(self) -> str:
+        return (
+            f"validation {self.error:.4f} (SAD {self.sad:.3f}, MSE {1000 * self.mse:.1f}e-3, "
+            f"Grad {self.grad:.3f}, Conn {self.conn:.3f})"
+        )
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One line of the curve: losses are means over the unknown region."""
+
+    step: int
+    loss: float
+    alpha: float
+    composition: float
+    pyramid: float
+    rate: float
+    seconds: float
+    validation: Validation | None = None
+
+
+def start_network(weights: str | None, *, seed: int) -> MattingNetwork:
+    """Load the weights to start from, or make a new network from the seed."""
+    if weights is not None:
+        return load_model(weights)
+    torch.manual_seed(seed)
+    return MattingNetwork()
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stack samples: colours (N, 3, S, S), planes (N, 1, S, S), trimap as 0, 128/255 and 1."""
+
+    def stack(arrays: list[Any]) -> Tensor:
+        stacked = torch.from_numpy(np.stack(arrays))
+        return stacked.permute(0, 3, 1, 2) if stacked.ndim == 4 else stacked[:, None]
+
+    return {
+        "image": stack([s.image for s in samples]),
+        "trimap": stack([s.trimap for s in samples]).float() / 255.0,
+        "alpha": stack([s.alpha for s in samples]),
+        "foreground": stack([s.foreground for s in samples]),
+        "background": stack([s.background for s in samples]),
+    }
+
+
+class Trainer:
+    """A training run in a folder: `curve.jsonl`, `checkpoint.pt`, `preview.png`.
+
+    A folder that holds a checkpoint is continued from it; everything random hangs on the seed and
+    the step, so the curve goes on as if it had never stopped. Under torchrun every process takes
+    its share of each batch, and the first one writes. Validation crops are from `held_out`; without
+    it from the source itself, or rendered where that makes whole batches.
+
+    Raises A2UError where a batch cannot be shared evenly.
+    """
+
+    def __init__(
+        self,
+        network: MattingNetwork,
+        source: SampleSource | BatchSource,
+        options: TrainOptions,
+        folder: Path,
+        *,
+        device: torch.device | str = "cpu",
+        workers: int = 1,
+        held_out: SampleSource | None = None,
+    ) -> None:
+        self.held_out = held_out
+        self.options, self.source, self.folder, self.workers = options, source, folder, workers
+        self.device = torch.device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = distributed.parallel(self.network)
+        banks = {p for p in self.network.parameters() if muon.suits(p)}
+        rest = [p for p in self.network.parameters() if p not in banks]
+        rate, decay = options.learning_rate, options.weight_decay
+        self.optimisers: tuple[torch.optim.Optimizer, ...] = (
+            muon.Muon(
+                [p for p in self.network.parameters() if p in banks], rate, weight_decay=decay
+            ),
+            torch.optim.AdamW(rest, rate, weight_decay=decay),
+        )
+        self.average = AveragedModel(
+            self.network,
+            multi_avg_fn=get_ema_multi_avg_fn(options.average or 0.0),
+            use_buffers=True,
+        )
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def averaged(self) -> MattingNetwork:
+        """The exponential average of the weights, which is what gets released."""
+        return cast(MattingNetwork, self.average.module)
+
+    def run(self, report: Callable[[StepReport], None] = lambda _: None) -> None:
+        """Train to the last step, saving every `save_every` steps."""
+        options, first = self.options, distributed.rank() == 0
+        batches = self._batches()
+        with (self.folder / CURVE).open("a") if first else nullcontext() as curve:
+            batch = next(batches, None)
+            while batch is not None:
+                start = time.perf_counter()
+                losses = self._train_step(batch)
+                batch = next(batches, None)  # composed while the device trains
+                line = self._describe(losses, start)
+                if curve is None:
+                    continue
+                due = self.step % options.save_every == 0 or self.step == options.steps
+                if due:
+                    line = StepReport(**{**asdict(line), "validation": self.validate()})
+                curve.write(json.dumps(asdict(line)) + "\n")
+                curve.flush()
+                if due:  # last, since a resumed run drops what the curve has beyond it
+                    self.save()
+                report(line)
+
+    def _batches(self) -> Iterator[Batch]:
+        share = slice(distributed.rank(), None, distributed.processes())
+        requests = [self.options.requests(s) for s in range(self.step, self.options.steps)]
+        counts = {len(step) for step in requests}
+        if any(count % distributed.processes() for count in counts):
+            raise A2UError(
+                f"batches of {sorted(counts)} crops, expected multiples of the "
+                f"{distributed.processes()} processes; change --batch or --size"
+            )
+        requests = [step[share] for step in requests]
+        if not isinstance(self.source, SampleSource):
+            return map(self.source.batch, requests)
+        loader: DataLoader[Sample] = DataLoader(
+            cast(Dataset[Sample], self.source),  # answers requests where others answer numbers
+            batch_sampler=cast(Any, requests),
+            collate_fn=collate,
+            num_workers=self.workers,
+            # a forked worker would inherit the locks of OpenCV's threads and could wait for ever
+            multiprocessing_context="spawn" if self.workers else None,
+            worker_init_fn=_quiet_worker,
+            pin_memory=self.device.type == "cuda",
+        )
+        return iter(loader)
+
+    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Do a step without waiting for the device; gives its losses and the gradient's norm."""
+        for group in (g for o in self.optimisers for g in o.param_groups):
+            group["lr"] = self.options.rate(self.step)
+        torch.manual_seed(self.options.seed * 1_000_003 + self.step)  # dropout
+        self.network.train()
+        losses = self.losses(self.model, batch, shared=True)
+        self.network.zero_grad()
+        losses["loss"].backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return {name: value.detach() for name, value in losses.items()} | {"norm": norm}
+
+    def _describe(self, losses: dict[str, Tensor], start: float) -> StepReport:
+        """Wait for a step's losses."""
+        means = distributed.mean(torch.stack(list(losses.values())))
+        values = dict(zip(losses, means.tolist(), strict=True))
+        if not math.isfinite(values.pop("norm")):
+            raise A2UError(
+                f"step {self.step - 1}: the gradient is not finite; continue from the last "
+                f"checkpoint in {self.folder} with a lower learning rate"
+            )
+        rate, seconds = self.options.rate(self.step - 1), time.perf_counter() - start
+        return StepReport(step=self.step, rate=rate, seconds=seconds, **values)
+
+    def losses(
+        self, network: nn.Module, batch: Batch, *, shared: bool = False
+    ) -> dict[str, Tensor]:
+        """Run a network on a batch from anywhere and give the losses of `matting_loss`."""
+        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16):
+            image = batch["image"].contiguous(memory_format=torch.channels_last)
+            raw = network(image, batch["trimap"])
+        return matting_loss(raw, batch, shared=shared)
+
+    @cached_property
+    def _validation(self) -> list[Batch]:
+        own = self.source if isinstance(self.source, SampleSource) else None
+        source = self.held_out or own or SampleSource(seed=self.options.seed)
+        numbers = range(VALIDATION_OFFSET, VALIDATION_OFFSET + VALIDATION_CROPS)
+        samples = [source[Request(n, VALIDATION_SIZE, 1.0)] for n in numbers]
+        return [collate(samples[i : i + 8]) for i in range(0, VALIDATION_CROPS, 8)]
+
+    @torch.no_grad()
+    def validate(self) -> Validation:
+        """Score the average on crops that training never sees; writes a preview."""
+        network = self.averaged.eval()
+        errors, scores, rows = [], [], []
+        for batch in self._validation:
+            raw = network(batch["image"].to(self.device), batch["trimap"].to(self.device))
+            raw = raw.cpu().float()
+            errors.append(matting_loss(raw, batch)["alpha"].item())
+            known = batch["trimap"] != UNKNOWN / 255
+            alpha = torch.where(known, batch["trimap"], raw.clamp(0, 1))
+            scores += _score_crops(alpha, batch)
+            rows.append(_preview(alpha, batch))
+        write_image(self.folder / "preview.png", np.concatenate(rows), depth=8)
+        names = ("sad", "mse", "grad", "conn")
+        means = {name: fmean(getattr(found, name) for found in scores) for name in names}
+        return Validation(fmean(errors), **means)
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        state = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+        with writing(self.checkpoint) as temporary:
+            torch.save(state, temporary)
+
+    def _resume(self) -> None:
+        try:
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(kept)
+        except Exception as error:
+            raise WeightsError(
+                f"{self.checkpoint}: not a checkpoint of this network ({error}); "
+                "choose another folder, or remove the file to start anew"
+            ) from error
+        self.step = state["step"]
+        curve = self.folder / CURVE
+        if curve.exists() and distributed.rank() == 0:  # steps after the checkpoint are done again
+            kept = curve.read_text().splitlines()[: self.step]
+            with writing(curve) as temporary:
+                temporary.write_text("".join(line + "\n" for line in kept))
+
+
+def _score_crops(alpha: Tensor, batch: Batch) -> list[Scores]:
+    planes = (alpha, batch["alpha"], batch["trimap"])
+    levels = [np.asarray((255.0 * p[:, 0]).round().numpy(), np.uint8) for p in planes]
+    return [score(*crop) for crop in zip(*levels, strict=True) if (crop[2] == UNKNOWN).any()]
+
+
+def _preview(alpha: Tensor, batch: Batch) -> np.ndarray[Any, Any]:
+    """Lay out image, trimap, prediction and truth below each other, a column a sample."""
+    planes = [batch["image"], batch["trimap"], alpha, batch["alpha"]]
+    columns = [torch.cat([p[n].expand(3, -1, -1) for p in planes], 1) for n in range(8)]
+    return torch.cat(columns, 2).clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def export(trainer: Trainer, *, licence: str) -> Path:
+    """Write the averaged weights as `weights.safetensors` in the run's folder, in float16."""
+    path = trainer.folder / "weights.safetensors"
+    save_weights(
+        trainer.averaged,
+        path,
+        licence=licence,
+        source="a2u train",
+        training=asdict(trainer.options) | {"steps": trainer.step},
+        dtype=torch.float16,
+    )
+    return path
+
+
+def _quiet_worker(_: int) -> None:
+    cv2.setNumThreads(1)

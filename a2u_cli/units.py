@@ -1,0 +1,15 @@
+"""The words and numbers that every part shares: arrays, the trimap's three values, the stride."""
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]  # an image (H, W, 3) in RGB, or an alpha (H, W), in [0, 1]
+Trimap = npt.NDArray[np.uint8]  # (H, W) of the three values below
+Mask = npt.NDArray[np.bool_]  # (H, W)
+Size = tuple[int, int]  # (height, width)
+
+BACKGROUND = 0
+UNKNOWN = 128
+FOREGROUND = 255
+
+STRIDE = 16  # the network's sides are multiples of it

@@ -1,0 +1,55 @@
+"""Where weights lie on this machine, and how they get there: whole, or not at all."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from ..errors import WeightsError
+from ..images.files import replacing, require_regular
+
+SUFFIX = ".safetensors"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def cache_folder() -> Path:
+    """Give the folder for fetched and imported weights: A2U_CACHE or the platform's place."""
+    return Path(os.environ.get("A2U_CACHE") or platformdirs.user_cache_path("a2u"))
+
+
+def cached(name: str) -> Path:
+    """Give the place of a name in the cache, there or not; WeightsError for an unfit name."""
+    if not NAME.fullmatch(name):
+        raise WeightsError(f"{name!r} is no name; use letters, digits, '.', '_' and '-'")
+    return cache_folder() / f"{name}{SUFFIX}"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Write as `files.replacing` does; WeightsError where the file cannot be written."""
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise WeightsError(f"cannot write {path} ({reason(error)})") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Give the sha256 of a file in hexadecimal; WeightsError where it cannot be read."""
+    try:
+        require_regular(path)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path} ({reason(error)})") from error
+
+
+def reason(cause: Exception | str) -> str:
+    """Say a cause in one short line."""
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return " ".join(str(cause).split())[:200] or type(cause).__name__

@@ -1,0 +1,141 @@
+"""Weights in and out of the network: our file format, the authors' checkpoints, the Hub's door."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from ..errors import WeightsError
+from ..network.model import MattingNetwork
+from ..units import STRIDE
+from . import registry
+from .cache import writing
+from .header import FORMAT, FORMAT_VERSION, Header, read_header
+from .registry import DEFAULT
+
+Network = TypeVar("Network", bound=MattingNetwork)
+COUNTER = ".num_batches_tracked"
+
+
+def load_model(
+    weights: str | Path = DEFAULT, *, device: str | torch.device = "cpu"
+) -> MattingNetwork:
+    """Load weights, by name, path or Hub address, into a network in evaluation mode.
+
+    Raises WeightsError where they are missing, damaged, or do not fit the network exactly.
+    """
+    network, _ = open_weights(registry.locate(weights), MattingNetwork)
+    return network.to(device)
+
+
+def save_weights(
+    network: MattingNetwork,
+    path: Path,
+    *,
+    licence: str,
+    source: str,
+    training: Mapping[str, Any] | None = None,
+    source_sha256: str = "",
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a network's weights and their description as one of our files, atomically.
+
+    Convolutions are stored in `dtype`, the short vectors of norms and biases in float32.
+    Raises WeightsError where a value is not finite or the file cannot be written.
+    """
+    state = {
+        name: (tensor.to(dtype) if tensor.dim() > 1 else tensor.float()).detach().cpu().contiguous()
+        for name, tensor in stored_tensors(network).items()
+    }
+    _check_finite(state, path)
+    metadata = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "variant": variant_of(network),
+        "sizes": json.dumps(sizes_of(network)),
+        "licence": licence,
+        "source": source,
+        "source_sha256": source_sha256,
+        "training": json.dumps(dict(training or {})),
+    }
+    with writing(path) as temporary:
+        temporary.write_bytes(_pack(state, metadata))
+
+
+def _pack(state: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """Serialise with the header's keys in order, so that equal weights have equal checksums."""
+    data = save(state, metadata)
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":"))
+    text = header.encode()
+    text = text.ljust(-(-len(text) // 8) * 8)  # tensors start at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def open_weights(path: Path, make: type[Network]) -> tuple[Network, Header]:
+    """Read one of our files into a network of its variant, strictly."""
+    header = read_header(path)
+    network = make(shared=header.variant == "share")
+    _check_shapes(network, header.shapes, path)  # before memory is taken for what does not fit
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path} is damaged and cannot be read; get it anew") from error
+    fill(network, tensors, path)
+    return network.eval(), header
+
+
+def fill(network: MattingNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors into the network, which they must fit, all of them."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    _check_shapes(network, shapes, path)
+    _check_finite(tensors, path)
+    network.load_state_dict(tensors, strict=False)  # all but the batch counters, as just checked
+
+
+def _check_shapes(
+    network: MattingNetwork, shapes: Mapping[str, tuple[int, ...]], path: Path
+) -> None:
+    """Raise a WeightsError that lists every misfit, sorted."""
+    expected = {name: tuple(tensor.shape) for name, tensor in stored_tensors(network).items()}
+    misfits = {
+        "missing": sorted(expected.keys() - shapes.keys()),
+        "unexpected": sorted(shapes.keys() - expected.keys()),
+        "wrong shape": [
+            f"{name} {shapes[name]} instead of {expected[name]}"
+            for name in sorted(expected.keys() & shapes.keys())
+            if shapes[name] != expected[name]
+        ],
+    }
+    if any(misfits.values()):
+        found = "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in misfits.items() if keys)
+        raise WeightsError(f"{path} does not fit the {variant_of(network)} network: {found}")
+
+
+def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    broken = sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all())
+    if broken:
+        raise WeightsError(f"{path} has values that are not finite numbers in {', '.join(broken)}")
+
+
+def stored_tensors(network: MattingNetwork) -> dict[str, Tensor]:
+    """Give everything that is stored: the state without the batch counters."""
+    return {k: v for k, v in network.state_dict().items() if not k.endswith(COUNTER)}
+
+
+def variant_of(network: MattingNetwork) -> str:
+    return "share" if network.shared else "unshare"
+
+
+def sizes_of(network: MattingNetwork) -> dict[str, Any]:
+    encoder = (network.stem, network.down2.first, network.down3.first)
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "channels": [part.conv.out_channels for part in encoder],
+        "stride": STRIDE,
+    }

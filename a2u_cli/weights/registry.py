@@ -1,0 +1,194 @@
+"""Weights by name: where they come from, where they lie, and what their header says.
+
+Nothing here needs torch, so that listing and describing weights is quick.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import WeightsError
+from .cache import NAME, SUFFIX, cache_folder, cached, reason, sha256_of, writing
+from .download import HubFile, download
+from .header import read_header
+
+DEFAULT = "a2u-open"
+SHIPPED_FOLDERS = (
+    Path(__file__).parent.parent / "pretrained",  # an installed wheel
+    Path(__file__).parents[2] / "weights",  # a checkout
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Weights known by name; `terms` must be accepted before they are fetched."""
+
+    variant: str
+    licence: str
+    hub: HubFile | None = None
+    drive: str | None = None
+    sha256: str | None = None
+    terms: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Give the address a person can open in a browser or hand to `a2u weights get`."""
+        if self.hub:
+            return f"hf://{self.hub.repository}@{self.hub.revision}"
+        return f"https://drive.google.com/uc?id={self.drive}"
+
+
+_TERMS = (
+    "The weights published by the authors of A2U (Dai, Lu and Shen, CVPR 2021) are for "
+    "non-commercial use only; pictures made with them fall under the same condition."
+)
+REGISTRY = {
+    "a2u-open": Entry(
+        variant="share",
+        licence="Apache-2.0",
+        hub=HubFile("a2u-matting/a2u-open", revision="main"),
+        sha256="f7d4628b321af99176486f4060ba80580779a9a9da85833faeedfb0079931cbc",
+    ),
+    "a2u-official": Entry(
+        variant="share",
+        licence="non-commercial",
+        drive="1hGe86w611FKl8YaTD3YWXlHDC0XIATyh",
+        terms=_TERMS,
+    ),
+    "a2u-official-unshare": Entry(
+        variant="unshare",
+        licence="non-commercial",
+        drive="1CGunN8gMHDypUzWzsj5xfa0I9bM16kyJ",
+        terms=_TERMS,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of weights; without a file only what the registry says.
+
+    `pin` compares the source's sha256 with the known one: "matches", "differs", "not pinned", or
+    "pinned" where there is no file to compare.
+    """
+
+    name: str
+    licence: str
+    variant: str
+    source: str
+    pin: str
+    path: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    dtype: str | None = None
+    sizes: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+
+
+def find(name: str) -> Path | None:
+    """Give the file of a name, shipped with the package or in the cache, or None."""
+    if not NAME.fullmatch(name):
+        return None
+    shipped = (folder / f"{name}{SUFFIX}" for folder in SHIPPED_FOLDERS if name in REGISTRY)
+    return next((path for path in (*shipped, cached(name)) if path.is_file()), None)
+
+
+def names() -> list[str]:
+    """List the registry's names, then those imported into the cache."""
+    there = sorted(path.stem for path in cache_folder().glob(f"[!.]*{SUFFIX}"))
+    return [*REGISTRY, *(name for name in there if name not in REGISTRY)]
+
+
+def locate(weights: str | Path) -> Path:
+    """Give the file for a name, a path or a Hub address (which is downloaded where needed).
+
+    Raises WeightsError where there is none, saying how to get it.
+    """
+    text = str(weights)
+    if isinstance(weights, str) and text.startswith("hf://"):
+        return download(HubFile.parse(text))
+    if isinstance(weights, str) and (found := find(text)):
+        return found
+    if isinstance(weights, str) and text in REGISTRY:
+        raise WeightsError(f"weights {text} are not on this machine; run: a2u weights get {text}")
+    if Path(weights).is_file():
+        return Path(weights)
+    known = ", ".join(names())
+    raise WeightsError(f"no weights {text!r}: neither a file nor a name ({known}) nor hf://...")
+
+
+def remove(name: str) -> Path:
+    """Delete a name's file from the cache and give its place."""
+    path = cached(name)
+    if not path.is_file():
+        raise WeightsError(f"no weights {name!r} in {cache_folder()}; nothing removed")
+    path.unlink()
+    return path
+
+
+def pin(name: str) -> str | None:
+    """Give the sha256 that a name's source must have: the registry's, or the first import's."""
+    entry = REGISTRY.get(name)
+    return (entry.sha256 or _pins().get(name)) if entry else None
+
+
+def check_pin(name: str, digest: str, origin: str) -> None:
+    """Raise WeightsError where a name is pinned to another sha256 than `digest`."""
+    expected = pin(name)
+    if expected not in (None, digest):
+        raise WeightsError(
+            f"{origin} is not the known {name}: its sha256 is {digest}, expected {expected}; "
+            f"get the file anew"
+        )
+
+
+def record_pin(name: str, digest: str) -> None:
+    """Remember the sha256 of a name's first import, where the registry has none."""
+    if name in REGISTRY and pin(name) is None:
+        with writing(_pins_path()) as temporary:
+            temporary.write_text(json.dumps({**_pins(), name: digest}, indent=2), encoding="utf-8")
+
+
+def _pins_path() -> Path:
+    return cache_folder() / "pins.json"
+
+
+def _pins() -> dict[str, str]:
+    path = _pins_path()
+    if not path.exists():
+        return {}
+    try:
+        pins = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): str(digest) for name, digest in pins.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{path} is damaged ({reason(error)}); delete it") from error
+
+
+def describe(weights: str) -> Description:
+    """Collect what is known of a name, a file or a Hub address.
+
+    Raises WeightsError where there is no such thing or its file is damaged.
+    """
+    entry = REGISTRY.get(weights)
+    if entry and find(weights) is None:
+        state = "pinned" if pin(weights) else "not pinned"
+        return Description(weights, entry.licence, entry.variant, entry.address, state)
+    path = locate(weights)
+    header = read_header(path)
+    digest, expected = sha256_of(path), pin(weights)
+    known = {digest} if entry and entry.sha256 else {digest, header.source_sha256}
+    state = "matches" if expected in known else "differs"
+    return Description(
+        weights,
+        header.licence,
+        header.variant,
+        header.source,
+        pin=state if expected else "not pinned",
+        path=str(path),
+        sha256=digest,
+        bytes=path.stat().st_size,
+        dtype=header.dtype,
+        sizes=header.sizes,
+        training=header.training,
+    )

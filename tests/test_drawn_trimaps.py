@@ -1,0 +1,65 @@
+"""Bands: distances as measured one by one, and trimaps that keep their promise."""
+
+import numpy as np
+import pytest
+import torch
+
+from a2u_cli.training.data.drawn_trimaps import UNKNOWN, close, distance_to, draw_trimaps
+from a2u_cli.training.data.draws import Dice
+
+
+@pytest.fixture
+def discs() -> torch.Tensor:
+    """Eight soft discs of growing size, (8, 1, 96, 96)."""
+    rows, columns = np.mgrid[:96, :96]
+    distance = torch.from_numpy(np.hypot(rows - 48, columns - 40)).float()
+    return (torch.arange(12.5, 44.0, 4.0)[:, None, None] - distance).clamp(0, 1)[:, None]
+
+
+def dice(seed: int = 0) -> Dice:
+    return Dice(torch.Generator().manual_seed(seed), 8)
+
+
+def test_distances_are_exact_up_to_the_limit() -> None:
+    mask = torch.rand(2, 1, 13, 17, generator=torch.Generator().manual_seed(0)) > 0.95
+    rows, columns = np.mgrid[:13, :17]
+    for found, of in zip(distance_to(mask, 6), mask.numpy(), strict=True):
+        places = np.argwhere(of[0])
+        expected = np.min([np.hypot(rows - r, columns - c) for r, c in places], axis=0)
+        near = expected <= 6
+        np.testing.assert_allclose(found[0].numpy()[near], expected[near], rtol=1e-6)
+        assert (found[0].numpy()[~near] > 6).all()
+
+
+def test_an_empty_mask_is_far_from_everything() -> None:
+    assert (distance_to(torch.zeros(1, 1, 8, 8, dtype=torch.bool), 4) > 4).all()
+
+
+def test_closing_fills_small_holes_and_leaves_large_ones() -> None:
+    mask = torch.ones(1, 1, 40, 40, dtype=torch.bool)
+    mask[..., 5:8, 5:8] = False
+    mask[..., 15:35, 15:35] = False
+    closed = close(mask, torch.full((1, 1, 1, 1), 4.0), 8)
+    assert closed[..., 5:8, 5:8].all()
+    assert not closed[..., 22:28, 22:28].any()
+
+
+def test_known_pixels_are_nearly_solid_or_nearly_empty(discs) -> None:
+    for seed in range(4):
+        trimap = draw_trimaps(discs, 64, dice(seed))
+        assert ((trimap == 0) | (trimap == UNKNOWN) | (trimap == 1)).all()
+        assert (discs[trimap == 1] >= 0.97).all()
+        assert (discs[trimap == 0] <= 0.03).all()
+
+
+def test_bands_come_narrow_and_wide(discs) -> None:
+    shares = [
+        (draw_trimaps(discs, 96, dice(s)) == UNKNOWN).float().mean((1, 2, 3)) for s in range(8)
+    ]
+    share = torch.cat(shares)
+    assert share.min() < 0.1
+    assert share.max() > 0.25
+
+
+def test_sometimes_no_foreground_is_known(discs) -> None:
+    assert not (draw_trimaps(discs, 64, dice(), without=1.0) == 1).any()

@@ -1,0 +1,219 @@
+"""The fused CPU operators against an independent oracle: unfold and einsum in float64."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from a2u_cli.operators.fused import library
+from a2u_cli.operators.fused import resampling as native
+
+pytestmark = pytest.mark.skipif(
+    not native.available(),
+    reason="the compiled library a2u_cli/operators/fused/_compiled is not built",
+)
+
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
+# samples, channels, coarse height, coarse width
+SHAPES = [(1, 3, 1, 1), (2, 33, 5, 7), (2, 64, 4, 3), (1, 8, 1, 6), (1, 84, 3, 67), (3, 1, 7, 1)]
+SIZES = {"downsample": [6, 3, 2, 1], "upsample": [3, 5, 2], "filter_pair": [6, 4]}
+CASES = [(name, size) for name, sizes in SIZES.items() for size in sizes]
+Operation = Callable[..., tuple[Tensor, ...]]
+
+
+def windows(x: Tensor, size: int, stride: int) -> Tensor:
+    """(N, C, H, W) -> (N, C, K*K, H/stride, W/stride), zeros outside."""
+    pad = (size - 1) // 2
+    x = F.pad(x, (pad, size - 1 - pad, pad, size - 1 - pad))
+    columns = (x.shape[3] - size) // stride + 1
+    flat = F.unfold(x, size, stride=stride)  # (N, C*K*K, H/stride * W/stride)
+    found: Tensor = flat.unflatten(2, (-1, columns)).unflatten(1, (-1, size * size))
+    return found
+
+
+def oracle(name: str, x: Tensor, *kernels: Tensor) -> tuple[Tensor, ...]:
+    size = int(kernels[0].shape[1] ** 0.5)
+    if name == "downsample":
+        return (torch.einsum("nctij,ntij->ncij", windows(x, size, 2), kernels[0]),)
+    if name == "upsample":
+        fine = windows(x, size, 1).repeat_interleave(2, 3).repeat_interleave(2, 4)
+        return (torch.einsum("nctij,ntij->ncij", fine, kernels[0]),)
+    return tuple(torch.einsum("nctij,nt->ncij", windows(x, size, 2), kernel) for kernel in kernels)
+
+
+def inputs(name: str, size: int, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    samples, channels, height, width = shape
+    fine, coarse = (2 * height, 2 * width), (height, width)
+    shapes: dict[str, list[tuple[int, ...]]] = {
+        "downsample": [(samples, channels, *fine), (samples, size * size, *coarse)],
+        "upsample": [(samples, channels, *coarse), (samples, size * size, *fine)],
+        "filter_pair": [(samples, channels, *fine), *[(samples, size * size)] * 2],
+    }
+    return [torch.randn(s, generator=generator).to(dtype) for s in shapes[name]]
+
+
+def call(name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
+    result = getattr(native, name)(*tensors)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def with_gradients(function: Operation, name: str, tensors: list[Tensor]) -> list[Tensor]:
+    """Outputs, then the gradient of every input for a fixed gradient of the outputs."""
+    leaves = [t.detach().requires_grad_() for t in tensors]
+    outputs = function(name, *leaves)
+    generator = torch.Generator().manual_seed(8)
+    grads = [torch.randn(o.shape, generator=generator).bfloat16().to(o.dtype) for o in outputs]
+    return [*outputs, *torch.autograd.grad(outputs, leaves, grads)]
+
+
+def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
+    assert found.shape == expected.shape
+    error = (found.double() - expected).abs().max() / expected.abs().max()
+    assert error <= tolerance, f"relative error {error:.2e}"
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("name", "size"), CASES)
+def test_results_and_gradients_match_the_oracle(
+    name: str, size: int, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    tensors = inputs(name, size, shape, dtype)
+    found = with_gradients(call, name, tensors)
+    expected = with_gradients(oracle, name, [t.double() for t in tensors])
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == dtype
+        assert_close(one, other, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_float32_kernels_keep_their_precision_beside_bfloat16(name: str) -> None:
+    x, *kernels = inputs(name, SIZES[name][0], (2, 33, 5, 7), torch.float32)
+    tensors = [x.bfloat16(), *kernels]
+    found = with_gradients(call, name, tensors)
+    expected = with_gradients(oracle, name, [t.double() for t in tensors])
+    gradients = zip(found[-len(kernels) :], expected[-len(kernels) :], strict=True)
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, TOLERANCE[torch.bfloat16])
+    for one, other in gradients:
+        assert one.dtype == torch.float32
+        assert_close(one, other, TOLERANCE[torch.float32])
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_memory_layout_changes_nothing(name: str) -> None:
+    tensors = inputs(name, SIZES[name][0], (2, 6, 4, 5), torch.float32)
+    expected = with_gradients(call, name, tensors)
+    strided = [torch.stack([t, t], -1)[..., 0] for t in tensors]
+    last = [t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t for t in tensors]
+    for variant in (strided, last):
+        for one, other in zip(with_gradients(call, name, variant), expected, strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_one_and_two_threads_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_WORTH_A_THREAD", 1)
+    tensors = inputs(name, SIZES[name][0], (3, 5, 5, 4), torch.float32)
+    results = []
+    before = torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(with_gradients(call, name, tensors))
+    torch.set_num_threads(before)
+    for one, other in zip(*results, strict=True):
+        assert_close(one, other.double(), 1e-6)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_only_the_wanted_gradient_is_computed(name: str) -> None:
+    size = SIZES[name][0]
+    for wanted in range(2):
+        gradients: list[Tensor] = []
+        for function, dtype in ((call, torch.float32), (oracle, torch.float64)):
+            tensors = [t.to(dtype) for t in inputs(name, size, (1, 4, 3, 3), torch.float32)]
+            tensors[wanted].requires_grad_()
+            total = torch.stack([o.square().sum() for o in function(name, *tensors)]).sum()
+            gradients += torch.autograd.grad(total, tensors[wanted])
+        assert_close(gradients[0], gradients[1], 1e-5)
+
+
+def test_bfloat16_rounds_to_the_nearest_even_and_keeps_infinity_and_nan() -> None:
+    values = torch.tensor([1.00390625, 1.01171875, float("inf"), float("nan"), -3.0e38, 1e-40])
+    x = values.bfloat16().reshape(1, 6, 1, 1)
+    kernels = torch.ones(1, 1, 2, 2, dtype=torch.bfloat16)
+    torch.testing.assert_close(
+        native.upsample(x, kernels), x.expand(1, 6, 2, 2), rtol=0, atol=0, equal_nan=True
+    )
+    # 1 + 2**-8 and 1 + 3 * 2**-8 lie half-way between two bfloat16 values
+    halves = torch.tensor([[1.0, 2.0**-8], [1.0, 3 * 2.0**-8]]).bfloat16()[:, None, None]
+    ones = torch.ones(2, 9, 2, 4, dtype=torch.bfloat16)
+    expected = halves.float().sum(3).bfloat16()
+    assert torch.equal(native.upsample(halves, ones)[:, :, 0, 0], expected[:, :, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("downsample", [(1, 4, 6, 6), (1, 36, 3, 2)]),
+        ("downsample", [(1, 4, 5, 6), (1, 36, 2, 3)]),
+        ("downsample", [(2, 4, 6, 6), (1, 36, 3, 3)]),
+        ("downsample", [(1, 4, 6, 6), (1, 35, 3, 3)]),
+        ("downsample", [(1, 4, 18, 18), (1, 81, 9, 9)]),
+        ("downsample", [(4, 6, 6), (36, 3, 3)]),
+        ("upsample", [(1, 4, 3, 3), (1, 9, 3, 3)]),
+        ("upsample", [(1, 4, 3, 3), (9,)]),
+        ("filter_pair", [(1, 4, 6, 6), (1, 36), (2, 36)]),
+        ("filter_pair", [(1, 4, 6, 6), (1, 36), (1, 16)]),
+        ("filter_pair", [(1, 4, 6, 6), (1, 36, 1, 1), (1, 36, 1, 1)]),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused_by_name(
+    name: str, shapes: list[tuple[int, ...]]
+) -> None:
+    with pytest.raises(ValueError, match=name) as caught:
+        call(name, *(torch.zeros(shape) for shape in shapes))
+    assert any(str(shape) in str(caught.value) for shape in shapes)
+
+
+def test_dtypes_and_devices_that_do_not_fit_are_refused() -> None:
+    x, kernels = torch.zeros(1, 4, 6, 6), torch.zeros(1, 36, 3, 3)
+    with pytest.raises(ValueError, match="float64"):
+        native.downsample(x.double(), kernels.double())
+    with pytest.raises(ValueError, match="bfloat16"):
+        native.downsample(x, kernels.bfloat16())
+    with pytest.raises(ValueError, match="meta"):
+        native.downsample(x.to("meta"), kernels)
+
+
+def test_usable_says_when_the_torch_form_must_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.zeros(1, 4, 6, 6)
+    assert native.usable(x, 6)
+    assert native.usable(x.bfloat16(), 6)
+    assert not native.usable(x.half(), 6)
+    assert not native.usable(x.double(), 6)
+    assert not native.usable(x.to("meta"), 6)
+    assert not native.usable(x, 10)
+    assert not native.usable(x, 6, groups=2)
+    monkeypatch.setenv("A2U_NATIVE", "0")
+    assert not native.usable(x, 6)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3, 3), (1, 0, 3, 3)], ids=str)
+def test_nothing_in_gives_nothing_out(shape: tuple[int, ...]) -> None:
+    tensors = inputs("downsample", 6, shape, torch.float32)
+    assert native.downsample(*tensors).shape == shape
+
+
+def test_own_threads_serve_where_those_of_torch_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(native, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    tensors = inputs("upsample", 3, (2, 8, 5, 4), torch.float32)
+    expected = native.upsample(*tensors)
+    monkeypatch.setattr(library, "_openmp", lambda: None)
+    assert torch.equal(native.upsample(*tensors), expected)
