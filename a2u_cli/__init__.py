@@ -8,20 +8,26 @@ if TYPE_CHECKING:
     from .errors import A2UError as A2UError
     from .foreground import composite as composite
     from .foreground import estimate_foreground as estimate_foreground
+    from .images import read_image as read_image
+    from .images import write_image as write_image
     from .matting.inference import matte as matte
+    from .matting.matter import Matter as Matter
     from .scoring.metrics import score as score
+    from .trimap import read_trimap as read_trimap
     from .weights.format import load_model as load_model
 
 __version__ = "0.1.0"
-__all__ = ["A2UError", "composite", "estimate_foreground", "load_model", "matte", "score"]
-__getattr__ = lazily(
-    __name__,
-    {
-        "A2UError": ".errors",
-        "composite": ".foreground",
-        "estimate_foreground": ".foreground",
-        "load_model": ".weights.format",
-        "matte": ".matting.inference",
-        "score": ".scoring.metrics",
-    },
-)
+_HOMES = {
+    "A2UError": ".errors",
+    "Matter": ".matting.matter",
+    "composite": ".foreground",
+    "estimate_foreground": ".foreground",
+    "load_model": ".weights.format",
+    "matte": ".matting.inference",
+    "read_image": ".images.reading",
+    "read_trimap": ".trimap",
+    "score": ".scoring.metrics",
+    "write_image": ".images.writing",
+}
+__all__ = sorted(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)

@@ -1,0 +1,91 @@
+"""The one object to hold: weights on a device, ready to matte one picture or a million."""
+
+from pathlib import Path
+
+import torch
+
+from ..foreground import estimate_foreground
+from ..network.folding import fold_norms
+from ..units import FloatArray, Size, Trimap
+from ..weights import registry
+from ..weights.cache import sha256_of
+from ..weights.format import load_model
+from .devices import DtypeName, describe_device, pick_device, pick_dtype
+from .inference import Quality, matte, plan_memory, require_quality
+from .planning import Plan, parse_bytes
+
+
+class Matter:
+    """Load weights once, fold them for a device and a precision, then matte picture after picture.
+
+    `weights` is a name, a file or hf://owner/repo[@revision]; `device` "auto", "cpu", "cuda",
+    "cuda:1" or "mps", never replaced by another; `dtype` that of the convolutions, where "auto" is
+    bfloat16 if the device computes in it, and float32 means exact; `quality` as in `matte`;
+    `max_memory` bounds what the process takes, in bytes or as "2GB" (None: most of what is free).
+
+    It may be called from several threads at once, and several of them, on one device or on more,
+    may live in one process. Nothing process-wide is changed.
+
+    Raises WeightsError where weights are missing, damaged or do not fit, A2UError for a device that
+    is not there or an unknown word.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = registry.DEFAULT,
+        *,
+        device: str | torch.device = "auto",
+        dtype: DtypeName | torch.dtype = "float32",
+        quality: Quality = "standard",
+        max_memory: int | str | None = None,
+    ) -> None:
+        self.weights = str(weights)
+        self.quality = require_quality(quality)
+        self.max_memory = parse_bytes(max_memory) if isinstance(max_memory, str) else max_memory
+        self.device = pick_device(str(device))
+        self.dtype = (
+            dtype if isinstance(dtype, torch.dtype) else pick_dtype(dtype, device=self.device)
+        )
+        path = registry.locate(weights)
+        self.sha256 = sha256_of(path)
+        with torch.inference_mode():
+            self.network = fold_norms(load_model(path, device=self.device), self.dtype)
+
+    def __str__(self) -> str:
+        return f"{describe_device(self.device)}, {self.dtype_name}"
+
+    @property
+    def dtype_name(self) -> str:
+        """The dtype's name, such as "float32", for journals and reports."""
+        return str(self.dtype).removeprefix("torch.")
+
+    def matte(self, image: FloatArray, trimap: Trimap) -> FloatArray:
+        """Estimate the alpha matte: float32 (H, W) in [0, 1], the trimap's known pixels kept.
+
+        `image` is float32 (H, W, 3) RGB in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}.
+
+        Raises what `inference.matte` does.
+        """
+        return matte(
+            self.network,
+            image,
+            trimap,
+            dtype=self.dtype,
+            max_memory=self.max_memory,
+            quality=self.quality,
+        )
+
+    def cut_out(self, image: FloatArray, trimap: Trimap) -> tuple[FloatArray, FloatArray]:
+        """Estimate the foreground's own colours, float32 (H, W, 3) straight, and the alpha matte.
+
+        Takes and raises what `matte` does.
+        """
+        alpha = self.matte(image, trimap)
+        return estimate_foreground(image, alpha), alpha
+
+    def plan(self, size: Size) -> Plan:
+        """Tell how a picture of (height, width) would be walked, and in how much memory.
+
+        Raises OutOfMemory where it does not fit.
+        """
+        return plan_memory(size, device=self.device, dtype=self.dtype, max_memory=self.max_memory)
