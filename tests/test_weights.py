@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 
 from a2u_cli import weights
 from a2u_cli.commands.weights import app
-from a2u_cli.errors import WeightsError
+from a2u_cli.errors import OutOfMemory, WeightsError
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.units import STRIDE
+from a2u_cli.weights import format as weights_format
 from a2u_cli.weights import registry
 from a2u_cli.weights.cache import sha256_of
 from a2u_cli.weights.download import HubFile
@@ -221,6 +222,34 @@ def test_a_damaged_file_is_refused_in_one_line(
         assert str(saved) in str(caught.value)
         assert "\n" not in str(caught.value)
     assert not list(cache.glob("*"))
+
+
+SHORT = (
+    MemoryError("Cannot allocate memory (os error 12)"),  # safetensors
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+)
+
+
+@pytest.mark.parametrize("short", SHORT, ids=lambda error: type(error).__name__)
+def test_weights_that_do_not_fit_into_memory_are_not_called_damaged(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: Exception
+) -> None:
+    def raise_it(*_: object, **__: object) -> None:
+        raise short
+
+    monkeypatch.setattr(weights_format, "load_file", raise_it)
+    monkeypatch.setattr(torch, "load", raise_it)
+    torch.save({}, tmp_path / "authors.pth")
+    for attempt, path in (
+        (weights.load_model, saved),
+        (lambda path: weights.import_file(path, name="x"), saved),
+        (weights.read_checkpoint, tmp_path / "authors.pth"),
+        (lambda path: weights.import_file(path, name="y"), tmp_path / "authors.pth"),
+    ):
+        with pytest.raises(OutOfMemory, match="takes more memory than is free") as caught:
+            attempt(path)
+        assert str(path) in str(caught.value)
 
 
 def test_another_format_and_a_later_version_are_refused(saved: Path) -> None:

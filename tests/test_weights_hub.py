@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -344,3 +345,13 @@ def test_a_saved_folder_is_read_strictly(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(WeightsError, match="is damaged"):
         weights.HubMattingNetwork.from_pretrained(tmp_path)
+
+
+def test_a_network_of_the_hub_is_pickled_by_its_name() -> None:
+    network = weights.HubMattingNetwork()
+    again = pickle.loads(pickle.dumps(network))
+    assert type(again) is type(network) is weights.HubMattingNetwork
+    assert torch.equal(again.stem.conv.weight, network.stem.conv.weight)
+    assert f"{type(again).__module__}.{type(again).__qualname__}" == (
+        "a2u_cli.weights.hub.HubMattingNetwork"
+    )

@@ -1,4 +1,4 @@
-"""Weights by name, file or address: found, fetched, checked, loaded and saved."""
+"""Weights by name, file or address: fetched, checked, loaded and saved."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Where weights lie on this machine, and how they get there: whole, or not at all."""
+"""The folder of weights on this machine, and files of it that are whole, or refused in words."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ..errors import WeightsError
+from ..errors import A2UError, OutOfMemory, WeightsError, is_memory
 from ..images.files import replacing, require_regular
 
 SUFFIX = ".safetensors"
@@ -46,6 +46,20 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"cannot read {path} ({reason(error)})") from error
+
+
+@contextmanager
+def memory_for(path: Path) -> Iterator[None]:
+    """Raise OutOfMemory where reading a file takes more memory than there is: no fault of it."""
+    try:
+        yield
+    except Exception as error:  # each library has a kind of its own
+        if isinstance(error, A2UError) or not is_memory(error):
+            raise
+        raise OutOfMemory(
+            f"reading {path} takes more memory than is free; close other programs, or get the "
+            "file anew where it should be small"
+        ) from error
 
 
 def reason(cause: Exception | str) -> str:

@@ -1,4 +1,4 @@
-"""Weights in and out of the network: our file format, the authors' checkpoints, the Hub's door."""
+"""Our weights files: a network written to one, and one read into a network that it fits exactly."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from ..errors import WeightsError
 from ..network.model import MattingNetwork
 from ..units import STRIDE
 from . import registry
-from .cache import writing
+from .cache import memory_for, writing
 from .header import FORMAT, FORMAT_VERSION, Header, read_header
 from .registry import DEFAULT
 
@@ -27,10 +27,13 @@ def load_model(
 ) -> MattingNetwork:
     """Load weights, by name, path or Hub address, into a network in evaluation mode.
 
-    Raises WeightsError where they are missing, damaged, or do not fit the network exactly.
+    Raises WeightsError where they are missing, damaged, or do not fit the network exactly,
+    OutOfMemory where they do not fit into memory.
     """
-    network, _ = open_weights(registry.locate(weights), MattingNetwork)
-    return network.to(device)
+    path = registry.locate(weights)
+    network, _ = open_weights(path, MattingNetwork)
+    with memory_for(path):
+        return network.to(device)
 
 
 def save_weights(
@@ -78,15 +81,19 @@ def _pack(state: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 
 def open_weights(path: Path, make: type[Network]) -> tuple[Network, Header]:
-    """Read one of our files into a network of its variant, strictly."""
+    """Read one of our files into a network of its variant, strictly.
+
+    Raises WeightsError where it is damaged or does not fit, OutOfMemory where memory is short.
+    """
     header = read_header(path)
-    network = make(shared=header.variant == "share")
-    _check_shapes(network, header.shapes, path)  # before memory is taken for what does not fit
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path} is damaged and cannot be read; get it anew") from error
-    fill(network, tensors, path)
+    with memory_for(path):
+        network = make(shared=header.variant == "share")
+        _check_shapes(network, header.shapes, path)  # before memory is taken for what does not fit
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise WeightsError(f"{path} is damaged and cannot be read; get it anew") from error
+        fill(network, tensors, path)
     return network.eval(), header
 
 
@@ -113,8 +120,8 @@ def _check_shapes(
         ],
     }
     if any(misfits.values()):
-        found = "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in misfits.items() if keys)
-        raise WeightsError(f"{path} does not fit the {variant_of(network)} network: {found}")
+        text = "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in misfits.items() if keys)
+        raise WeightsError(f"{path} does not fit the {variant_of(network)} network: {text}")
 
 
 def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

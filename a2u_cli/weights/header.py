@@ -1,4 +1,4 @@
-"""What a weights file says about itself."""
+"""Read what a weights file says about itself, without torch and without its tensors."""
 
 import json
 from dataclasses import dataclass

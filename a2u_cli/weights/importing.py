@@ -1,4 +1,4 @@
-"""Bring weights into the cache: checked, converted, under a name."""
+"""Bring weights into the cache under a name: downloaded, checked, converted."""
 
 import shutil
 import tempfile
@@ -61,8 +61,8 @@ def fetch(weights: str = DEFAULT, *, accept_licence: bool = False, force: bool =
         known = ", ".join(registry.REGISTRY)
         raise WeightsError(f"nothing to download by the name {weights!r}; known: {known}, hf://...")
     entry = registry.REGISTRY[weights]
-    if (found := registry.find(weights)) and not force:
-        return found
+    if (place := registry.find(weights)) and not force:
+        return place
     if entry.terms and not accept_licence:
         raise WeightsError(
             f"the licence of {weights} ({entry.licence}) must be accepted first; "

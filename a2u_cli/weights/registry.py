@@ -1,4 +1,4 @@
-"""Weights by name: where they come from, where they lie, and what their header says.
+"""Weights by name: where they come from, where they lie, what they are pinned to.
 
 Nothing here needs torch, so that listing and describing weights is quick.
 """
@@ -108,8 +108,8 @@ def locate(weights: str | Path) -> Path:
     text = str(weights)
     if isinstance(weights, str) and text.startswith("hf://"):
         return download(HubFile.parse(text))
-    if isinstance(weights, str) and (found := find(text)):
-        return found
+    if isinstance(weights, str) and (place := find(text)):
+        return place
     if isinstance(weights, str) and text in REGISTRY:
         raise WeightsError(f"weights {text} are not on this machine; run: a2u weights get {text}")
     if Path(weights).is_file():

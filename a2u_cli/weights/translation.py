@@ -5,10 +5,12 @@ import zipfile
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import WeightsError, is_memory
 from ..images.files import require_regular
 from ..network.model import MattingNetwork
+from .cache import memory_for
 from .format import COUNTER, fill
 
 NORM_EPS = 1e-5
@@ -69,18 +71,31 @@ def read_checkpoint(path: Path) -> MattingNetwork:
     """Read a checkpoint of the authors into a network, either variant, told by its shapes.
 
     Only tensors are unpickled. The authors' norm multiplies by |w| + eps, ours by w: that is
-    folded in here. Raises WeightsError where the file holds anything else or does not fit.
+    folded in here. Raises WeightsError where the file holds anything else or does not fit,
+    OutOfMemory where memory is short.
     """
     _require_modest(path)
+    with memory_for(path):
+        return _translated(_tensors(path), path)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """Unpickle a checkpoint's tensors, and nothing else."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         state = loaded.get("state_dict", loaded)
-        tensors = {str(name): tensor.float() for name, tensor in state.items()}
+        return {str(name): tensor.float() for name, tensor in state.items()}
     except Exception as error:  # damaged pickles raise nearly anything
+        if is_memory(error):
+            raise
         raise WeightsError(
             f"{path} is damaged or holds more than tensors, which could run code when loaded; "
             f"nothing in it was run; expected a checkpoint with the authors' state_dict"
         ) from error
+
+
+def _translated(tensors: dict[str, Tensor], path: Path) -> MattingNetwork:
+    """Make a network of tensors that have the authors' names."""
     theirs = [name for name in tensors if not name.endswith(COUNTER)]
     ours = {translate(name): tensors[name] for name in theirs}
     if len(ours) < len(theirs) or not any(translate(name) != name for name in theirs):
