@@ -1,7 +1,10 @@
 """The fast 3x3 convolution against torch's in float64."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
+from test_resampling import DEFAULTS, changed
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -10,10 +13,9 @@ from a2u_cli.network.folding import Folded
 from a2u_cli.network.model import ConvNorm
 from a2u_cli.operators.affinity import LEAK
 from a2u_cli.operators.fused import convolution
-from a2u_cli.operators.fused import resampling as native
 
 pytestmark = pytest.mark.skipif(
-    not (native.available() and native.has_avx2()),
+    not convolution.available(),
     reason="no AVX2, or the compiled library a2u_cli/operators/fused/_compiled is not built",
 )
 # samples, inputs, outputs, height, width
@@ -70,6 +72,21 @@ def test_gradients_match_float64(shape: tuple[int, ...]) -> None:
         assert_close(one.grad, other.grad)
 
 
+@pytest.mark.parametrize("default", DEFAULTS, ids=str)
+def test_defaults_of_the_process_change_nothing(default: str | torch.dtype) -> None:
+    x, weight, _ = tensors(SHAPES[-1])
+    layer = convolution.Conv2d(*weight.shape[1::-1], 3, padding=1, bias=False)
+    layer.weight.data = weight
+    results = []
+    for context in (nullcontext(), changed(default)):
+        with context:
+            leaf = x.clone().requires_grad_()
+            y = layer(leaf)
+            results.append([y, *torch.autograd.grad(y, (leaf, layer.weight), y.detach())])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_layout_windows_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight, bias = tensors((2, 32, 16, 21, 18))
     filter, plus = convolution.transform(weight), torch.randn(2, 16, 13, 12)
@@ -98,6 +115,7 @@ def test_only_layers_that_it_can_do_take_the_fast_form(monkeypatch: pytest.Monke
     layer = nn.Conv2d(32, 16, 3, padding=1)
     for other in (x.double(), x.bfloat16(), x.to("meta")):
         assert not convolution.usable(other, layer)
+    assert not convolution.usable(x, nn.Conv2d(32, 16, 3, padding=1, device="meta"))
     with torch.autocast("cpu", torch.bfloat16):
         assert not convolution.usable(x, layer)
     monkeypatch.setenv("A2U_NATIVE", "0")

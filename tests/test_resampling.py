@@ -1,21 +1,22 @@
 """The fused CPU operators against an independent oracle: unfold and einsum in float64."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from a2u_cli.operators.fused import library
-from a2u_cli.operators.fused import resampling as native
+from a2u_cli.operators.fused import library, resampling
 
 pytestmark = pytest.mark.skipif(
-    not native.available(),
+    not resampling.available(),
     reason="the compiled library a2u_cli/operators/fused/_compiled is not built",
 )
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
+DEFAULTS = ["meta", torch.float64]
 # samples, channels, coarse height, coarse width
 SHAPES = [(1, 3, 1, 1), (2, 33, 5, 7), (2, 64, 4, 3), (1, 8, 1, 6), (1, 84, 3, 67), (3, 1, 7, 1)]
 SIZES = {"downsample": [6, 3, 2, 1], "upsample": [3, 5, 2], "filter_pair": [6, 4]}
@@ -56,7 +57,7 @@ def inputs(name: str, size: int, shape: tuple[int, ...], dtype: torch.dtype) -> 
 
 
 def call(name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
-    result = getattr(native, name)(*tensors)
+    result = getattr(resampling, name)(*tensors)
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -67,6 +68,23 @@ def with_gradients(function: Operation, name: str, tensors: list[Tensor]) -> lis
     generator = torch.Generator().manual_seed(8)
     grads = [torch.randn(o.shape, generator=generator).bfloat16().to(o.dtype) for o in outputs]
     return [*outputs, *torch.autograd.grad(outputs, leaves, grads)]
+
+
+@contextmanager
+def changed(default: str | torch.dtype) -> Iterator[None]:
+    """Make new tensors on another device or in another dtype, where nothing else is asked for.
+
+    C once wrote through what was then no pointer of its own.
+    """
+    try:
+        if isinstance(default, str):
+            torch.set_default_device(default)
+        else:
+            torch.set_default_dtype(default)
+        yield
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
 
 
 def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
@@ -116,7 +134,7 @@ def test_memory_layout_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_one_and_two_threads_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(resampling, "_WORTH_A_THREAD", 1)
     tensors = inputs(name, SIZES[name][0], (3, 5, 5, 4), torch.float32)
     results = []
     before = torch.get_num_threads()
@@ -126,6 +144,21 @@ def test_one_and_two_threads_agree(name: str, monkeypatch: pytest.MonkeyPatch) -
     torch.set_num_threads(before)
     for one, other in zip(*results, strict=True):
         assert_close(one, other.double(), 1e-6)
+
+
+@pytest.mark.parametrize("default", DEFAULTS, ids=str)
+@pytest.mark.parametrize("name", SIZES)
+def test_defaults_of_the_process_change_nothing(name: str, default: str | torch.dtype) -> None:
+    tensors = inputs(name, SIZES[name][0], (2, 6, 4, 5), torch.float32)
+    leaves = [t.requires_grad_() for t in tensors]
+    results = []
+    for context in (nullcontext(), changed(default)):
+        with context:
+            outputs = call(name, *leaves)
+            grads = [o.detach().square() for o in outputs]
+            results.append([*outputs, *torch.autograd.grad(outputs, leaves, grads)])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -146,13 +179,13 @@ def test_bfloat16_rounds_to_the_nearest_even_and_keeps_infinity_and_nan() -> Non
     x = values.bfloat16().reshape(1, 6, 1, 1)
     kernels = torch.ones(1, 1, 2, 2, dtype=torch.bfloat16)
     torch.testing.assert_close(
-        native.upsample(x, kernels), x.expand(1, 6, 2, 2), rtol=0, atol=0, equal_nan=True
+        resampling.upsample(x, kernels), x.expand(1, 6, 2, 2), rtol=0, atol=0, equal_nan=True
     )
     # 1 + 2**-8 and 1 + 3 * 2**-8 lie half-way between two bfloat16 values
     halves = torch.tensor([[1.0, 2.0**-8], [1.0, 3 * 2.0**-8]]).bfloat16()[:, None, None]
     ones = torch.ones(2, 9, 2, 4, dtype=torch.bfloat16)
     expected = halves.float().sum(3).bfloat16()
-    assert torch.equal(native.upsample(halves, ones)[:, :, 0, 0], expected[:, :, 0])
+    assert torch.equal(resampling.upsample(halves, ones)[:, :, 0, 0], expected[:, :, 0])
 
 
 @pytest.mark.parametrize(
@@ -182,38 +215,38 @@ def test_shapes_that_do_not_fit_are_refused_by_name(
 def test_dtypes_and_devices_that_do_not_fit_are_refused() -> None:
     x, kernels = torch.zeros(1, 4, 6, 6), torch.zeros(1, 36, 3, 3)
     with pytest.raises(ValueError, match="float64"):
-        native.downsample(x.double(), kernels.double())
+        resampling.downsample(x.double(), kernels.double())
     with pytest.raises(ValueError, match="bfloat16"):
-        native.downsample(x, kernels.bfloat16())
+        resampling.downsample(x, kernels.bfloat16())
     with pytest.raises(ValueError, match="meta"):
-        native.downsample(x.to("meta"), kernels)
+        resampling.downsample(x.to("meta"), kernels)
 
 
 def test_usable_says_when_the_torch_form_must_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.zeros(1, 4, 6, 6)
-    assert native.usable(x, 6)
-    assert native.usable(x.bfloat16(), 6)
-    assert not native.usable(x.half(), 6)
-    assert not native.usable(x.double(), 6)
-    assert not native.usable(x.to("meta"), 6)
-    assert not native.usable(x, 10)
-    assert not native.usable(x, 6, groups=2)
+    assert resampling.usable(x, 6)
+    assert resampling.usable(x.bfloat16(), 6)
+    assert not resampling.usable(x.half(), 6)
+    assert not resampling.usable(x.double(), 6)
+    assert not resampling.usable(x.to("meta"), 6)
+    assert not resampling.usable(x, 10)
+    assert not resampling.usable(x, 6, groups=2)
     monkeypatch.setenv("A2U_NATIVE", "0")
-    assert not native.usable(x, 6)
+    assert not resampling.usable(x, 6)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3, 3), (1, 0, 3, 3)], ids=str)
 def test_nothing_in_gives_nothing_out(shape: tuple[int, ...]) -> None:
     tensors = inputs("downsample", 6, shape, torch.float32)
-    assert native.downsample(*tensors).shape == shape
+    assert resampling.downsample(*tensors).shape == shape
 
 
 def test_own_threads_serve_where_those_of_torch_cannot_be_had(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(native, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(resampling, "_WORTH_A_THREAD", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     tensors = inputs("upsample", 3, (2, 8, 5, 4), torch.float32)
-    expected = native.upsample(*tensors)
+    expected = resampling.upsample(*tensors)
     monkeypatch.setattr(library, "_openmp", lambda: None)
-    assert torch.equal(native.upsample(*tensors), expected)
+    assert torch.equal(resampling.upsample(*tensors), expected)

@@ -66,7 +66,7 @@ def usable(x: Tensor, layer: nn.Conv2d) -> bool:
     """Tell whether `convolve` can do a layer's work on `x`. `A2U_NATIVE=0` says no."""
     return (
         x.dtype == layer.weight.dtype == torch.float32
-        and x.device.type == "cpu"
+        and x.device.type == layer.weight.device.type == "cpu"
         and suits(layer)
         and not torch.is_autocast_enabled("cpu")
         and available()
@@ -91,13 +91,13 @@ def transform(weight: Tensor) -> Tensor:
     """Transform a filter (outputs, inputs, 3, 3) for `convolve`: (36, outputs/16, inputs, 16)."""
     panels = weight.unflatten(0, (-1, PANEL))  # (outputs/16, 16, inputs, 3, 3)
     taps = panels.permute(3, 4, 0, 2, 1).flatten(0, 1)  # (9, outputs/16, inputs, 16)
-    places: Tensor = torch.tensordot(_matrix(weight.dtype), taps, 1)
+    places: Tensor = torch.tensordot(_matrix(weight.dtype, weight.device), taps, 1)
     return places
 
 
-def _matrix(dtype: torch.dtype) -> Tensor:
+def _matrix(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Transform both axes of a filter at once: (36, 9)."""
-    one = torch.tensor(FILTER_TRANSFORM, dtype=dtype)
+    one = torch.tensor(FILTER_TRANSFORM, dtype=dtype, device=device)
     return torch.kron(one, one)
 
 
@@ -109,9 +109,10 @@ def convolve(
     x: float32 (N, inputs, H, W); filter: from `transform`; bias: (outputs); plus and the result:
     (N, outputs, H, W). Not differentiable.
     """
-    outputs = filter.shape[1] * PANEL
-    shape = (x.shape[0], outputs, *x.shape[2:])
-    out = torch.empty(shape, memory_format=torch.channels_last)
+    shape = (x.shape[0], filter.shape[1] * PANEL, *x.shape[2:])
+    last = torch.channels_last
+    # C writes here: by the defaults of the process it might lie elsewhere, or be of another dtype
+    out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=last)
     _run("a2u_convolve", x, plus, [filter] * _threads(x), bias=bias, out=out, slope=slope)
     return out
 
@@ -132,9 +133,9 @@ class _Convolve(torch.autograd.Function):
             dx = convolve(grad, transform(mirrored), weight.new_zeros(weight.shape[1]))
         if ctx.needs_input_grad[1]:
             shape = (PLACES, weight.shape[0] // PANEL, weight.shape[1], PANEL)
-            parts = [torch.zeros(shape) for _ in range(_threads(x))]
+            parts = [x.new_zeros(shape) for _ in range(_threads(x))]
             _run("a2u_convolve_backward", x, grad, parts)
-            taps = torch.tensordot(_matrix(x.dtype).T, torch.stack(parts).sum(0), 1)
+            taps = torch.tensordot(_matrix(x.dtype, x.device).T, torch.stack(parts).sum(0), 1)
             dweight = taps.unflatten(0, (3, 3)).permute(2, 4, 3, 0, 1).reshape(weight.shape)
         return dx, dweight
 
@@ -170,7 +171,7 @@ def _run(
     inputs, outputs = x.shape[1], filters[0].shape[1] * PANEL
     loaded = _library()
     space = loaded.a2u_convolution_space(inputs, outputs, out is None)
-    spaces = [torch.empty(space) for _ in filters]
+    spaces = [x.new_empty(space) for _ in filters]
     tiles, threads = _tiles(x), len(filters)
     jobs = [
         _Convolution(

@@ -74,7 +74,8 @@ def _triton() -> ModuleType | None:
         from . import triton_kernels
     except ImportError:
         return None
-    x, kernels = torch.zeros(1, 1, 2, 2, device="cuda"), torch.zeros(1, 1, 1, 1, device="cuda")
+    x = torch.zeros(1, 1, 2, 2, dtype=torch.float32, device="cuda")
+    kernels = x.new_zeros(1, 1, 1, 1)
     try:
         triton_kernels.run(_DOWN, 1, kernels, x=x, kernels=kernels, out=torch.empty_like(kernels))
     except Exception as error:  # of the compiler, the driver, the linker: no common class
@@ -219,7 +220,7 @@ def _run(op: int, size: int, coarse: Tensor, **tensors: Tensor | None) -> list[T
     products = rows * width * channels * size * size
     threads = max(1, min(torch.get_num_threads(), rows, products // _WORTH_A_THREAD))
     parts = [
-        torch.zeros(samples, 2, size * size, dtype=torch.float64)
+        coarse.new_zeros(samples, 2, size * size, dtype=torch.float64)
         for _ in range(threads if op == _FILTER_BACKWARD else 0)
     ]
     pointers = {name: tensor.data_ptr() for name, tensor in tensors.items() if tensor is not None}
