@@ -26,8 +26,11 @@ setup(
     ext_modules=[
         Extension(
             "a2u_cli.operators.fused._compiled",
-            [f"{FUSED}/{name}.c" for name in ("resampling", "resampling_avx2", "winograd", "team")],
-            depends=[f"{FUSED}/resampling.c"],
+            [
+                f"{FUSED}/{name}.c"
+                for name in ("library", "resampling", "resampling_avx2", "winograd")
+            ],
+            depends=[f"{FUSED}/arguments.h", f"{FUSED}/resampling.c"],
             optional=True,
         )
     ],

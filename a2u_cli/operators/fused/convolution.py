@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .arguments import Convolution, Picture
 from .library import compiled, has_avx2, library, spread
 
 PANEL = 16  # as in winograd.c
@@ -26,24 +27,6 @@ FILTER_TRANSFORM = (  # by the interpolation points 0, 2/3, -2/3, 3/2, -3/2 and 
     (8 / 65, -12 / 65, 18 / 65),
     (0, 0, 1),
 )
-
-
-class _Picture(ctypes.Structure):
-    _fields_ = [
-        ("at", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("image", "row", "pixel")),
-    ]
-
-
-class _Convolution(ctypes.Structure):
-    """The argument of `a2u_convolve`, field by field as in `winograd.c`."""
-
-    _fields_ = [
-        *((n, ctypes.c_int64) for n in ("height", "width", "inputs", "outputs", "start", "stop")),
-        *((name, _Picture) for name in ("x", "other")),
-        *((name, ctypes.c_void_p) for name in ("filter", "bias", "out", "space")),
-        ("slope", ctypes.c_double),
-    ]
 
 
 class Conv2d(nn.Conv2d):
@@ -113,7 +96,7 @@ def convolve(
     last = torch.channels_last
     # C writes here: by the defaults of the process it might lie elsewhere, or be of another dtype
     out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=last)
-    _run("a2u_convolve", x, plus, [filter] * _threads(x), bias=bias, out=out, slope=slope)
+    _on_threads("a2u_convolve", x, plus, [filter] * _threads(x), bias=bias, out=out, slope=slope)
     return out
 
 
@@ -134,18 +117,27 @@ class _Convolve(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             shape = (PLACES, weight.shape[0] // PANEL, weight.shape[1], PANEL)
             parts = [x.new_zeros(shape) for _ in range(_threads(x))]
-            _run("a2u_convolve_backward", x, grad, parts)
+            _on_threads("a2u_convolve_backward", x, grad, parts)
             taps = torch.tensordot(_matrix(x.dtype, x.device).T, torch.stack(parts).sum(0), 1)
             dweight = taps.unflatten(0, (3, 3)).permute(2, 4, 3, 0, 1).reshape(weight.shape)
         return dx, dweight
 
 
 @functools.cache
-def _library() -> ctypes.CDLL:
-    loaded = library()
-    loaded.a2u_convolution_space.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_int]
-    loaded.a2u_convolution_space.restype = ctypes.c_int64
-    return loaded
+def _function(name: str) -> Any:
+    """Declare one of the two functions of `winograd.c`."""
+    function = getattr(library(), name)
+    function.argtypes, function.restype = [ctypes.POINTER(Convolution)], None
+    return function
+
+
+@functools.cache
+def _space(inputs: int, outputs: int, gradient: bool) -> int:
+    """Tell how many floats a thread needs beside its arguments."""
+    function = library().a2u_convolution_space
+    function.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_int]
+    function.restype = ctypes.c_int64
+    return int(function(inputs, outputs, gradient))
 
 
 def _threads(x: Tensor) -> int:
@@ -156,8 +148,8 @@ def _tiles(x: Tensor) -> int:
     return x.shape[0] * -(-x.shape[2] // 4) * -(-x.shape[3] // 4)
 
 
-def _run(
-    function: str,
+def _on_threads(
+    name: str,
     x: Tensor,
     other: Tensor | None,
     filters: list[Tensor],
@@ -166,15 +158,14 @@ def _run(
     out: Tensor | None = None,
     slope: float = 1.0,
 ) -> None:
-    """Do the work in as many threads as there are filters; each has its own."""
+    """Call a function in as many threads as there are filters; each has its own."""
     x, other = _last(x), other if other is None else _last(other)
     inputs, outputs = x.shape[1], filters[0].shape[1] * PANEL
-    loaded = _library()
-    space = loaded.a2u_convolution_space(inputs, outputs, out is None)
+    space = _space(inputs, outputs, out is None)
     spaces = [x.new_empty(space) for _ in filters]
     tiles, threads = _tiles(x), len(filters)
     jobs = [
-        _Convolution(
+        Convolution(
             *(x.shape[2], x.shape[3], inputs, outputs),
             *(tiles * thread // threads, tiles * (thread + 1) // threads),
             *(_picture(x), _picture(other)),
@@ -183,11 +174,11 @@ def _run(
         )
         for thread, filter in enumerate(filters)
     ]
-    spread(getattr(loaded, function), jobs)
+    spread(_function(name), jobs)
 
 
-def _picture(x: Tensor | None) -> _Picture:
-    return _Picture() if x is None else _Picture(x.data_ptr(), *(x.stride(d) for d in (0, 2, 3)))
+def _picture(x: Tensor | None) -> Picture:
+    return Picture() if x is None else Picture(x.data_ptr(), *(x.stride(d) for d in (0, 2, 3)))
 
 
 def _last(x: Tensor) -> Tensor:

@@ -1,41 +1,69 @@
-"""The compiled library and its threads."""
+"""The compiled library: found, checked, and called in threads."""
 
 import ctypes
 import functools
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from . import arguments
 
-class _Team(ctypes.Structure):
-    """The argument of `a2u_take`, field by field as in `team.c`."""
+_SUFFIXES = {".so", ".pyd", ".dll", ".dylib"}
 
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("function", "jobs")),
-        *((name, ctypes.c_int64) for name in ("size", "count", "next")),
-    ]
+
+def load(folder: Path) -> ctypes.CDLL | str:
+    """Load the compiled library of a folder, whatever suffix its build gave it.
+
+    One that was built from other sources would be called with the wrong arguments: it is refused.
+    Returns the library, or says why there is none.
+    """
+    reasons = []
+    for path in sorted(folder.glob("_compiled*")):
+        if path.suffix not in _SUFFIXES:
+            continue
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError as error:  # of another machine, or damaged
+            reasons.append(f"{path.name} does not load ({error})")
+            continue
+        if misfit := _misfit(library):
+            reasons.append(f"{path.name} does not fit this version ({misfit}): install again")
+        else:
+            return library
+    return "; ".join(reasons) or "not built"
+
+
+def _misfit(library: ctypes.CDLL) -> str:
+    """Say how the library's arguments differ from `arguments.py`; nothing where they don't."""
+    try:
+        abi = library.a2u_abi
+    except AttributeError:
+        return "it tells no ABI"
+    abi.argtypes, abi.restype = [ctypes.c_int64], ctypes.c_int64
+    structures = (arguments.Resampling, arguments.Picture, arguments.Convolution, arguments.Team)
+    expected = [arguments.ABI, *map(ctypes.sizeof, structures), -1]
+    told = [abi(number) for number in range(len(expected))]
+    return "" if told == expected else f"ABI and sizes {told}, expected {expected}"
 
 
 @functools.cache
-def _library() -> ctypes.CDLL | None:
-    """Load the compiled library that lies beside this module, whatever suffix its build gave it."""
-    for path in sorted(Path(__file__).parent.glob("_compiled*")):
-        if path.suffix in {".so", ".pyd", ".dll", ".dylib"}:
-            try:
-                library = ctypes.CDLL(str(path))
-                library.a2u_has_avx2.restype = ctypes.c_int
-            except (OSError, AttributeError):  # built for another machine: the torch form serves
-                continue
-            return library
-    return None
+def _loaded() -> ctypes.CDLL | str:
+    return load(Path(__file__).parent)
 
 
 def available() -> bool:
-    """Tell whether the compiled library was found and loads."""
-    return _library() is not None
+    """Tell whether there is a compiled library that fits."""
+    return not isinstance(_loaded(), str)
+
+
+def absence() -> str:
+    """Say why there is no compiled library; nothing where there is one."""
+    loaded = _loaded()
+    return loaded if isinstance(loaded, str) else ""
 
 
 def compiled() -> bool:
@@ -44,10 +72,10 @@ def compiled() -> bool:
 
 
 def library() -> ctypes.CDLL:
-    """Give the compiled library, which `available` has found."""
-    found = _library()
-    assert found is not None
-    return found
+    """Give the compiled library, which is `available`."""
+    loaded = _loaded()
+    assert not isinstance(loaded, str), loaded
+    return loaded
 
 
 def has_avx2() -> bool:
@@ -55,18 +83,19 @@ def has_avx2() -> bool:
     return bool(library().a2u_has_avx2())
 
 
-def spread(function: Any, jobs: list[Any]) -> None:
-    """Call a function of the library once for each job, each in a thread.
+def spread(function: Any, jobs: Sequence[ctypes.Structure]) -> None:
+    """Call a function of the library for every job, each in a thread.
 
-    In torch's own threads where they can be had: after their work they spin for a while, and would
-    take the processor from any others.
+    In torch's own threads where they can be had: when they are done they spin for a while, and
+    would take the processor from any others.
     """
     if len(jobs) == 1:
         function(ctypes.byref(jobs[0]))
     elif openmp := _openmp():
         array = (type(jobs[0]) * len(jobs))(*jobs)
         pointer = ctypes.cast(function, ctypes.c_void_p)
-        team = _Team(pointer, ctypes.addressof(array), ctypes.sizeof(jobs[0]), len(jobs))
+        size = ctypes.sizeof(jobs[0])
+        team = arguments.Team(pointer, ctypes.addressof(array), size, len(jobs))
         take = ctypes.cast(library().a2u_take, ctypes.c_void_p)
         openmp.GOMP_parallel(take, ctypes.byref(team), len(jobs), 0)
     else:
@@ -77,12 +106,12 @@ def spread(function: Any, jobs: list[Any]) -> None:
 def _openmp() -> ctypes.CDLL | None:
     """Find the OpenMP of gcc that torch runs on, where it does."""
     try:
-        library = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
-        library.GOMP_parallel.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 2
-        library.GOMP_parallel.restype = None
+        openmp = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
+        openmp.GOMP_parallel.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 2
+        openmp.GOMP_parallel.restype = None
     except (AttributeError, OSError):  # another system, or another OpenMP
         return None
-    return library
+    return openmp
 
 
 def traced_or_off() -> bool:

@@ -9,14 +9,10 @@
  * belong to it: `weigh` (a weighted sum of pixels) and `dots` (the gradient of such a sum's weights).
  */
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
+#include "arguments.h"
+
 #if defined(_MSC_VER)
 #define INLINE static __forceinline
 #define UNROLL
@@ -25,8 +21,7 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-enum { DOWN, UP, FILTER, DOWN_BACKWARD, UP_BACKWARD, FILTER_BACKWARD };
-#if defined(WORK)
+#if defined(RESAMPLE)
 enum { VECTOR = 32 }; /* bytes of a register: wider vector types would live in memory */
 #else
 enum { VECTOR = 16 };
@@ -35,16 +30,6 @@ enum { VECTOR = 16 };
 enum { MAX_TAPS = 64, LANES = VECTOR / 2, BLOCKS = 4, TILE = 64 };
 
 typedef ptrdiff_t Index;
-
-/* Mirrored field by field in native.py. */
-typedef struct {
-    int64_t op, bf16, h, w, channels, k, start, stop; /* h, w: coarse size; the fine size is twice that */
-    const void *x;
-    const float *kernels, *kernels2;
-    const void *grad, *grad2;
-    void *out, *out2; /* forward: the result(s); backward: the gradients of x and of the kernels, or null */
-    double *sums;     /* FILTER_BACKWARD: (n, 2, k * k) gradients of the two filters, added to; or null */
-} Job;
 
 /* Rows x columns of pixels at x, and for each a weight; distances are in elements. */
 typedef struct {
@@ -230,7 +215,7 @@ INLINE void dots(Lanes *dot, const void *grad, const Rectangle *r, Index channel
 }
 
 /* The k x k window of sample n from (top, left) on, and its kernel; taps outside the image are left out. */
-INLINE Rectangle window(const Job *job, Index n, Index scale, Index top, Index left, const float *kernel,
+INLINE Rectangle window(const Resampling *job, Index n, Index scale, Index top, Index left, const float *kernel,
                         int bf16) {
     const Index height = scale * job->h, width = scale * job->w, c = job->channels, k = job->k;
     const Index u = larger(0, -top), v = larger(0, -left);
@@ -244,7 +229,7 @@ INLINE Rectangle window(const Job *job, Index n, Index scale, Index top, Index l
 
 /* The coarse pixels whose window (from 2i - pad on) holds fine pixel (y, x) of sample n. `kernels` are that
  * sample's; from one coarse pixel's kernel to the next is `step`, 0 where one filter serves them all. */
-INLINE Rectangle coarse_over(const Job *job, const void *image, Index n, Index y, Index x, const float *kernels,
+INLINE Rectangle coarse_over(const Resampling *job, const void *image, Index n, Index y, Index x, const float *kernels,
                              Index step, int bf16) {
     const Index k = job->k, pad = (k - 1) / 2, h = job->h, w = job->w, c = job->channels;
     const Index i = larger(0, y + pad - k + 2) / 2, j = larger(0, x + pad - k + 2) / 2;
@@ -258,7 +243,7 @@ INLINE Rectangle coarse_over(const Job *job, const void *image, Index n, Index y
 }
 
 /* The fine pixels (2a + q / 2, 2b + q % 2) whose window (from (a, b) - pad on) holds coarse pixel (i, j). */
-INLINE Rectangle fine_over(const Job *job, Index n, Index i, Index j, int q, int bf16) {
+INLINE Rectangle fine_over(const Resampling *job, Index n, Index i, Index j, int q, int bf16) {
     const Index k = job->k, pad = (k - 1) / 2, h = job->h, w = job->w, c = job->channels;
     const Index a = larger(0, i + pad - k + 1), b = larger(0, j + pad - k + 1);
     const Index pixel = (2 * (n * h + a) + q / 2) * 2 * w + 2 * b + q % 2;
@@ -276,23 +261,24 @@ typedef struct {
     Index n, i, j, coarse, fine[4];
 } Place;
 
-INLINE Place place(const Job *job, Index row, Index j) {
+INLINE Place place(const Resampling *job, Index row, Index j) {
     Place p = {row / job->h, row % job->h, j, row * job->w + j, {0}};
     for (int q = 0; q < 4; q++) p.fine[q] = (2 * row + q / 2) * 2 * job->w + 2 * j + q % 2;
     return p;
 }
 
 /* The window that made output q of the forward operation at this place. */
-INLINE Rectangle source(const Job *job, const Place *p, int q, int bf16) {
+INLINE Rectangle source(const Resampling *job, const Place *p, int q, int bf16) {
     const Index taps = job->k * job->k, pad = (job->k - 1) / 2;
     const int up = job->op == UP || job->op == UP_BACKWARD, filter = job->op == FILTER || job->op == FILTER_BACKWARD;
     const float *kernels = filter && q ? job->kernels2 : job->kernels;
     const Index scale = up ? 1 : 2, kernel = up ? p->fine[q] : filter ? p->n : p->coarse;
-    return window(job, p->n, scale, scale * p->i - pad, scale * p->j - pad, kernels + kernel * taps, bf16);
+    if (kernels) kernels += kernel * taps; /* the gradient of a kernel does not need it */
+    return window(job, p->n, scale, scale * p->i - pad, scale * p->j - pad, kernels, bf16);
 }
 
 /* All that made pixel q of the gradient of x at this place; returns the number of rectangles. */
-INLINE int gradient_sources(const Job *job, const Place *p, int q, Rectangle *r, int bf16) {
+INLINE int gradient_sources(const Resampling *job, const Place *p, int q, Rectangle *r, int bf16) {
     const Index taps = job->k * job->k, y = 2 * p->i + q / 2, x = 2 * p->j + q % 2;
     if (job->op == DOWN_BACKWARD) {
         r[0] = coarse_over(job, job->grad, p->n, y, x, job->kernels + p->n * job->h * job->w * taps, taps, bf16);
@@ -308,7 +294,7 @@ INLINE int gradient_sources(const Job *job, const Place *p, int q, Rectangle *r,
 }
 
 /* Writes the outputs at one place: the results forward, the gradient of x backward. */
-INLINE void write_images(const Job *job, const Place *p, int bf16) {
+INLINE void write_images(const Resampling *job, const Place *p, int bf16) {
     const int backward = job->op >= DOWN_BACKWARD, fine = job->op == UP || (backward && job->op != UP_BACKWARD);
     const int outputs = fine ? 4 : job->op == FILTER ? 2 : 1;
     Rectangle r[4];
@@ -323,7 +309,7 @@ INLINE void write_images(const Job *job, const Place *p, int bf16) {
 }
 
 /* Writes the gradients of the kernels at one place; the filters' are added up in `filters`, tap by tap. */
-INLINE void write_kernels(const Job *job, const Place *p, Lanes *filters, int bf16) {
+INLINE void write_kernels(const Resampling *job, const Place *p, Lanes *filters, int bf16) {
     const int up = job->op == UP_BACKWARD, filter = job->op == FILTER_BACKWARD, outputs = up ? 4 : filter ? 2 : 1;
     const Index taps = job->k * job->k;
     float *kernels = job->out2;
@@ -339,7 +325,7 @@ INLINE void write_kernels(const Job *job, const Place *p, Lanes *filters, int bf
 }
 
 /* The two passes over a row are apart because together their pixels don't fit the first-level cache. */
-INLINE void work(const Job *job, int bf16) {
+INLINE void resample_rows(const Resampling *job, int bf16) {
     const int filter = job->op == FILTER_BACKWARD;
     const int kernels = filter ? job->sums != NULL : job->op >= DOWN_BACKWARD && job->out2 != NULL;
     const Index taps = 2 * job->k * job->k;
@@ -362,18 +348,18 @@ INLINE void work(const Job *job, int bf16) {
 }
 
 /* `resampling_avx2.c` compiles all of the above once more, for wider vectors. */
-#if !defined(WORK)
-#define WORK work_anywhere
+#if !defined(RESAMPLE)
+#define RESAMPLE resample_anywhere
 #define DISPATCH
 #endif
 
-void WORK(const Job *job) {
-    if (job->bf16) work(job, 1);
-    else work(job, 0);
+void RESAMPLE(const Resampling *job) {
+    if (job->bf16) resample_rows(job, 1);
+    else resample_rows(job, 0);
 }
 
 #if defined(DISPATCH)
-void work_avx2(const Job *job);
+void resample_avx2(const Resampling *job);
 
 /* One binary for every x86-64 machine: the wide form runs where the processor has it. */
 EXPORT int a2u_has_avx2(void) {
@@ -384,18 +370,13 @@ EXPORT int a2u_has_avx2(void) {
 #endif
 }
 
-EXPORT void a2u_resample(const Job *job) {
+EXPORT void a2u_resample(const Resampling *job) {
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
     if (a2u_has_avx2()) {
-        work_avx2(job);
+        resample_avx2(job);
         return;
     }
 #endif
-    work_anywhere(job);
+    resample_anywhere(job);
 }
-
-#if defined(_WIN32)
-/* setuptools has the linker export this from every extension; here ctypes loads the library instead. */
-EXPORT void *PyInit__native(void) { return NULL; }
-#endif
 #endif

@@ -18,35 +18,26 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .library import available, has_avx2, library, spread, switched_off, traced_or_off
+from .arguments import Operation, Resampling
+from .library import absence, available, has_avx2, library, spread, switched_off, traced_or_off
 
-_DOWN, _UP, _FILTER, _DOWN_BACKWARD, _UP_BACKWARD, _FILTER_BACKWARD = range(6)
 _MAX_SIZE = 8  # MAX_TAPS in resampling.c is its square
 _WORTH_A_THREAD = 4_000_000  # products; about a millisecond of one core
 _DTYPES = {
     "cpu": (torch.float32, torch.bfloat16),
     "cuda": (torch.float32, torch.bfloat16, torch.float16),
 }
-_NUMBERS = ("op", "bf16", "h", "w", "channels", "k", "start", "stop")
-_POINTERS = ("x", "kernels", "kernels2", "grad", "grad2", "out", "out2", "sums")
-
-
-class _Job(ctypes.Structure):
-    """The argument of `a2u_resample`, field by field as in `resampling.c`."""
-
-    _fields_ = [(name, ctypes.c_int64) for name in _NUMBERS] + [
-        (name, ctypes.c_void_p) for name in _POINTERS
-    ]
 
 
 def describe() -> str:
-    """Name the fused forms in use on this machine, such as "C (AVX2), Triton"; or say none is."""
+    """Name the forms in use on this machine, such as "Triton, C (AVX2)"; say why where none is."""
     if switched_off():
         return "switched off by A2U_NATIVE=0: plain torch serves"
-    forms = ["C (AVX2)" if has_avx2() else "C"] if available() else []
-    if torch.cuda.is_available() and _triton():
-        forms.append("Triton")
-    return ", ".join(forms) or "not built: plain torch serves"
+    if available():
+        forms = "C (AVX2)" if has_avx2() else "C"
+    else:
+        forms = f"plain torch on the CPU: {absence()}"
+    return f"Triton, {forms}" if torch.cuda.is_available() and _triton() else forms
 
 
 def usable(x: Tensor, size: int, groups: int = 1) -> bool:
@@ -77,7 +68,9 @@ def _triton() -> ModuleType | None:
     x = torch.zeros(1, 1, 2, 2, dtype=torch.float32, device="cuda")
     kernels = x.new_zeros(1, 1, 1, 1)
     try:
-        triton_kernels.run(_DOWN, 1, kernels, x=x, kernels=kernels, out=torch.empty_like(kernels))
+        triton_kernels.run(
+            Operation.DOWN, 1, kernels, x=x, kernels=kernels, out=torch.empty_like(kernels)
+        )
     except Exception as error:  # of the compiler, the driver, the linker: no common class
         reason = str(error).partition("\n")[0]
         warnings.warn(f"Triton does not run here, plain torch serves: {reason}", stacklevel=2)
@@ -147,7 +140,7 @@ class _Downsample(torch.autograd.Function):
         ctx.save_for_backward(x, kernels)
         ctx.size = size
         out = _image(x, x.shape[2] // 2, x.shape[3] // 2)
-        _run(_DOWN, size, out, x=x, kernels=kernels, out=out)
+        _run(Operation.DOWN, size, out, x=x, kernels=kernels, out=out)
         return out
 
     @staticmethod
@@ -156,7 +149,16 @@ class _Downsample(torch.autograd.Function):
         x, kernels = ctx.saved_tensors
         dx, dkernels = _like(x, ctx.needs_input_grad[0]), _like(kernels, ctx.needs_input_grad[1])
         grad = _last(grad)
-        _run(_DOWN_BACKWARD, ctx.size, grad, x=x, kernels=kernels, grad=grad, out=dx, out2=dkernels)
+        _run(
+            Operation.DOWN_BACKWARD,
+            ctx.size,
+            grad,
+            x=x,
+            kernels=kernels,
+            grad=grad,
+            out=dx,
+            out2=dkernels,
+        )
         return dx, dkernels, None
 
 
@@ -166,7 +168,7 @@ class _Upsample(torch.autograd.Function):
         ctx.save_for_backward(x, kernels)
         ctx.size = size
         out = _image(x, 2 * x.shape[2], 2 * x.shape[3])
-        _run(_UP, size, x, x=x, kernels=kernels, out=out)
+        _run(Operation.UP, size, x, x=x, kernels=kernels, out=out)
         return out
 
     @staticmethod
@@ -175,7 +177,16 @@ class _Upsample(torch.autograd.Function):
         x, kernels = ctx.saved_tensors
         dx, dkernels = _like(x, ctx.needs_input_grad[0]), _like(kernels, ctx.needs_input_grad[1])
         grad = _last(grad)
-        _run(_UP_BACKWARD, ctx.size, x, x=x, kernels=kernels, grad=grad, out=dx, out2=dkernels)
+        _run(
+            Operation.UP_BACKWARD,
+            ctx.size,
+            x,
+            x=x,
+            kernels=kernels,
+            grad=grad,
+            out=dx,
+            out2=dkernels,
+        )
         return dx, dkernels, None
 
 
@@ -187,7 +198,7 @@ class _FilterPair(torch.autograd.Function):
         ctx.save_for_backward(x, first, second)
         ctx.size = size
         a, b = (_image(x, x.shape[2] // 2, x.shape[3] // 2) for _ in range(2))
-        _run(_FILTER, size, a, x=x, kernels=first, kernels2=second, out=a, out2=b)
+        _run(Operation.FILTER, size, a, x=x, kernels=first, kernels2=second, out=a, out2=b)
         return a, b
 
     @staticmethod
@@ -199,7 +210,7 @@ class _FilterPair(torch.autograd.Function):
         dx = _like(x, ctx.needs_input_grad[0])
         grad_a, grad_b = _last(grad_a), _last(grad_b)
         tensors = {"x": x, "kernels": first, "kernels2": second, "grad": grad_a, "grad2": grad_b}
-        parts = _run(_FILTER_BACKWARD, ctx.size, grad_a, **tensors, out=dx)
+        parts = _run(Operation.FILTER_BACKWARD, ctx.size, grad_a, **tensors, out=dx)
         sums = torch.stack(parts).sum(0)  # (N, 2, K*K)
         return dx, sums[:, 0].float(), sums[:, 1].float(), None
 
@@ -221,17 +232,19 @@ def _run(op: int, size: int, coarse: Tensor, **tensors: Tensor | None) -> list[T
     threads = max(1, min(torch.get_num_threads(), rows, products // _WORTH_A_THREAD))
     parts = [
         coarse.new_zeros(samples, 2, size * size, dtype=torch.float64)
-        for _ in range(threads if op == _FILTER_BACKWARD else 0)
+        for _ in range(threads if op == Operation.FILTER_BACKWARD else 0)
     ]
     pointers = {name: tensor.data_ptr() for name, tensor in tensors.items() if tensor is not None}
     image = (op, coarse.dtype == torch.bfloat16, height, width, channels, size)
     jobs = []
     for thread in range(threads):
         share = (rows * thread // threads, rows * (thread + 1) // threads)
-        jobs.append(_Job(*image, *share, **pointers))
+        jobs.append(Resampling(*image, *share, **pointers))
     for job, part in zip(jobs, parts, strict=False):  # no parts: the field stays null
         job.sums = part.data_ptr()
-    spread(library().a2u_resample, jobs)
+    function = library().a2u_resample
+    function.argtypes, function.restype = [ctypes.POINTER(Resampling)], None
+    spread(function, jobs)
     return parts
 
 

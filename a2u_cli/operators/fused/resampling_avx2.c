@@ -6,7 +6,7 @@
 #else
 #pragma GCC target("avx2,fma")
 #endif
-#define WORK work_avx2
+#define RESAMPLE resample_avx2
 #include "resampling.c"
 #if defined(__clang__)
 #pragma clang attribute pop

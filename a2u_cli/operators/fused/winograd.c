@@ -7,33 +7,10 @@
  * multiply at each place, add up. Tiles are counted over the whole batch, so that callers may split them over threads.
  */
 #include <stddef.h>
-#include <stdint.h>
 
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
+#include "arguments.h"
 
 typedef ptrdiff_t Index;
-
-/* Distances in elements from one image, row and pixel to the next; channels lie side by side. */
-typedef struct {
-    const float *at;
-    int64_t image, row, pixel;
-} Picture;
-
-/* Mirrored field by field in convolution.py. */
-typedef struct {
-    int64_t height, width, inputs, outputs; /* channels in multiples of PANEL */
-    int64_t start, stop;                    /* tiles */
-    Picture x, other;                       /* forward: what is added to the result, or null; else the gradient */
-    float *filter;                          /* (36, outputs / PANEL, inputs, PANEL); or its gradient, added to */
-    const float *bias;                      /* (outputs) */
-    float *out;                             /* (images, height, width, outputs) */
-    float *space;                           /* as much as a2u_convolution_space says */
-    double slope;                           /* of the result where it is negative */
-} Convolution;
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
 #if defined(__clang__)
@@ -65,8 +42,8 @@ typedef struct {
 
 INLINE Tile tile(const Convolution *job, Index number) {
     const Index across = (job->width + TILE - 1) / TILE, down = (job->height + TILE - 1) / TILE;
-    const Tile found = {number / (across * down), number / across % down * TILE, number % across * TILE};
-    return found;
+    const Tile at = {number / (across * down), number / across % down * TILE, number % across * TILE};
+    return at;
 }
 
 INLINE const float *pixel(const Picture *picture, Index image, Index y, Index x) {
@@ -245,7 +222,7 @@ static void backward(const Convolution *job, Index first, Index count, float *x,
                            grad + place * out + panel * PANEL, outputs, count);
 }
 
-INLINE void work(const Convolution *job, int gradient) {
+INLINE void convolve_tiles(const Convolution *job, int gradient) {
     const Index block = gradient ? GRADIENT_BLOCK : BLOCK;
     float *x = job->space, *other = x + PLACES * plane_of(job->inputs, block);
     float *zeros = other + PLACES * plane_of(job->outputs, block);
@@ -256,10 +233,10 @@ INLINE void work(const Convolution *job, int gradient) {
     }
 }
 
-EXPORT void a2u_convolve(const Convolution *job) { work(job, 0); }
+EXPORT void a2u_convolve(const Convolution *job) { convolve_tiles(job, 0); }
 
 /* Adds to `filter` the gradient of the transformed filter. */
-EXPORT void a2u_convolve_backward(const Convolution *job) { work(job, 1); }
+EXPORT void a2u_convolve_backward(const Convolution *job) { convolve_tiles(job, 1); }
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

@@ -1,0 +1,48 @@
+/* What the compiled functions are called with. Mirrored field by field in arguments.py, which refuses a library whose
+ * ABI or sizes differ: change a field, a meaning or a function, and count ABI up here and there. */
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
+enum { ABI = 1 };
+
+enum { DOWN, UP, FILTER, DOWN_BACKWARD, UP_BACKWARD, FILTER_BACKWARD };
+
+/* Of a2u_resample. */
+typedef struct {
+    int64_t op, bf16, h, w, channels, k, start, stop; /* h, w: coarse size; the fine size is twice that */
+    const void *x;
+    const float *kernels, *kernels2;
+    const void *grad, *grad2;
+    void *out, *out2; /* forward: the result(s); backward: the gradients of x and of the kernels, or null */
+    double *sums;     /* FILTER_BACKWARD: (n, 2, k * k) gradients of the two filters, added to; or null */
+} Resampling;
+
+/* Distances in elements from one image, row and pixel to the next; channels lie side by side. */
+typedef struct {
+    const float *at;
+    int64_t image, row, pixel;
+} Picture;
+
+/* Of a2u_convolve and a2u_convolve_backward. */
+typedef struct {
+    int64_t height, width, inputs, outputs; /* channels in multiples of PANEL */
+    int64_t start, stop;                    /* tiles */
+    Picture x, other;                       /* forward: what is added to the result, or null; else the gradient */
+    float *filter;                          /* (36, outputs / PANEL, inputs, PANEL); or its gradient, added to */
+    const float *bias;                      /* (outputs) */
+    float *out;                             /* (images, height, width, outputs) */
+    float *space;                           /* as much as a2u_convolution_space says */
+    double slope;                           /* of the result where it is negative */
+} Convolution;
+
+/* Of a2u_take. */
+typedef struct {
+    void (*function)(const void *);
+    const char *jobs;
+    int64_t size, count, next;
+} Team;

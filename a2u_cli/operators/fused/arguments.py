@@ -1,0 +1,53 @@
+"""The arguments of the compiled functions, field by field as in `arguments.h`."""
+
+from ctypes import Structure, c_double, c_int64, c_void_p
+from enum import IntEnum
+
+ABI = 1
+
+
+class Operation(IntEnum):
+    """What `a2u_resample` does."""
+
+    DOWN = 0
+    UP = 1
+    FILTER = 2
+    DOWN_BACKWARD = 3
+    UP_BACKWARD = 4
+    FILTER_BACKWARD = 5
+
+
+class Resampling(Structure):
+    """Of `a2u_resample`."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("op", "bf16", "h", "w", "channels", "k", "start", "stop")),
+        *((n, c_void_p) for n in ("x", "kernels", "kernels2", "grad", "grad2")),
+        *((n, c_void_p) for n in ("out", "out2", "sums")),
+    ]
+
+
+class Picture(Structure):
+    """A float32 image, and the distances from one image, row and pixel to the next."""
+
+    _fields_ = [("at", c_void_p), *((n, c_int64) for n in ("image", "row", "pixel"))]
+
+
+class Convolution(Structure):
+    """Of `a2u_convolve` and `a2u_convolve_backward`."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("height", "width", "inputs", "outputs", "start", "stop")),
+        *((n, Picture) for n in ("x", "other")),
+        *((n, c_void_p) for n in ("filter", "bias", "out", "space")),
+        ("slope", c_double),
+    ]
+
+
+class Team(Structure):
+    """Of `a2u_take`."""
+
+    _fields_ = [
+        *((n, c_void_p) for n in ("function", "jobs")),
+        *((n, c_int64) for n in ("size", "count", "next")),
+    ]

@@ -1,0 +1,22 @@
+/* What is asked of the library as a whole: whether it fits its callers, and work for a team of threads. */
+#include "arguments.h"
+
+/* ABI, then the sizes of the arguments, then -1. */
+EXPORT int64_t a2u_abi(int64_t at) {
+    static const int64_t numbers[] = {ABI, sizeof(Resampling), sizeof(Picture), sizeof(Convolution), sizeof(Team)};
+    return at >= 0 && at < (int64_t)(sizeof numbers / sizeof *numbers) ? numbers[at] : -1;
+}
+
+/* Takes jobs, one after the other, until none is left: every thread of the team runs this. */
+#if defined(__GNUC__) && !defined(_WIN32)
+EXPORT void a2u_take(Team *team) {
+    int64_t job;
+    while ((job = __atomic_fetch_add(&team->next, 1, __ATOMIC_RELAXED)) < team->count)
+        team->function(team->jobs + job * team->size);
+}
+#endif
+
+#if defined(_WIN32)
+/* setuptools has the linker export this from every extension; here ctypes loads the library instead. */
+EXPORT void *PyInit__compiled(void) { return (void *)0; }
+#endif
