@@ -6,6 +6,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]  # an image (H, W, 3) in RGB, or an alpha (H, W), in [0, 1]
 Trimap = npt.NDArray[np.uint8]  # (H, W) of the three values below
 Mask = npt.NDArray[np.bool_]  # (H, W)
+Levels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # as files hold them: (H, W) or (H, W, C)
 Size = tuple[int, int]  # (height, width)
 
 BACKGROUND = 0

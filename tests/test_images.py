@@ -5,8 +5,11 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,14 +18,26 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
-from PIL.ExifTags import IFD, Base
+from PIL.ExifTags import GPS, IFD, Base
 
+from a2u_cli import images
 from a2u_cli.errors import ImageError
-from a2u_cli.images import encode_image, output_format, quantise, read_grey, read_image, write_image
+from a2u_cli.images import (
+    encode_image,
+    output_format,
+    quantise,
+    read_grey,
+    read_image,
+    reading,
+    write_image,
+    writing,
+)
 
 Array = npt.NDArray[Any]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -88,6 +103,14 @@ def exif_bytes(orientation: int = 1) -> bytes:
     exif[Base.Artist] = "A. Painter"
     exif[IFD.Exif] = {Base.ExposureTime: 0.5, Base.ExifImageWidth: 999}
     return exif.tobytes()
+
+
+@pytest.fixture
+def quiet_opencv() -> Iterator[None]:
+    """Silence OpenCV as the command line does for its process; the library leaves it as it is."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    yield
+    cv2.utils.logging.setLogLevel(level)
 
 
 # Reading
@@ -344,6 +367,7 @@ def test_bytes_are_named_standard_input_unless_told() -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "png16", "tiff16"])
+@pytest.mark.usefixtures("quiet_opencv")
 def test_truncated_files_are_refused_in_one_line(
     kind: str, share: float, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -384,11 +408,15 @@ def test_the_limit_of_pixels_can_be_set() -> None:
         read_grey(data, max_pixels=599)
 
 
-def test_pillow_keeps_its_own_limit_and_gives_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "GIF"])
+def test_pillow_keeps_its_own_limit_and_gives_no_warning(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    data = saved(Image.new("L", (30, 20)), kind)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        read_image(saved(Image.new("L", (30, 20))))
+        read_image(data)
     assert Image.MAX_IMAGE_PIXELS == 100
 
 
@@ -492,7 +520,9 @@ def test_levels_of_another_depth_are_refused() -> None:
 
 @pytest.mark.parametrize("shape", [(5,), (5, 3, 2), (0, 3), (1, 5, 3, 3)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ImageError, match=r"found shape .* expected \(H, W\)"):
+    with pytest.raises(
+        ImageError, match=r"has shape .*, expected \(H, W\), \(H, W, 3\), \(H, W, 4\)"
+    ):
         encode_image(np.zeros(shape, np.float32), "png")
 
 
@@ -612,3 +642,204 @@ def test_a_folder_where_the_file_should_be_is_refused(tmp_path: Path) -> None:
 def test_images_and_trimap_do_not_load_torch() -> None:
     code = "import sys, a2u_cli.images, a2u_cli.trimap; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Nothing of the process is changed, and nobody waits
+
+
+def process_state() -> tuple[Any, ...]:
+    return Image.MAX_IMAGE_PIXELS, [*warnings.filters], cv2.utils.logging.getLogLevel()
+
+
+def test_threads_read_whole_and_damaged_files_and_change_nothing(tmp_path: Path) -> None:
+    files: list[bytes] = []
+    for seed, kind in enumerate(["PNG", "JPEG", "TIFF", "WEBP"]):
+        whole = saved(Image.fromarray(random_levels(40, 30, 3, seed=seed)), kind)
+        files += [whole, whole[: len(whole) // 2]]
+    for number, data in enumerate(files):
+        (tmp_path / str(number)).write_bytes(data)
+    before = process_state()
+    seen: list[tuple[Any, ...]] = []
+
+    def read(number: int) -> bytes | None:
+        try:
+            picture = read_image(tmp_path / str(number))
+        except ImageError:
+            return None
+        finally:
+            seen.append(process_state())
+        return picture.image.tobytes()
+
+    alone = [read(number) for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        together = [list(threads.map(read, range(8))) for _ in range(5)]
+    assert all(found == alone for found in together)
+    assert [image is None for image in alone] == [False, True] * 4
+    assert seen == [before] * len(seen)
+    assert process_state() == before
+
+
+def test_two_reads_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    meeting = threading.Barrier(2, timeout=20)
+    decode = reading.decode_levels
+
+    def meet(*arguments: Any) -> Any:
+        assert Image.MAX_IMAGE_PIXELS == 100
+        meeting.wait()
+        return decode(*arguments)
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(reading, "decode_levels", meet)
+    data = saved(Image.new("L", (30, 20)))
+    with ThreadPoolExecutor(2) as threads:
+        sizes = [picture.size for picture in threads.map(read_image, [data, data])]
+    assert sizes == [(20, 30)] * 2
+
+
+def test_heic_is_not_registered_with_pillow() -> None:
+    pytest.importorskip("pillow_heif")
+    code = (
+        "from PIL import Image; from a2u_cli.images import read_image\n"
+        "from a2u_cli.errors import ImageError\n"
+        "try: read_image(b'\\0\\0\\0\\x18ftypheic' + bytes(12))\n"
+        "except ImageError: pass\n"
+        "assert 'HEIF' not in Image.OPEN"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# TIFF, as others read it
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_our_tiff_is_what_its_tags_say(channels: int, depth: int) -> None:
+    levels = random_levels(300, 401, channels, depth=depth)
+    levels = levels[..., 0] if channels == 1 else levels
+    icc = SRGB if channels > 1 else None
+    exif = Image.Exif()
+    exif[Base.Artist] = "A. Painter"
+    exif[Base.ImageDescription] = "A picture"
+    exif[Base.XResolution], exif[Base.YResolution], exif[Base.ResolutionUnit] = 300, 150, 2
+    exif[IFD.Exif] = {Base.ExposureTime: 0.5, Base.DateTimeOriginal: "2020:01:01 00:00:00"}
+    exif[IFD.GPSInfo] = {GPS.GPSLatitudeRef: "N", GPS.GPSLatitude: (59.0, 30.0, 0.5)}
+    data = encode_image(levels, "tiff", depth=depth, icc=icc, exif=exif.tobytes())
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        (page,) = file.pages
+        assert (page.photometric, page.predictor, page.compression) == (min(channels, 2), 2, 8)
+        assert page.extrasamples == ((2,) if channels == 4 else ())  # 2: straight
+        assert page.tags.get("InterColorProfile") is None if channels == 1 else page.iccprofile
+        assert page.description == "A picture"
+        assert page.tags["XResolution"].value == (300, 1)
+        assert page.tags["ExifTag"].value["DateTimeOriginal"] == "2020:01:01 00:00:00"
+        np.testing.assert_array_equal(page.asarray(), levels)
+    with Image.open(BytesIO(data)) as picture:
+        found = picture.getexif()
+        assert (found[Base.Artist], found[Base.YResolution]) == ("A. Painter", 150)
+        assert found[Base.ResolutionUnit] == 2
+        assert found.get_ifd(IFD.Exif)[Base.ExposureTime] == 0.5
+        assert found.get_ifd(IFD.GPSInfo)[GPS.GPSLatitude] == (59.0, 30.0, 0.5)
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    codes = [struct.unpack_from("<H", data, start + 2 + 12 * n)[0] for n in range(count)]
+    assert codes == sorted(set(codes))  # as TIFF 6.0 asks
+    again = encode_image(levels, "tiff", depth=depth, icc=icc, exif=read_image(data).exif)
+    assert again == data
+
+
+@pytest.mark.parametrize("resolution", ["72", (1, 2), None])
+def test_an_odd_resolution_does_not_hinder_writing(resolution: Any) -> None:
+    exif = Image.Exif()
+    exif[Base.Artist] = "A. Painter"
+    if resolution:
+        exif[Base.XResolution] = 72
+        exif[Base.ResolutionUnit] = 9
+    data = encode_image(random_levels(5, 3), "tiff", exif=exif.tobytes())
+    assert read_image(data).size == (5, 3)
+
+
+# What is said
+
+
+@pytest.mark.parametrize("wrong", [Image.new("L", (3, 2)), torch.zeros(2, 3), [[0.0]], None, 3])
+def test_what_is_no_array_is_refused_in_words(tmp_path: Path, wrong: Any) -> None:
+    calls = [
+        lambda: write_image(tmp_path / "a.png", wrong),
+        lambda: write_image(tmp_path / "a.png", np.zeros((2, 3, 3)), alpha=wrong),
+        lambda: encode_image(wrong, "png"),
+        lambda: quantise(wrong, 8),
+    ]
+    for number, call in enumerate(calls):
+        if wrong is None and number == 1:
+            continue
+        with pytest.raises(ImageError, match=r" is a .*, expected a numpy array .*convert it with"):
+            call()
+    if not isinstance(wrong, str | bytes):
+        with pytest.raises(ImageError, match=r"found a .* to read, expected a path or the bytes"):
+            read_image(wrong)
+
+
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    path = f"{tmp_path}/a.png"
+    write_image(path, np.ones((2, 3)))
+    assert read_image(path).size == read_grey(path).shape == images.picture_size(path) == (2, 3)
+    with pytest.raises(ImageError, match=r"no\.png does not exist"):
+        read_image("no.png")
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_an_alpha_is_laid_beside_the_colours(tmp_path: Path, depth: int) -> None:
+    colours, alpha = random_levels(5, 7, 3, depth=depth), random_levels(5, 7, depth=depth)
+    write_image(tmp_path / "a.png", colours, alpha=alpha / (2.0**depth - 1), depth=depth)
+    picture = read_image(tmp_path / "a.png")
+    assert picture.alpha is not None
+    np.testing.assert_array_equal(quantise(picture.alpha, depth), alpha)
+    np.testing.assert_array_equal(quantise(picture.image, depth), colours)
+    with pytest.raises(ImageError, match=r"b\.png: the colours are 7x5 but the alpha is 5x7; use"):
+        write_image(tmp_path / "b.png", np.zeros((5, 7, 3)), alpha=np.zeros((7, 5)))
+    with pytest.raises(ImageError, match="JPEG cannot hold transparency"):
+        write_image(tmp_path / "b.jpg", np.zeros((5, 7, 3)), alpha=np.zeros((5, 7)))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_refused_values_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "matte.png"
+    for array in (np.full((2, 2), np.nan), np.zeros((2, 2), np.int32), np.zeros((2, 2, 5))):
+        with pytest.raises(ImageError, match=r"matte\.png.* expected "):
+            write_image(path, array)
+
+
+def test_a_large_picture_is_rounded_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random((37, 11, 3), np.float32)
+    whole = quantise(values, 16)
+    monkeypatch.setattr(writing, "STRIP", 70)
+    np.testing.assert_array_equal(quantise(values, 16), whole)
+
+
+def test_a_name_that_no_system_takes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"cannot be read \(embedded null byte\)"):
+        read_image(tmp_path / "a\0.png")
+    for write in (write_image, lambda path, _: images.require_free(path, [tmp_path], force=False)):
+        with pytest.raises(ImageError, match=r"cannot be written \(.*null byte"):
+            write(tmp_path / "a\0.png", np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("JPEG", "truncated"), ("WEBP", "webp|WEBP|decod")])
+def test_a_damaged_file_is_told_with_its_decoders_words(kind: str, reason: str) -> None:
+    data = saved(Image.fromarray(random_levels(40, 30, 3)), kind)
+    with pytest.raises(ImageError, match=rf"^a\.x is truncated or damaged \(.*{reason}.*\)"):
+        read_image(data[: len(data) // 2], name="a.x")
+
+
+def test_what_cannot_be_encoded_is_told_with_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with pytest.raises(ImageError, match=r"a\.tif cannot be written as tiff \(.+\); choose"):
+        write_image(path, np.zeros((2, 2)), exif=b"Exif\0\0II*\0\xff\xff")
+    with pytest.raises(ImageError, match=r"a\.png cannot be written as png \(.+\); choose"):
+        write_image(tmp_path / "a.png", np.zeros((1, 2**20 + 1), np.uint8))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_every_public_name_is_handed_on() -> None:
+    for name in images.__all__:
+        assert getattr(images, name) is not None

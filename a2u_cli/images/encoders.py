@@ -3,23 +3,26 @@
 import struct
 import zlib
 from io import BytesIO
-from itertools import accumulate
 from typing import Any
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
-from PIL.ExifTags import IFD, Base
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.ExifTags import IFD
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-Levels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+from ..units import Levels
+from .metadata import DIRECTORIES, RESOLUTION, TEXTS
+
 JPEG_QUALITY = 95
+PLACEHOLDER = 1  # below a directory's tag no other is known
 
 
 def encode_png(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
     bgr = levels if levels.ndim == 2 else levels[..., [2, 1, 0, 3][: levels.shape[2]]]
-    data = cv2.imencode(".png", bgr)[1].tobytes()
+    whole, encoded = cv2.imencode(".png", bgr)
+    if not whole:
+        raise ValueError("OpenCV cannot encode it")
+    data = encoded.tobytes()
     chunks = b""  # between IHDR, which ends at byte 33, and IDAT (PNG 3, 11.3.2.3 and 11.3.4.5)
     if icc:
         chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
@@ -33,40 +36,60 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def encode_tiff(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
-    """Write a little-endian TIFF 6.0 with deflated strips, by hand: no library here writes 16-bit
-    RGB with straight transparency and a profile."""
-    height, width = levels.shape[:2]
-    channels = 1 if levels.ndim == 2 else levels.shape[2]
-    differences = levels.copy()  # the horizontal predictor, modulo the depth
-    differences[:, 1:] -= levels[:, :-1]
-    packed = differences.astype(levels.dtype.newbyteorder("<"), copy=False)
-    rows = max(1, 2**20 // packed[0].nbytes)
-    strips = [
-        zlib.compress(packed[top : top + rows].tobytes(), 1) for top in range(0, height, rows)
-    ]
-    sizes = [len(strip) for strip in strips]
+    """Write deflated strips, the profile and the EXIF that `read_exif` keeps."""
+    import tifffile  # late: it loads slowly
 
-    tags = ImageFileDirectory_v2()
     described = Image.Exif()
     described.load(exif or b"")
-    for tag in described:
-        is_directory = tag in (IFD.Exif, IFD.GPSInfo)
-        tags[tag] = described.get_ifd(tag) if is_directory else described[tag]
-    tags[Base.ImageWidth] = width
-    tags[Base.ImageLength] = height
-    tags[Base.BitsPerSample] = (levels.dtype.itemsize * 8,) * channels
-    tags[Base.Compression] = 8  # Adobe deflate
-    tags[Base.PhotometricInterpretation] = 1 if channels == 1 else 2  # black is 0, RGB
-    tags[Base.SamplesPerPixel] = channels
-    tags[Base.RowsPerStrip] = rows
-    tags[Base.StripByteCounts] = tuple(sizes)
-    tags[Base.StripOffsets] = tuple(accumulate(sizes[:-1], initial=0))  # from the tags on
-    tags[Base.Predictor] = 2
-    if channels == 4:
-        tags[Base.ExtraSamples] = 2  # straight alpha
-    if icc:
-        tags[Base.InterColorProfile] = icc
-    return b"".join([b"II*\0", struct.pack("<I", 8), tags.tobytes(8), *strips])
+    tags: list[tuple[int, int, int, Any, bool]] = [
+        (tag, 2, 0, str(described[tag]).encode("ascii", "replace"), True)
+        for tag in TEXTS
+        if tag in described
+    ]
+    directories = {tag: entries for tag in DIRECTORIES if (entries := described.get_ifd(tag))}
+    tags += [(tag - PLACEHOLDER, 4, 1, 0, True) for tag in directories]
+    across, down, unit = RESOLUTION
+    stream = BytesIO()
+    tifffile.imwrite(
+        stream,
+        levels,
+        byteorder="<",
+        bigtiff=False,
+        photometric="minisblack" if levels.ndim == 2 else "rgb",
+        extrasamples=["unassalpha"] if levels.shape[2:] == (4,) else None,
+        compression="zlib",
+        compressionargs={"level": 1},
+        predictor=True,
+        iccprofile=icc,
+        resolution=(_fraction(described.get(across)), _fraction(described.get(down))),
+        resolutionunit=described.get(unit) if described.get(unit) in (1, 2, 3) else 1,
+        metadata=None,
+        software=False,
+        extratags=tags,
+    )
+    return _with_directories(bytearray(stream.getbuffer()), directories)
+
+
+def _fraction(value: Any) -> tuple[int, int]:
+    if isinstance(value, IFDRational):
+        return int(value.numerator), value.denominator
+    return 1, 1
+
+
+def _with_directories(data: bytearray, directories: dict[IFD, dict[int, Any]]) -> bytes:
+    """Put sub-directories behind a TIFF and their places into its tags.
+
+    tifffile writes no tag that points to one, so a free number just below it keeps its place.
+    """
+    for tag, entries in directories.items():
+        at = data.index(struct.pack("<HHI", tag - PLACEHOLDER, 4, 1))  # before all pixels
+        data += bytes(len(data) % 2)
+        data[at : at + 12] = struct.pack("<HHII", tag, 4, 1, len(data))
+        directory = ImageFileDirectory_v2(group=tag)
+        for name, value in entries.items():
+            directory[name] = value
+        data += directory.tobytes(len(data))
+    return bytes(data)
 
 
 def encode_jpeg(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:

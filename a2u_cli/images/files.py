@@ -11,6 +11,12 @@ from pathlib import Path
 from ..errors import A2UError, ImageError
 
 
+def words(error: BaseException) -> str:
+    """Give what the system, or a decoder, said of a failure: one line."""
+    said = getattr(error, "strerror", None) or str(error)
+    return " ".join(said.split()) or type(error).__name__
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Hand out a place that takes `path`'s name when all went well and the disk has it.
@@ -62,9 +68,7 @@ def locked(folder: Path, name: str, *, sweep: bool = True) -> Iterator[None]:
             f"another run is at work in {folder}; wait for it, or choose another output folder"
         ) from None
     except OSError as error:
-        raise ImageError(
-            f"{folder} cannot be written ({error.strerror}); choose another"
-        ) from error
+        raise ImageError(f"{folder} cannot be written ({words(error)}); choose another") from error
     try:
         yield
     finally:

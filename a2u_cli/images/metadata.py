@@ -1,19 +1,17 @@
-"""What a file says about its picture beside the pixels: EXIF, orientation."""
+"""What a file says of its picture beside the pixels: EXIF, and which way is up."""
 
-import struct
-import zlib
-
-import cv2
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from .encoders import Levels
+from ..units import Levels
+from .decoding import DAMAGE
 
 # What describes the picture and stays true of the result; layout tags and thumbnails do not.
-KEPT_TAGS = (
+TEXTS = (
     *(Base.ImageDescription, Base.Make, Base.Model, Base.DateTime, Base.Artist, Base.Copyright),
-    *(Base.XResolution, Base.YResolution, Base.ResolutionUnit),
 )
+RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
+DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
 DROPPED_SUBTAGS = (Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroperabilityOffset)
 
 
@@ -23,10 +21,10 @@ def read_exif(picture: Image.Image) -> tuple[int, bytes | None]:
         found = picture.getexif()
         orientation = found.get(Base.Orientation, 1)
         kept = Image.Exif()
-        for tag in KEPT_TAGS:
+        for tag in (*TEXTS, *RESOLUTION):
             if tag in found:
                 kept[tag] = found[tag]
-        for directory in (IFD.Exif, IFD.GPSInfo):
+        for directory in DIRECTORIES:
             entries = found.get_ifd(directory).items()
             if subtags := {tag: value for tag, value in entries if tag not in DROPPED_SUBTAGS}:
                 kept[directory] = subtags
@@ -44,11 +42,3 @@ def turn_upright(levels: Levels, orientation: int) -> Levels:
     if orientation in (3, 4, 7, 8):
         levels = levels[::-1]
     return levels
-
-
-# What decoders raise on damaged files.
-DAMAGE = (
-    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError),
-    *(ArithmeticError, struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
-    RuntimeError,  # AVIF
-)

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from ..errors import ImageError
 from .colour import from_linear
+from .decoding import Factory
+from .files import words
 
 EXR_MAGIC = b"\x76\x2f\x31\x01"
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -16,19 +18,18 @@ def is_exr(data: bytes) -> bool:
     return data.startswith(EXR_MAGIC)
 
 
-def heic(data: bytes, name: str) -> tuple[str, ...]:
-    """Name the format that Pillow can open HEIC as, once it has learnt to; none for other data.
+def heic(data: bytes, name: str) -> tuple[Factory, ...]:
+    """Give what opens HEIC as Pillow opens pictures; nothing for other data.
 
     Raises ImageError where the extra is missing.
     """
     if data[4:8] != b"ftyp" or data[8:12] not in HEIC_BRANDS:
         return ()
     try:
-        from pillow_heif import register_heif_opener
+        from pillow_heif import HeifImageFile
     except ImportError as error:
         raise _missing(name, "a HEIC", "heic") from error
-    register_heif_opener()
-    return ("HEIF",)
+    return (HeifImageFile,)
 
 
 def read_exr(data: bytes, name: str, *, colour: bool, most: int) -> npt.NDArray[np.uint16]:
@@ -52,7 +53,8 @@ def read_exr(data: bytes, name: str, *, colour: bool, most: int) -> npt.NDArray[
             found = {key: np.float32(plane.pixels) for key, plane in planes.items()}
     except Exception as error:  # the package raises bare RuntimeError, and more
         raise ImageError(
-            f"{name} is truncated or damaged, expected a whole OpenEXR picture; export it again"
+            f"{name} is truncated or damaged ({words(error)}), expected a whole OpenEXR picture; "
+            "export it again"
         ) from error
     if width * height > most:
         raise ImageError(

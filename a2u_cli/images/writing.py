@@ -1,18 +1,20 @@
 """Write picture files: the whole file or nothing, in the format of the extension."""
 
-import struct
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ImageError
-from .encoders import Levels, encode_jpeg, encode_png, encode_tiff
-from .files import replacing
+from ..units import Levels
+from .arrays import require_shape
+from .decoding import DAMAGE
+from .encoders import encode_jpeg, encode_png, encode_tiff
+from .files import replacing, words
 
 Format = Literal["png", "tiff", "jpeg"]
+STRIP = 2**20  # values rounded at once
 FORMATS: dict[str, Format] = {
     ".png": "png",
     ".tif": "tiff",
@@ -58,30 +60,47 @@ def require_free(path: Path, taken: list[Path], *, force: bool) -> None:
         if path.exists() and not force:
             raise ImageError(f"{path} exists; choose another output, or --force to replace it")
         above = next(folder for folder in path.absolute().parents if folder.exists())
-    except OSError as error:
-        text = f"{path} cannot be written ({error.strerror}); choose another output"
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        text = f"{path} cannot be written ({words(error)}); choose another output"
         raise ImageError(text) from error
     if not above.is_dir():
         raise ImageError(f"{path} cannot be written: {above} is a file, expected a folder")
 
 
 def write_image(
-    path: Path,
+    path: str | Path,
     array: npt.NDArray[Any],
     *,
+    alpha: npt.NDArray[Any] | None = None,
     depth: int = 8,
     icc: bytes | None = None,
     exif: bytes | None = None,
 ) -> None:
     """Write a picture in the format of its extension: the whole file or nothing.
 
-    Missing folders are made; the rest is as in `encode_image`.
+    `alpha` (H, W) is laid beside an array (H, W, 3): the file holds the RGBA of both. Missing
+    folders are made; the rest is as in `encode_image`.
 
     Raises: ImageError where the format cannot hold the picture or the file cannot be written.
     """
-    kind = output_format(path, channels=_channels(array), depth=depth)
-    data = encode_image(array, kind, depth=depth, icc=icc, exif=exif, name=str(path))
-    write_bytes(path, data)
+    path, name = Path(path), str(path)
+    channels = _channels(array, name)
+    kind = output_format(path, channels=channels if alpha is None else 4, depth=depth)
+    if alpha is not None:
+        array = _with_alpha(array, alpha, depth, name)
+    write_bytes(path, encode_image(array, kind, depth=depth, icc=icc, exif=exif, name=name))
+
+
+def _with_alpha(array: npt.NDArray[Any], alpha: npt.NDArray[Any], depth: int, name: str) -> Levels:
+    require_shape(array, name, channels=(3,))
+    require_shape(alpha, f"{name}: the alpha", channels=(1,))
+    if array.shape[:2] != alpha.shape:
+        raise ImageError(
+            f"{name}: the colours are {array.shape[1]}x{array.shape[0]} but the alpha is "
+            f"{alpha.shape[1]}x{alpha.shape[0]}; use the matte of this picture"
+        )
+    levels = [quantise(plane, depth, name=name) for plane in (array, alpha)]
+    return np.dstack(levels)  # type: ignore[return-value]  # of their own type
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -92,10 +111,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(data)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ImageError(
-            f"{path} cannot be written ({error.strerror or error}), expected a folder with room "
-            "and permission to write; choose another output"
+            f"{path} cannot be written ({words(error)}), expected a folder with room and "
+            "permission to write; choose another output"
         ) from error
 
 
@@ -115,37 +134,46 @@ def encode_image(
 
     Raises: ImageError where the format cannot hold the picture.
     """
-    channels = _channels(array)
+    channels = _channels(array, name)
     _require_room(kind, channels, depth, name)
-    levels = quantise(array, depth)
+    levels = quantise(array, depth, name=name)
     profile = icc if channels > 1 else None
     encode = {"png": encode_png, "tiff": encode_tiff, "jpeg": encode_jpeg}[kind]
     try:
         return encode(levels, profile, exif)
-    except (OSError, ValueError, struct.error, cv2.error) as error:
-        text = f"{name} cannot be written as {kind} ({' '.join(str(error).split())})"
-        raise ImageError(f"{text}; choose another format") from error
+    except DAMAGE as error:  # what encoders raise, as of metadata that they cannot hold
+        raise ImageError(
+            f"{name} cannot be written as {kind} ({words(error)}); choose another format"
+        ) from error
 
 
-def quantise(array: npt.NDArray[Any], depth: int) -> Levels:
+def quantise(array: npt.NDArray[Any], depth: int, *, name: str = "the array") -> Levels:
     """Round values in [0, 1] to the nearest of the 2**depth levels; levels pass unchanged.
 
-    Raises: ImageError where a value is not finite, or where integers have another depth.
+    Raises: ImageError where it is no picture, a value is not finite or integers are of another
+    depth.
     """
+    _channels(array, name)
     dtype = np.uint8 if depth == 8 else np.uint16
     if array.dtype == dtype:
         return array
     if not np.issubdtype(array.dtype, np.floating):
-        raise ImageError(f"found {array.dtype} values, expected floats in [0, 1]; convert them")
-    if not np.isfinite(array).all():
-        raise ImageError("found values that are not finite, expected [0, 1]; compute in float32")
-    values = np.clip(array, 0, 1, dtype=np.promote_types(array.dtype, np.float32))
-    levels: Levels = np.rint(values * (2**depth - 1)).astype(dtype)
+        raise ImageError(
+            f"{name}: found {array.dtype} values, expected floats in [0, 1]; convert them"
+        )
+    levels = np.empty(array.shape, dtype)
+    rows = max(1, STRIP // array[0].size)
+    for top in range(0, len(array), rows):  # in strips, or this takes more than the picture
+        strip = array[top : top + rows]
+        if not np.isfinite(strip).all():
+            raise ImageError(
+                f"{name}: found values that are not finite, expected [0, 1]; compute in float32"
+            )
+        values = np.clip(strip, 0, 1, dtype=np.promote_types(array.dtype, np.float32))
+        levels[top : top + rows] = np.rint(values * (2**depth - 1))
     return levels
 
 
-def _channels(array: npt.NDArray[Any]) -> int:
-    channels = 1 if array.ndim == 2 else array.shape[-1]
-    if array.size == 0 or array.ndim not in (2, 3) or (array.ndim == 3 and channels not in (3, 4)):
-        raise ImageError(f"found shape {array.shape}, expected (H, W), (H, W, 3) or (H, W, 4)")
-    return channels
+def _channels(array: Any, name: str) -> int:
+    require_shape(array, name, channels=(1, 3, 4))
+    return 1 if array.ndim == 2 else int(array.shape[2])
