@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from math import hypot
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,15 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import TrimapError
+from .images.arrays import require_array, require_shape
+from .images.metadata import turn_upright
+from .images.reading import read_grey
 from .units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Trimap
 
 BACKGROUND_UP_TO = 0.1
 FOREGROUND_FROM = 0.9
 SOFT_FROM = 0.02  # of a mask or an alpha: less is noise, as JPEG leaves it
-
+BINS = 8  # a channel: coarse colours, to compare what lies under the foreground and the background
+SAMPLES = 256  # along a longer side, where colours are compared
+SURE, UNSURE = 0.25, -0.02  # less in common: see _turn_warnings
 
 # How to turn a drawing made on the stored pixels into the upright picture, by EXIF orientation.
 _TURNS = {
+    2: "mirror it left to right",
+    3: "rotate it by 180 degrees",
+    4: "mirror it top to bottom",
     5: "mirror it left to right, then rotate it by 90 degrees counter-clockwise",
     6: "rotate it by 90 degrees clockwise",
     7: "mirror it left to right, then rotate it by 90 degrees clockwise",
@@ -41,6 +50,17 @@ class TrimapShares:
         ).replace("%", " %")
 
 
+def read_trimap(
+    source: str | Path | bytes, *, strict: bool = False, name: str | None = None
+) -> Trimap:
+    """Read a trimap's file, upright: uint8 (H, W) in {0, 128, 255}, as `parse_trimap` sorts it.
+
+    Raises: ImageError where it cannot be read, TrimapError where strict finds another level.
+    """
+    name = name or ("standard input" if isinstance(source, bytes) else str(source))
+    return parse_trimap(read_grey(source, name=name), strict=strict, name=name)
+
+
 def parse_trimap(
     grey: npt.NDArray[np.floating[Any]], *, strict: bool = False, name: str = "trimap"
 ) -> Trimap:
@@ -49,13 +69,9 @@ def parse_trimap(
     grey: float (H, W) in [0, 1]. Up to 10 % is background, from 90 % foreground, the rest unknown;
     strict allows the levels 0, 128 and 255 only. Returns uint8 (H, W) in {0, 128, 255}.
 
-    Raises: TrimapError where the values lie outside [0, 1], or where strict finds another level.
+    Raises: TrimapError where it is no such array, or where strict finds another level.
     """
-    if grey.ndim != 2 or not (grey.size and grey.min() >= 0 and grey.max() <= 1):
-        found = f"{grey.min()} to {grey.max()}" if grey.size else "nothing"
-        raise TrimapError(
-            f"{name} holds {found} in shape {grey.shape}, expected (H, W) in [0, 1]; scale it"
-        )
+    require_array(grey, name, channels=(1,), error=TrimapError)
     if strict:
         _require_exact(grey, name)
     trimap = np.full(grey.shape, UNKNOWN, np.uint8)
@@ -76,8 +92,7 @@ def make_trimap(
 
     Raises: TrimapError where alpha is no such array, or a band is negative.
     """
-    if alpha.ndim != 2 or not (alpha.size and alpha.min() >= 0 and alpha.max() <= 1):
-        raise TrimapError(f"the mask has shape {alpha.shape}, expected (H, W) in [0, 1]; scale it")
+    require_array(alpha, "the mask", channels=(1,), error=TrimapError)
     if not (inside >= 0 and outside >= 0):
         raise TrimapError(f"bands of {inside:g} and {outside:g} pixels, expected 0 or more")
     trimap = np.full(alpha.shape, UNKNOWN, np.uint8)
@@ -122,6 +137,18 @@ def _require_exact(grey: npt.NDArray[np.floating[Any]], name: str) -> None:
         )
 
 
+def require_trimap(trimap: Any, name: str = "trimap") -> None:
+    """Refuse what is no uint8 (H, W) in {0, 128, 255}; raises TrimapError."""
+    legal = (BACKGROUND, UNKNOWN, FOREGROUND)
+    require_shape(trimap, name, channels=(1,), error=TrimapError)
+    if trimap.dtype != np.uint8 or not np.isin(trimap, legal).all():
+        found = ", ".join(f"{value:g}" for value in np.unique(trimap)[:5])
+        raise TrimapError(
+            f"{name} is {trimap.dtype} {trimap.shape} of values such as {found}, expected uint8 "
+            f"(H, W) of {legal}; make it with a2u_cli.trimap.parse_trimap"
+        )
+
+
 def describe(trimap: Trimap) -> TrimapShares:
     """Measure the shares of background, unknown and foreground: uint8 (H, W) in {0, 128, 255}."""
     counts = (np.count_nonzero(trimap == kind) for kind in (BACKGROUND, UNKNOWN, FOREGROUND))
@@ -134,19 +161,24 @@ def check_pair(
     *,
     names: tuple[str, str] = ("image", "trimap"),
     image_orientation: int = 1,
+    image: FloatArray | None = None,
 ) -> list[str]:
     """Check that a trimap belongs to its image, and return warnings about what it lacks.
 
     image_size: (height, width) of the upright image; trimap: uint8 (H, W) in {0, 128, 255};
-    names: of the image and of the trimap; image_orientation: the EXIF turn the image has had.
+    names: of the image and of the trimap; image_orientation: the EXIF turn the image has had;
+    image: float32 (H, W, 3) in [0, 1], which tells a trimap drawn on the unturned pixels where
+    its size does not.
 
-    Raises: TrimapError where the sizes differ or nothing is unknown.
+    Raises: TrimapError where the sizes differ, nothing is unknown, or the trimap clearly fits the
+    unturned pixels only.
     """
     image_name, name = names
+    require_trimap(trimap, name)
     height, width = trimap.shape
     if (height, width) != image_size:
         found = f"{name} is {width}x{height} but {image_name} is {image_size[1]}x{image_size[0]}"
-        if (width, height) == image_size and image_orientation in _TURNS:
+        if (width, height) == image_size and image_orientation >= 5:
             turn = _TURNS[image_orientation]
             raise TrimapError(f"{found} upright: it was drawn on the unrotated picture; {turn}")
         raise TrimapError(f"{found}; resize one")
@@ -157,7 +189,50 @@ def check_pair(
             "soft edges grey (128)"
         )
     missing = [kind for kind in ("background", "foreground") if not getattr(shares, kind)]
-    return [f"{name} has no {kind} ({shares}); the alpha may be a guess" for kind in missing]
+    warnings = [f"{name} has no {kind} ({shares}); the alpha may be a guess" for kind in missing]
+    if image_orientation in _TURNS and turn_upright(trimap, image_orientation).shape == image_size:
+        warnings += _turn_warnings(trimap, names, image_orientation, image)
+    return warnings
+
+
+def _turn_warnings(
+    trimap: Trimap, names: tuple[str, str], orientation: int, image: FloatArray | None
+) -> list[str]:
+    """Say where a trimap may have been drawn on the unturned pixels, although its size fits.
+
+    Foreground and background have fewer colours in common the better a trimap fits. Over 1023
+    turned composites of cut-outs the wrong way never had 0.18 less in common than the right one,
+    three quarters of the right ones had 0.2 less, and 95 % had 0.02 less.
+    """
+    turned = np.asarray(turn_upright(trimap, orientation), np.uint8)
+    known = all((trimap == kind).any() for kind in (BACKGROUND, FOREGROUND))
+    less = 0.0
+    if known and image is not None:
+        less = _colours_in_common(image, trimap) - _colours_in_common(image, turned)
+    if less <= UNSURE:
+        return []
+    turns, turn = f"its EXIF (orientation {orientation})", _TURNS[orientation]
+    if less > SURE:
+        raise TrimapError(
+            f"{names[1]} fits {names[0]} as its pixels are stored and not as {turns} turns it "
+            f"upright; {turn}"
+        )
+    return [
+        f"{names[0]} is turned upright by {turns}; if {names[1]} was drawn on the unturned pixels, "
+        f"{turn}"
+    ]
+
+
+def _colours_in_common(image: FloatArray, trimap: Trimap) -> float:
+    """Compare the colours of foreground and background: 0 none, 1 the same (Bhattacharyya)."""
+    step = max(1, max(trimap.shape) // SAMPLES)
+    coarse = np.clip(image[::step, ::step] * BINS, 0, BINS - 1).astype(int)
+    bins = coarse @ np.array([BINS * BINS, BINS, 1])  # (h, w)
+    shares = []
+    for kind in (BACKGROUND, FOREGROUND):
+        counts = np.bincount(bins[trimap[::step, ::step] == kind], minlength=BINS**3)
+        shares.append(counts / max(1, counts.sum()))
+    return float(np.sqrt(shares[0] * shares[1]).sum())
 
 
 def restore_known(alpha: FloatArray, trimap: Trimap) -> FloatArray:
@@ -165,6 +240,8 @@ def restore_known(alpha: FloatArray, trimap: Trimap) -> FloatArray:
 
     Raises: TrimapError where the sizes differ.
     """
+    require_shape(alpha, "alpha", channels=(1,), error=TrimapError)
+    require_shape(trimap, "trimap", channels=(1,), error=TrimapError)
     if alpha.shape != trimap.shape:
         raise TrimapError(f"alpha is {alpha.shape} but trimap is {trimap.shape}; resize one")
     known = np.where(trimap == FOREGROUND, np.float32(1), np.float32(0))

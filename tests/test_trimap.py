@@ -1,17 +1,22 @@
 """A trimap means the same however it was drawn, and one that cannot be used is refused in words."""
 
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from a2u_cli.errors import TrimapError
-from a2u_cli.images import read_grey
+from a2u_cli.images import read_grey, write_image
 from a2u_cli.trimap import (
     UNKNOWN,
     TrimapShares,
@@ -20,6 +25,7 @@ from a2u_cli.trimap import (
     describe,
     make_trimap,
     parse_trimap,
+    read_trimap,
     restore_known,
 )
 from a2u_cli.units import BACKGROUND, FOREGROUND
@@ -137,10 +143,62 @@ def test_strict_counts_and_names_other_greys() -> None:
     ids=["levels", "above", "negative", "nan", "colours", "empty"],
 )
 def test_values_that_are_no_greys_are_refused(wrong: npt.NDArray[np.float32]) -> None:
-    with pytest.raises(
-        TrimapError, match=r"^t\.png holds .*, expected \(H, W\) in \[0, 1\]; scale"
-    ):
+    expected = (
+        r"^t\.png (holds values from \S+ to \S+, expected \[0, 1\]; divide"
+        r"|has shape \(.*\), expected \(H, W\) with at least one pixel; bring)"
+    )
+    with pytest.raises(TrimapError, match=expected):
         parse_trimap(wrong, name="t.png")
+
+
+@pytest.mark.parametrize("parse", [parse_trimap, partial(make_trimap, inside=1, outside=1)])
+def test_what_a_resize_has_overshot_is_no_error(
+    parse: Callable[[npt.NDArray[Any]], Levels],
+) -> None:
+    grey = np.zeros((9, 12), np.float32)
+    grey[:, 4:] = 1
+    shot = grey.copy()
+    shot[0, 0], shot[0, -1] = -1e-6, np.nextafter(np.float32(1), np.float32(2))
+    np.testing.assert_array_equal(parse(shot), parse(grey))
+    shot[0, -1] = 1.0001
+    with pytest.raises(
+        TrimapError, match=r"holds values from -1e-06 to 1\.0001, expected \[0, 1\]"
+    ):
+        parse(shot)
+
+
+@pytest.mark.parametrize("wrong", [Image.new("L", (3, 2)), torch.zeros(2, 3), [[0.5]], None])
+def test_what_is_no_array_is_refused_in_words(wrong: Any) -> None:
+    for call in (
+        partial(parse_trimap, wrong),
+        partial(make_trimap, wrong, inside=1, outside=1),
+        partial(check_pair, (2, 3), wrong),
+        partial(restore_known, np.zeros((2, 3), np.float32), wrong),
+        partial(restore_known, wrong, np.zeros((2, 3), np.uint8)),
+    ):
+        with pytest.raises(
+            TrimapError, match=r" is a .*, expected a numpy array \(H, W\); convert"
+        ):
+            call()
+
+
+def test_levels_are_no_greys() -> None:
+    with pytest.raises(
+        TrimapError, match=r"trimap holds uint8 values, expected floats in \[0, 1\]"
+    ):
+        parse_trimap(clean_trimap())
+    with pytest.raises(TrimapError, match=r"is float64 .* such as 0, 0\.5, 1, expected uint8"):
+        check_pair((1, 3), np.array([[0, 0.5, 1]]))
+
+
+def test_a_trimap_is_read_from_its_file(tmp_path: Path) -> None:
+    trimap = clean_trimap()
+    write_image(tmp_path / "t.png", trimap)
+    for source in (tmp_path / "t.png", str(tmp_path / "t.png"), (tmp_path / "t.png").read_bytes()):
+        np.testing.assert_array_equal(read_trimap(source, strict=True), trimap)
+    write_image(tmp_path / "dirty.png", np.full((3, 4), 102, np.uint8))
+    with pytest.raises(TrimapError, match=r"dirty\.png has 12 pixels of other greys"):
+        read_trimap(tmp_path / "dirty.png", strict=True)
 
 
 # Describing
@@ -187,6 +245,61 @@ def test_a_trimap_of_the_unrotated_picture_is_told_how_to_turn(orientation: int)
 def test_swapped_sizes_without_a_quarter_turn_are_a_plain_mismatch(orientation: int) -> None:
     with pytest.raises(TrimapError, match=r"is 40x60; resize one$"):
         check_pair((60, 40), clean_trimap(40, 60), names=NAMES, image_orientation=orientation)
+
+
+def scene(*, square: bool = False) -> tuple[npt.NDArray[np.float32], Levels]:
+    """Make an upright picture of an object in a corner, and its trimap."""
+    rows, columns = np.mgrid[:60, : 60 if square else 80].astype(np.float32)
+    alpha = np.clip((14 - np.hypot(rows - 18, columns - 22)) / 4, 0, 1)
+    noise = np.random.default_rng(1).random((*alpha.shape, 3), np.float32) * 0.2
+    image = noise + np.where(alpha[..., None] > 0.5, np.float32([0.7, 0.1, 0.1]), np.float32(0.3))
+    return image, make_trimap(alpha, inside=2, outside=2)
+
+
+def stored(upright: Levels, orientation: int) -> Levels:
+    """Turn upright pixels into those that the EXIF orientation turns back."""
+    return {
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright),
+        7: np.rot90(upright, 2).T,
+        8: np.rot90(upright, -1),
+    }[orientation].copy()
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_trimap_of_the_unturned_pixels_is_told_by_the_colours(orientation: int) -> None:
+    image, trimap = scene(square=orientation >= 5)
+    check = partial(check_pair, trimap.shape, names=NAMES, image_orientation=orientation)
+    assert check(trimap, image=image) == []
+    wrong = stored(trimap, orientation)
+    with pytest.raises(TrimapError) as caught:
+        check(wrong, image=image)
+    text = str(caught.value)
+    assert text.startswith("trimap.png fits photo.png as its pixels are stored and not as its EXIF")
+    turned = np.fliplr(wrong) if "mirror it left to right" in text else wrong
+    turned = np.flipud(turned) if "mirror it top to bottom" in text else turned
+    turned = np.rot90(turned, 2) if "by 180 degrees" in text else turned
+    if "by 90" in text:
+        turned = np.rot90(turned, 1 if "counter-clockwise" in text else -1)
+    np.testing.assert_array_equal(turned, trimap)
+
+
+def test_where_the_colours_cannot_tell_the_turn_is_a_warning() -> None:
+    image, trimap = scene()
+    plain = np.full_like(image, 0.5)
+    no_foreground = np.where(trimap == FOREGROUND, UNKNOWN, trimap).astype(np.uint8)
+    expected = (
+        "photo.png is turned upright by its EXIF (orientation 3); if trimap.png was drawn on the "
+        "unturned pixels, rotate it by 180 degrees"
+    )
+    check = partial(check_pair, trimap.shape, names=NAMES, image_orientation=3)
+    assert check(trimap) == check(trimap, image=plain) == [expected]
+    assert check(no_foreground, image=image)[1:] == [expected]
+    assert check_pair(trimap.shape, trimap, image=plain) == []
+    assert check_pair(trimap.shape, trimap, image_orientation=6) == []  # its size has told
 
 
 def test_nothing_unknown_is_refused() -> None:
@@ -291,7 +404,7 @@ def test_what_is_two_hundredths_from_an_end_is_still_soft() -> None:
 
 
 def test_a_mask_that_is_none_is_refused() -> None:
-    with pytest.raises(TrimapError, match="expected \\(H, W\\) in \\[0, 1\\]"):
+    with pytest.raises(TrimapError, match=r"the mask holds values from 1\.5 to 1\.5, expected \[0"):
         make_trimap(np.full((2, 2), 1.5), inside=1, outside=1)
     with pytest.raises(TrimapError, match="expected 0 or more"):
         make_trimap(np.zeros((2, 2)), inside=-1, outside=1)
