@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, fields
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -55,6 +55,10 @@ class KeptSamples(SampleSource):
     def __init__(self, source: SampleSource, folder: Path) -> None:
         self.source, self.folder = source, folder
         folder.mkdir(parents=True, exist_ok=True)
+
+    def facts(self) -> dict[str, Any]:
+        """Tell what the source's samples hang on."""
+        return self.source.facts()
 
     def __getitem__(self, request: Request) -> Sample:
         path = self.folder / f"{request.index}-{request.size}-{request.progress:.9g}.npy"

@@ -15,7 +15,8 @@ import typer
 from a2u_cli.images import write_image
 from a2u_cli.matting.inference import Quality
 from a2u_cli.rendering import foregrounds as synthesis
-from a2u_cli.training.data.samples import blur, compose, draw_trimap
+from a2u_cli.training.data.planes import blur
+from a2u_cli.training.data.samples import compose, draw_trimap
 from a2u_cli.weights import DEFAULT
 
 from .eval_dev import SHEET_COLUMN, Case, evaluate, network_method, to_u8

@@ -16,15 +16,15 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # processes that only render import this file too, and need no PyTorch
-    from a2u_cli.training.data.atlas import Pool
+    from a2u_cli.training.data.batches import BatchComposer
     from a2u_cli.training.options import TrainOptions
     from a2u_cli.training.trainer import StepReport, Trainer
 
@@ -80,18 +80,18 @@ def parse() -> argparse.Namespace:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Build the pool, find out how many steps fit, train them, export."""
+    """Fill the atlases, find out how many steps fit, train them, export."""
     begin = time.monotonic()
     import torch
 
-    from a2u_cli.training.data.atlas import build_pool
+    from a2u_cli.training.data.batches import build_composer
     from a2u_cli.training.trainer import Trainer, start_network
 
     device = "cpu" if arguments.rehearse else "cuda"
     torch.backends.cudnn.benchmark = True  # the shapes repeat
     torch.set_float32_matmul_precision("high")
-    pool = build_pool(
-        pictures=arguments.pack,
+    composer = build_composer(
+        files=arguments.pack,
         rendered=arguments.rendered,
         capacity=arguments.capacity,
         scenes=arguments.rendered // 4,
@@ -100,7 +100,9 @@ def train(arguments: argparse.Namespace) -> None:
         device=device,
         workers=arguments.workers,
     )
-    print(f"{time.monotonic() - begin:.0f} s: {pool.foregrounds.filled} foregrounds", flush=True)
+    print(
+        f"{time.monotonic() - begin:.0f} s: {composer.foregrounds.filled} foregrounds", flush=True
+    )
     network = start_network(arguments.start, seed=arguments.seed)
     if arguments.compile:
         network.compile()
@@ -109,18 +111,18 @@ def train(arguments: argparse.Namespace) -> None:
     steps = arguments.steps
     if steps is None or arguments.rehearse:
         trial = Trainer(
-            network, pool, plan(arguments, 10**6), arguments.folder / "trial", device=device
+            network, composer, plan(arguments, 10**6), arguments.folder / "trial", device=device
         )
-        facts = measure(trial, pool, 1 if arguments.rehearse else TRIAL_STEPS)
+        facts = measure(trial, composer, 1 if arguments.rehearse else TRIAL_STEPS)
         left = (end - time.monotonic()) * (1 - RESERVE)
         steps = steps or int(left / facts["seconds_a_step"])
     options = plan(arguments, steps)
-    trainer = Trainer(network, pool, options, arguments.folder, device=device)
+    trainer = Trainer(network, composer, options, arguments.folder, device=device)
     try:
         follow(trainer, arguments, end, facts)
     finally:
-        if pool.refill:
-            pool.refill.close()
+        if composer.refill:
+            composer.refill.close()
 
 
 def plan(arguments: argparse.Namespace, steps: int) -> "TrainOptions":
@@ -142,7 +144,7 @@ def plan(arguments: argparse.Namespace, steps: int) -> "TrainOptions":
     )
 
 
-def measure(trial: "Trainer", pool: "Pool", steps: int) -> dict[str, float]:
+def measure(trial: "Trainer", composer: "BatchComposer", steps: int) -> dict[str, float]:
     """Time a step at each crop size, and composing alone, leaving the network as it was.
 
     The share of composing is what the GPU does not spend on the network.
@@ -151,16 +153,16 @@ def measure(trial: "Trainer", pool: "Pool", steps: int) -> dict[str, float]:
 
     state = copy.deepcopy(trial.network.state_dict())
     options, seconds, composing = trial.options, [], []
-    for first, last in pairwise([0.0, *(options.growth or ()), 1.0]):
+    for first, last in pairwise([0.0, *options.grows_at, 1.0]):
         requests = options.requests(int(first * options.steps))
         weight = last - first
 
         def learn(requests: list[Any] = requests) -> None:
-            trial.losses(trial.network.train(), pool.batch(requests))["loss"].backward()
+            trial.losses(trial.network.train(), composer.batch(requests))["loss"].backward()
 
         learn()  # the first call compiles
         seconds.append(weight * timed(learn, steps))
-        composing.append(weight * timed(lambda r=requests: pool.batch(r), steps))
+        composing.append(weight * timed(partial(composer.batch, requests), steps))
     trial.network.zero_grad()
     trial.network.load_state_dict(state)
     facts = {"seconds_a_step": 1.03 * sum(seconds), "composing": sum(composing) / sum(seconds)}
@@ -168,8 +170,8 @@ def measure(trial: "Trainer", pool: "Pool", steps: int) -> dict[str, float]:
     return facts
 
 
-def timed(work: Any, times: int) -> float:
-    """Give the mean seconds of a piece of work, the device's part included."""
+def timed(run: Callable[[], object], times: int) -> float:
+    """Give the mean seconds of what is run, the device's part included."""
     import torch
 
     def wait() -> None:
@@ -179,7 +181,7 @@ def timed(work: Any, times: int) -> float:
     wait()
     start = time.perf_counter()
     for _ in range(times):
-        work()
+        run()
     wait()
     return (time.perf_counter() - start) / times
 
@@ -189,13 +191,10 @@ def follow(
 ) -> None:
     """Run to the last step or the end of the time; export at each validation and at the end."""
     lines: list[StepReport] = []
-    busy: list[float] = []
     begin, first = time.monotonic(), trainer.step
 
     def report(line: "StepReport") -> None:
         lines.append(line)
-        if line.step % 20 == 0:
-            busy.extend(utilisation(trainer))
         if line.validation is not None:
             print(describe(line), flush=True)
             export_all(trainer, arguments.out, describe_run())
@@ -208,8 +207,7 @@ def follow(
             "steps": trainer.step,
             "samples": sum(counts),
             "samples_a_second": sum(counts) / (time.monotonic() - begin),
-            "gpu_busy": statistics.mean(busy) if busy else None,
-            "options": asdict(trainer.options),
+            "options": trainer.options.filled(),
         }
 
     try:
@@ -220,18 +218,6 @@ def follow(
     export_all(trainer, arguments.out, describe_run())
     print("\n".join(describe(line) for line in lines[-10:]))
     print(json.dumps({k: v for k, v in describe_run().items() if k != "options"}))
-
-
-def utilisation(trainer: "Trainer") -> list[float]:
-    """Ask the driver for the share of time that the GPU was busy, where it tells."""
-    import torch
-
-    if trainer.device.type != "cuda":
-        return []
-    try:
-        return [torch.cuda.utilization() / 100]
-    except (ModuleNotFoundError, RuntimeError):  # no binding to the driver's counters
-        return []
 
 
 def describe(line: "StepReport") -> str:
@@ -253,7 +239,7 @@ def export_all(trainer: "Trainer", out: Path, run: dict[str, Any]) -> None:
             out / f"{name}.safetensors",
             licence="Apache-2.0",
             source="benchmarks.gpu_train",
-            training=asdict(trainer.options) | {"steps": trainer.step},
+            training=trainer.options.filled() | {"steps": trainer.step},
             dtype=torch.float16,
         )
     for file in ("curve.jsonl", "preview.png"):

@@ -44,13 +44,13 @@ def variants(pack: Path, folder: Path, names: tuple[str, ...] = NAMES) -> list[V
     """List the operators, all trained on the same samples, which are kept in `folder`."""
 
     def source(seed: int) -> SampleSource:
-        made = SampleSource(
+        fresh = SampleSource(
             seed=seed,
             foregrounds=pack / "fg",
             backgrounds=pack / "bg",
             picture_share=PICTURE_SHARE,
         )
-        return KeptSamples(made, folder / f"samples-{seed}")
+        return KeptSamples(fresh, folder / f"samples-{seed}")
 
     return [Variant(name, partial(with_operator, name), source) for name in names]
 

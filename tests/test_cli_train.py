@@ -55,6 +55,17 @@ def test_a_missing_folder_of_backgrounds_is_one_line(tmp_path: Path, monkeypatch
     assert "no pictures found" in capsys.readouterr().err
 
 
+def test_a_run_with_other_options_than_its_checkpoints_is_one_line(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    common = ("train", tmp_path, "--size", 32, "--workers", 0, "--device", "cpu", "--steps")
+    assert a2u(monkeypatch, *common, 1, "--batch", 2) == 0
+    capsys.readouterr()
+    assert a2u(monkeypatch, *common, 2, "--batch", 3) == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "error" in line)
+    assert "trained with batch 2, but asked for is batch 3; go on with the former, or" in line
+
+
 def test_two_runs_do_not_train_in_one_folder(tmp_path: Path, monkeypatch, capsys) -> None:
     with files.locked(tmp_path, training.CURVE):
         assert a2u(monkeypatch, "train", tmp_path, "--steps", 1, "--size", 32, "--batch", 2) != 0

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from a2u_cli.training.data.drawn_trimaps import UNKNOWN, close, distance_to, draw_trimaps
-from a2u_cli.training.data.draws import Dice
+from a2u_cli.training.data.random_draws import RandomDraws
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def discs() -> torch.Tensor:
     return (torch.arange(12.5, 44.0, 4.0)[:, None, None] - distance).clamp(0, 1)[:, None]
 
 
-def dice(seed: int = 0) -> Dice:
-    return Dice(torch.Generator().manual_seed(seed), 8)
+def draws(seed: int = 0) -> RandomDraws:
+    return RandomDraws(torch.Generator().manual_seed(seed), 8)
 
 
 def test_distances_are_exact_up_to_the_limit() -> None:
@@ -46,7 +46,7 @@ def test_closing_fills_small_holes_and_leaves_large_ones() -> None:
 
 def test_known_pixels_are_nearly_solid_or_nearly_empty(discs) -> None:
     for seed in range(4):
-        trimap = draw_trimaps(discs, 64, dice(seed))
+        trimap = draw_trimaps(discs, 64, draws(seed))
         assert ((trimap == 0) | (trimap == UNKNOWN) | (trimap == 1)).all()
         assert (discs[trimap == 1] >= 0.97).all()
         assert (discs[trimap == 0] <= 0.03).all()
@@ -54,7 +54,7 @@ def test_known_pixels_are_nearly_solid_or_nearly_empty(discs) -> None:
 
 def test_bands_come_narrow_and_wide(discs) -> None:
     shares = [
-        (draw_trimaps(discs, 96, dice(s)) == UNKNOWN).float().mean((1, 2, 3)) for s in range(8)
+        (draw_trimaps(discs, 96, draws(s)) == UNKNOWN).float().mean((1, 2, 3)) for s in range(8)
     ]
     share = torch.cat(shares)
     assert share.min() < 0.1
@@ -62,4 +62,4 @@ def test_bands_come_narrow_and_wide(discs) -> None:
 
 
 def test_sometimes_no_foreground_is_known(discs) -> None:
-    assert not (draw_trimaps(discs, 64, dice(), without=1.0) == 1).any()
+    assert not (draw_trimaps(discs, 64, draws(), without=1.0) == 1).any()

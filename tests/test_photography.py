@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from a2u_cli.training.data.draws import Dice
 from a2u_cli.training.data.photography import blur, fringe, jitter, jpeg, photographed
+from a2u_cli.training.data.random_draws import RandomDraws
 
 
 @pytest.fixture
@@ -57,9 +57,9 @@ def test_a_fringe_moves_red_and_blue_apart(images) -> None:
 
 def test_pictures_stay_in_range_and_close_to_themselves(images) -> None:
     for seed in range(3):
-        dice = Dice(torch.Generator().manual_seed(seed), 4)
-        taken = photographed(images, dice)
+        draws = RandomDraws(torch.Generator().manual_seed(seed), 4)
+        taken = photographed(images, draws)
         assert 0 <= taken.min() <= taken.max() <= 1
         assert (taken - images).abs().mean() < 0.05
-        changed = jitter(images, dice)
+        changed = jitter(images, draws)
         assert 0 <= changed.min() <= changed.max() <= 1

@@ -1,24 +1,19 @@
 """Samples: pure functions of their request, well-posed, with what a trimap promises."""
 
+import io
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from a2u_cli import images
 from a2u_cli.errors import ImageError
-from a2u_cli.training.data.samples import (
-    Request,
-    SampleSource,
-    draw_trimap,
-    fill_colours,
-    list_foregrounds,
-    over,
-    read_foreground,
-    well_posed,
-    window,
-)
+from a2u_cli.training.data.folders import LONGEST, HeldPictures, list_foregrounds, read_foreground
+from a2u_cli.training.data.planes import fill_colours, over, to_floats, window
+from a2u_cli.training.data.samples import Request, SampleSource, draw_trimap, jpeg, well_posed
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +104,71 @@ def test_folders_of_pictures_are_used(tmp_path: Path, disc) -> None:
     assert (sample.trimap == 128).any()
 
 
+def test_what_is_held_of_large_pictures_stays_under_its_bound(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.random((30, 40, 4), np.float32)
+    for kind, channels in (("fg", 4), ("bg", 3)):
+        for number in range(4):
+            picture = cv2.resize(coarse, (400, 300))[..., :channels]
+            images.write_image(tmp_path / kind / f"{number}.png", picture)
+    bound, one = 1_000_000, 300 * 400 * 4
+    source = SampleSource(
+        foregrounds=tmp_path / "fg",
+        backgrounds=tmp_path / "bg",
+        picture_share=1.0,
+        held_bytes=bound,
+    )
+    for number in range(12):
+        source[Request(number, 32, 1.0)]
+        held = source.held._pictures.values()
+        assert {pixels.dtype for pixels in held} == {np.dtype(np.uint8)}
+        assert bound - one < sum(pixels.nbytes for pixels in held) <= bound or number < 3
+
+
+def test_the_picture_not_used_for_longest_goes_first_and_others_are_not_read_again() -> None:
+    reads: list[Path] = []
+
+    def read(path: Path) -> np.ndarray:
+        reads.append(path)
+        return np.full((10, 10, 3), len(reads), np.uint8)
+
+    a, b, c = map(Path, "abc")
+    held = HeldPictures(700)
+    for path in (a, b, a, c, a):
+        held.get(read, path)
+    assert reads == [a, b, c]
+    held.get(read, b)
+    assert reads == [a, b, c, b]
+    assert held.held == 600
+    assert pickle.loads(pickle.dumps(held)).held == 0, "a worker process begins with none"
+
+
+def test_a_picture_larger_than_crops_can_use_is_held_smaller(tmp_path: Path) -> None:
+    images.write_image(tmp_path / "a.png", np.full((60, 2 * LONGEST, 4), 0.5, np.float32))
+    assert read_foreground(tmp_path / "a.png").shape == (30, LONGEST, 4)
+
+
+def test_a_jpeg_weighs_the_colours_as_a_jpeg_does() -> None:
+    """Red and blue have weights of their own, and lose detail apart."""
+    image = np.random.default_rng(0).random((32, 32, 3), np.float32)
+    image[..., 1:] = 0.0  # red detail: a third of it is luminance; of blue it would be a tenth
+    levels = np.rint(image * 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(levels).save(buffer, "jpeg", quality=90)
+    expected = np.asarray(Image.open(buffer), np.float32) / 255
+    np.testing.assert_allclose(jpeg(image, 90), expected, atol=0.02)
+
+
+def test_facts_tell_sources_apart_and_do_not_hang_on_the_place(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        images.write_image(tmp_path / place / "a.png", np.full((8, 8, 4), 0.5, np.float32))
+    here, there = (SampleSource(foregrounds=tmp_path / name) for name in ("here", "there"))
+    assert here.facts() == there.facts()
+    images.write_image(tmp_path / "there" / "b.png", np.full((8, 8, 4), 0.5, np.float32))
+    assert SampleSource(foregrounds=tmp_path / "there").facts() != here.facts()
+    assert SampleSource(foregrounds=tmp_path / "here", seed=1).facts() != here.facts()
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no pictures found"):
         SampleSource(backgrounds=tmp_path)
@@ -130,10 +190,10 @@ def test_foregrounds_may_have_their_alpha_in_a_file_of_its_own(tmp_path: Path) -
         None,
     ]
     (pair,) = list_foregrounds(tmp_path / "roles")
-    for found in (cat, dog, pair):
-        colour, matte = read_foreground(*found)
-        np.testing.assert_allclose(matte, alpha, atol=1 / 255)
-        np.testing.assert_allclose(colour, 0.5, atol=2 / 255)
+    for files in (cat, dog, pair):
+        planes = to_floats(read_foreground(*files))
+        np.testing.assert_allclose(planes[..., 3], alpha, atol=1 / 255)
+        np.testing.assert_allclose(planes[..., :3], 0.5, atol=2 / 255)
     images.write_image(tmp_path / "roles/image/alone.png", image)
     with pytest.raises(ImageError, match=r"alone\.png has no alpha in"):
         list_foregrounds(tmp_path / "roles")

@@ -1,16 +1,17 @@
 """Training: the losses, the schedule, and runs that repeat, resume and learn."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from a2u_cli.errors import A2UError, WeightsError
-from a2u_cli.network.model import MattingNetwork
+from a2u_cli.errors import A2UError, OutOfMemory, WeightsError
 from a2u_cli.training import trainer as training
-from a2u_cli.training.data.samples import SampleSource
+from a2u_cli.training.data.samples import Recipe, SampleSource
 from a2u_cli.training.losses import laplacian_l1, matting_loss
 from a2u_cli.training.options import TrainOptions
 from a2u_cli.training.trainer import Trainer
@@ -25,9 +26,12 @@ def small_runs(monkeypatch) -> None:
     monkeypatch.setattr(training, "VALIDATION_SIZE", 32)
 
 
-def make(folder: Path, options: TrainOptions = TINY, workers: int = 0) -> Trainer:
+def make(
+    folder: Path, options: TrainOptions = TINY, workers: int = 0, source: SampleSource | None = None
+) -> Trainer:
     network = training.start_network(None, seed=0)
-    return Trainer(network, SampleSource(seed=0, render_size=96), options, folder, workers=workers)
+    source = source or SampleSource(seed=0, render_size=96)
+    return Trainer(network, source, options, folder, workers=workers)
 
 
 def curve(folder: Path) -> list[float]:
@@ -52,9 +56,9 @@ def test_a_perfect_matte_loses_nothing_and_known_pixels_count_nothing() -> None:
 def test_the_composition_loss_is_the_error_of_the_recomposed_colour() -> None:
     foreground, background = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
     raw = torch.rand(1, 1, 16, 16)
-    found = matting_loss(raw, batch(foreground=foreground, background=background))
+    losses = matting_loss(raw, batch(foreground=foreground, background=background))
     mixed = raw * foreground + (1 - raw) * background
-    torch.testing.assert_close(found["composition"], (mixed - background).abs().mean())
+    torch.testing.assert_close(losses["composition"], (mixed - background).abs().mean())
 
 
 def test_the_pyramid_sees_edges_more_than_constants() -> None:
@@ -93,6 +97,22 @@ def test_crops_grow_and_batches_shrink_at_equal_cost() -> None:
     assert options.requests(3)[0].index == 48
 
 
+@pytest.mark.parametrize("sizes", [(96, 192), (192, 96), (64, 256, 32)])
+def test_no_two_samples_of_a_run_share_a_number(sizes: tuple[int, ...]) -> None:
+    options = TrainOptions(steps=30, batch=4, sizes=sizes)
+    numbers = [request.index for step in range(30) for request in options.requests(step)]
+    assert len(set(numbers)) == len(numbers)
+    assert numbers == sorted(numbers)
+
+
+def test_what_is_not_told_follows_from_the_rest() -> None:
+    options = TrainOptions(steps=400, sizes=(96, 144, 192, 240))
+    assert options.filled()["growth"] == (0.25, 0.5, 0.75)
+    assert (options.filled()["warmup"], options.filled()["average"]) == (40, 1 - 1 / 80)
+    told = replace(options, growth=(0.1, 0.2, 0.3), warmup=0, average=0.5).filled()
+    assert (told["growth"], told["warmup"], told["average"]) == ((0.1, 0.2, 0.3), 0, 0.5)
+
+
 def test_a_size_off_the_stride_is_refused() -> None:
     with pytest.raises(A2UError, match="multiples of 16"):
         TrainOptions(sizes=(100,), growth=())
@@ -119,6 +139,50 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypa
     again.run()
     np.testing.assert_allclose(curve(tmp_path / "stopped"), curve(tmp_path / "whole"), atol=1e-3)
     assert len(curve(tmp_path / "stopped")) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "former", "asked"),
+    [
+        ({"batch": 4}, "batch 2", "batch 4"),
+        ({"seed": 1, "learning_rate": 1e-3}, "learning_rate 0.003, seed 0", "seed 1"),
+        ({"span": (1.0, 1.0)}, r"span \(0.0, 1.0\)", r"span \(1.0, 1.0\)"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_options(
+    tmp_path: Path, changed: dict, former: str, asked: str
+) -> None:
+    make(tmp_path).save()
+    with pytest.raises(A2UError, match=f"trained with {former}.* asked for is .*{asked}"):
+        make(tmp_path, replace(TINY, **changed))
+
+
+def test_a_run_does_not_go_on_with_other_samples(tmp_path: Path) -> None:
+    make(tmp_path).save()
+    for other in (
+        SampleSource(seed=1, render_size=96),
+        SampleSource(seed=0, render_size=96, recipe=Recipe(camera=False)),
+    ):
+        with pytest.raises(A2UError, match=r"trained with samples' .* choose another folder"):
+            make(tmp_path, source=other)
+
+
+def test_a_run_goes_on_to_more_steps_and_saves_as_often_as_told(tmp_path: Path) -> None:
+    make(tmp_path).save()
+    make(tmp_path, replace(TINY, steps=6, save_every=3))
+
+
+def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_foreign(
+    tmp_path: Path, monkeypatch
+) -> None:
+    make(tmp_path).save()
+
+    def load(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(OutOfMemory, match="takes more memory than is free"):
+        make(tmp_path)
 
 
 def test_a_foreign_checkpoint_is_refused_in_words(tmp_path: Path) -> None:
@@ -148,21 +212,22 @@ def test_the_averaged_weights_are_exported_and_load(tmp_path: Path) -> None:
 
 def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
     trainer = make(tmp_path)
+    given = trainer.averaged.state_dict()
+    given["stem.conv.weight"].normal_()  # no longer what the seed gives
     path = training.export(trainer, licence="CC0-1.0")
-    again = training.start_network(str(path), seed=0)
-    assert isinstance(again, MattingNetwork)
+    again = training.start_network(str(path), seed=0).state_dict()
+    for name, tensor in given.items():
+        torch.testing.assert_close(again[name], tensor, atol=1e-3, rtol=1e-3, msg=name)
 
 
 @pytest.mark.requires_cuda
 def test_a_step_on_cuda_gives_the_loss_of_the_cpu(tmp_path: Path) -> None:
-    make(tmp_path / "cpu").run()
-    network = training.start_network(None, seed=0)
-    Trainer(
-        network,
-        SampleSource(seed=0, render_size=96),
-        TINY,
-        tmp_path / "cuda",
-        device="cuda",
-        workers=0,
-    ).run()
+    """Without dropout, whose masks come from another generator on another device."""
+    for device in ("cpu", "cuda"):
+        network = training.start_network(None, seed=0)
+        for module in network.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        source, place = SampleSource(seed=0, render_size=96), tmp_path / device
+        Trainer(network, source, TINY, place, device=device, workers=0).run()
     assert abs(curve(tmp_path / "cpu")[0] - curve(tmp_path / "cuda")[0]) < 1e-3

@@ -1,7 +1,7 @@
 """Train one network in several processes, one a device: what torchrun starts."""
 
 import os
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 import torch.distributed as dist
@@ -52,10 +52,19 @@ def parallel(network: nn.Module) -> nn.Module:
     """
     if processes() == 1:
         return network
-    for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SharedBatchNorm
+    share_norms(network)
     return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
+
+
+def share_norms(network: nn.Module) -> None:
+    """Put a SharedBatchNorm in the place of every batch norm, with the same tensors.
+
+    Names stay, and in one process, or in evaluation, so does what the network computes.
+    """
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.BatchNorm2d:
+                setattr(module, name, SharedBatchNorm.of(child))
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -64,13 +73,21 @@ class SharedBatchNorm(nn.BatchNorm2d):
     Torch's own, `nn.SyncBatchNorm`, works on CUDA alone.
     """
 
+    @classmethod
+    def of(cls, norm: nn.BatchNorm2d) -> Self:
+        """Make one that holds the parameters and statistics of a batch norm."""
+        shared = cls(norm.num_features, norm.eps, norm.momentum, device="meta")
+        shared._parameters.update(norm._parameters)
+        shared._buffers.update(norm._buffers)
+        return shared.train(norm.training)
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        found: tuple[Tensor, Tensor, Tensor] = _Normalise.apply(  # type: ignore[no-untyped-call]
+        y: Tensor
+        y, centre, variance = _Normalise.apply(  # type: ignore[no-untyped-call]
             x, self.weight, self.bias, self.eps
         )
-        y, centre, variance = found
         count = processes() * x.numel() // x.shape[1]
         with torch.no_grad():
             cast(Tensor, self.running_mean).lerp_(centre, cast(float, self.momentum))

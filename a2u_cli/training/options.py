@@ -1,7 +1,8 @@
 """How long and how to train."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..errors import A2UError
 from .data.samples import Request
@@ -12,11 +13,10 @@ class TrainOptions:
     """How long and how to train.
 
     `steps` optimiser steps, each over about `batch` * `sizes[0]`^2 pixels: crops grow through
-    `sizes` at the shares of training in `growth` (evenly where it is None), and batches shrink.
-    Unless told, the rate rises over a tenth of the steps, 100 at most, and the average of the
-    weights looks back over a fifth of them, 200 at most. The rate falls over the last `decay` of
-    the steps. `span` is the part of the whole training that these steps are, where it is done in
-    several runs: samples get harder with it.
+    `sizes` at the shares of training in `growth`, and batches shrink. The rate rises over `warmup`
+    steps and falls over the last `decay` of all; the average of the weights keeps `average` of
+    itself a step. `span` is the part of the whole training that these steps are, where it is done
+    in several runs: samples get harder with it. What is None follows from the rest: `filled`.
     """
 
     steps: int = 2000
@@ -35,30 +35,57 @@ class TrainOptions:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        if self.growth is None:
-            even = tuple(i / len(self.sizes) for i in range(1, len(self.sizes)))
-            object.__setattr__(self, "growth", even)
-        if self.warmup is None:
-            object.__setattr__(self, "warmup", min(100, self.steps // 10))
-        if self.average is None:
-            object.__setattr__(self, "average", 1 - 1 / max(1, min(200, self.steps // 5)))
-        if len(self.growth or ()) != len(self.sizes) - 1 or any(size % 16 for size in self.sizes):
+        if len(self.grows_at) != len(self.sizes) - 1 or any(size % 16 for size in self.sizes):
             raise A2UError(
                 f"crop sizes {self.sizes} at {self.growth}: expected multiples of 16 and one share "
                 "of training fewer than sizes"
             )
 
+    @property
+    def grows_at(self) -> tuple[float, ...]:
+        """The shares of training at which the next size begins: evenly, unless told."""
+        if self.growth is not None:
+            return self.growth
+        return tuple(i / len(self.sizes) for i in range(1, len(self.sizes)))
+
+    @property
+    def warmup_steps(self) -> int:
+        """The steps over which the rate rises: a tenth of all, 100 at most, unless told."""
+        return min(100, self.steps // 10) if self.warmup is None else self.warmup
+
+    @property
+    def average_kept(self) -> float:
+        """What the average keeps of itself; unless told, it looks back over a fifth of the steps.
+
+        That is 200 steps at most.
+        """
+        if self.average is not None:
+            return self.average
+        return 1 - 1 / max(1, min(200, self.steps // 5))
+
+    def filled(self) -> dict[str, Any]:
+        """Give all options by name, with what follows from others filled in."""
+        return asdict(self) | {
+            "growth": self.grows_at,
+            "warmup": self.warmup_steps,
+            "average": self.average_kept,
+        }
+
     def requests(self, step: int) -> list[Request]:
-        """Tell which samples make up a step."""
+        """Tell which samples make up a step; no two steps share a number."""
         share = step / self.steps
         progress = self.span[0] + share * (self.span[1] - self.span[0])
-        size = self.sizes[sum(share >= limit for limit in self.growth or ())]
-        count = max(2, round(self.batch * (self.sizes[0] / size) ** 2))
-        return [Request(step * self.batch + i, size, progress) for i in range(count)]
+        size = self.sizes[sum(share >= limit for limit in self.grows_at)]
+        first = step * max(map(self._crops, self.sizes))
+        return [Request(first + i, size, progress) for i in range(self._crops(size))]
+
+    def _crops(self, size: int) -> int:
+        """Give the crops of a step: as many as cost about what `batch` of the first size cost."""
+        return max(2, round(self.batch * (self.sizes[0] / size) ** 2))
 
     def rate(self, step: int) -> float:
         """Give the learning rate of a step: linear warm-up, level, a cosine to a hundredth."""
-        warmup = self.warmup or 0
+        warmup = self.warmup_steps
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
         start = max(warmup, round(self.steps * (1.0 - self.decay)))

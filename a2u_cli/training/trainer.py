@@ -1,4 +1,4 @@
-"""Train the matting network: losses, schedule, loop, checkpoints that resume exactly."""
+"""Train the matting network: the loop, validation, checkpoints that resume exactly."""
 
 import json
 import math
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import A2UError, WeightsError
+from ..errors import A2UError, WeightsError, is_memory
 from ..images.writing import write_image
 from ..network.model import MattingNetwork
 from ..scoring.metrics import Scores, score
 from ..units import UNKNOWN
-from ..weights.cache import writing
+from ..weights.cache import memory_for, writing
 from ..weights.format import load_model, save_weights
 from . import distributed, muon
 from .data.samples import Request, Sample, SampleSource
@@ -34,12 +34,15 @@ CURVE = "curve.jsonl"  # in the run's folder, a line a step
 VALIDATION_CROPS = 32
 VALIDATION_SIZE = 128
 VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
+CHANGEABLE = ("steps", "save_every")  # of the options, where a run goes on
 
 
 class BatchSource(Protocol):
-    """Whatever composes whole batches itself, on the device: a `pool.Pool`."""
+    """Whatever composes whole batches itself, on the device: a `batches.BatchComposer`."""
 
     def batch(self, requests: list[Request]) -> Batch: ...
+
+    def facts(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,13 @@ class Trainer:
     """A training run in a folder: `curve.jsonl`, `checkpoint.pt`, `preview.png`.
 
     A folder that holds a checkpoint is continued from it; everything random hangs on the seed and
-    the step, so the curve goes on as if it had never stopped. Under torchrun every process takes
-    its share of each batch, and the first one writes. Validation crops are from `held_out`; without
-    it from the source itself, or rendered where that makes whole batches.
+    the step, so the curve goes on as if it had never stopped. Of the options only `steps`, which
+    the rate then follows, and `save_every` may differ from the checkpoint's. Under torchrun every
+    process takes its share of each batch, and the first one writes. Validation crops are from
+    `held_out`; without it from the source itself, or rendered where that makes whole batches.
 
-    Raises A2UError where a batch cannot be shared evenly.
+    Raises A2UError where a checkpoint is of other options or samples, or a batch cannot be shared
+    evenly; WeightsError where it is no checkpoint of this network.
     """
 
     def __init__(
@@ -135,7 +140,7 @@ class Trainer:
         )
         self.average = AveragedModel(
             self.network,
-            multi_avg_fn=get_ema_multi_avg_fn(options.average or 0.0),
+            multi_avg_fn=get_ema_multi_avg_fn(options.average_kept),
             use_buffers=True,
         )
         self.step = 0
@@ -259,13 +264,14 @@ class Trainer:
             rows.append(_preview(alpha, batch))
         write_image(self.folder / "preview.png", np.concatenate(rows), depth=8)
         names = ("sad", "mse", "grad", "conn")
-        means = {name: fmean(getattr(found, name) for found in scores) for name in names}
+        means = {name: fmean(getattr(crop, name) for crop in scores) for name in names}
         return Validation(fmean(errors), **means)
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
         state = {
             "step": self.step,
+            "settings": self._settings(),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
@@ -273,18 +279,40 @@ class Trainer:
         with writing(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
+    def _settings(self) -> dict[str, Any]:
+        """Tell what makes the curve what it is: the options, and where samples come from."""
+        options = {k: v for k, v in asdict(self.options).items() if k not in CHANGEABLE}
+        return options | {f"samples' {name}": fact for name, fact in self.source.facts().items()}
+
+    def _require_same(self, before: dict[str, Any]) -> None:
+        now = self._settings()
+        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if names:
+            former, asked = (
+                ", ".join(f"{name} {settings.get(name)}" for name in names)
+                for settings in (before, now)
+            )
+            raise A2UError(
+                f"{self.checkpoint} was trained with {former}, but asked for is {asked}; go on "
+                "with the former, or choose another folder"
+            )
+
     def _resume(self) -> None:
-        try:
-            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
-            for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
-                optimiser.load_state_dict(kept)
-        except Exception as error:
-            raise WeightsError(
-                f"{self.checkpoint}: not a checkpoint of this network ({error}); "
-                "choose another folder, or remove the file to start anew"
-            ) from error
+        with memory_for(self.checkpoint):
+            try:
+                state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+                self._require_same(state["settings"])
+                self.network.load_state_dict(state["network"])
+                self.average.load_state_dict(state["average"])
+                for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+                    optimiser.load_state_dict(kept)
+            except Exception as error:
+                if isinstance(error, A2UError) or is_memory(error):
+                    raise
+                raise WeightsError(
+                    f"{self.checkpoint}: not a checkpoint of this network ({error}); "
+                    "choose another folder, or remove the file to start anew"
+                ) from error
         self.step = state["step"]
         curve = self.folder / CURVE
         if curve.exists() and distributed.rank() == 0:  # steps after the checkpoint are done again
@@ -314,7 +342,7 @@ def export(trainer: Trainer, *, licence: str) -> Path:
         path,
         licence=licence,
         source="a2u train",
-        training=asdict(trainer.options) | {"steps": trainer.step},
+        training=trainer.options.filled() | {"steps": trainer.step},
         dtype=torch.float16,
     )
     return path

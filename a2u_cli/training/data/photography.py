@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .draws import Dice, constant
+from .random_draws import RandomDraws, constant
 
 # ITU-T T.81 (JPEG), annex K: quantisation steps at quality 50
 LUMINANCE = (
@@ -30,26 +30,26 @@ COSINES = tuple(
 )
 
 
-def jitter(colour: Tensor, dice: Dice) -> Tensor:
+def jitter(colour: Tensor, draws: RandomDraws) -> Tensor:
     """Change exposure, contrast, saturation and white balance a little."""
-    colour = colour.clamp(1e-4, 1.0) ** dice.normal(0.0, 0.25).exp()
+    colour = colour.clamp(1e-4, 1.0) ** draws.normal(0.0, 0.25).exp()
     grey = colour.mean(1, keepdim=True)
-    colour = grey + (colour - grey) * dice.uniform(0.5, 1.4)
-    return (colour * dice.normal(1.0, 0.06, 3, 1, 1) * dice.uniform(0.75, 1.15)).clamp(0, 1)
+    colour = grey + (colour - grey) * draws.uniform(0.5, 1.4)
+    return (colour * draws.normal(1.0, 0.06, 3, 1, 1) * draws.uniform(0.75, 1.15)).clamp(0, 1)
 
 
-def photographed(image: Tensor, dice: Dice) -> Tensor:
+def photographed(image: Tensor, draws: RandomDraws) -> Tensor:
     """Add what a camera adds: fringes, softness or sharpening, noise in linear light, JPEG."""
-    image = torch.where(dice.chance(0.1), fringe(image, dice.uniform(-0.004, 0.004)), image)
-    amount = dice.uniform(0.2, 0.8) * dice.chance(0.15)
+    image = torch.where(draws.chance(0.1), fringe(image, draws.uniform(-0.004, 0.004)), image)
+    amount = draws.uniform(0.2, 0.8) * draws.chance(0.15)
     sharper = image + amount * (image - blur(image, torch.ones_like(amount)))
-    softer = blur(image, dice.uniform(0.3, 0.7))
-    image = torch.where(dice.chance(0.15), softer, sharper).clamp(1e-4, 1.0)
+    softer = blur(image, draws.uniform(0.3, 0.7))
+    image = torch.where(draws.chance(0.15), softer, sharper).clamp(1e-4, 1.0)
     linear = image**2.2
-    sigma = dice.uniform(0.0, 0.02) * dice.chance(0.5)
-    noisy = linear + dice.normal(0.0, 1.0, *image.shape[1:]) * sigma * (linear + 0.02).sqrt()
+    sigma = draws.uniform(0.0, 0.02) * draws.chance(0.5)
+    noisy = linear + draws.normal(0.0, 1.0, *image.shape[1:]) * sigma * (linear + 0.02).sqrt()
     image = noisy.clamp(1e-8, 1.0) ** (1 / 2.2)
-    return torch.where(dice.chance(0.3), jpeg(image, dice.uniform(60.0, 99.0)), image)
+    return torch.where(draws.chance(0.3), jpeg(image, draws.uniform(60.0, 99.0)), image)
 
 
 def blur(image: Tensor, sigma: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pictures for a pool: rendered ones and files as square uint8 arrays, and a pack of files.
+"""Square pictures for an atlas: rendered ones, and those of files, which a pack holds.
 
 A pack is one `.npz` file of at most some tens of megabytes with the bytes of JPEG photographs
 (`bg/NAME`) and of WebP cut-outs (`fg/NAME`), small enough to travel with a checkout.
@@ -8,16 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import ImageError
-from ...images import quantise
 from ...images import reading as images
 from ...rendering import foregrounds as synthesis
-from ...units import FloatArray
-from .samples import fill_colours, list_pictures, resize
-
-Pixels = npt.NDArray[np.uint8]  # (side, side, 3 or 4)
+from .folders import list_pictures
+from .planes import Pixels, fill_colours, scaled, to_pixels
 
 SIDE = 512
 CUT_OUT_QUALITY = [cv2.IMWRITE_WEBP_QUALITY, 92]  # alpha is stored without loss
@@ -57,13 +53,13 @@ def render_cut_out(seed: int, number: int, side: int) -> Pixels:
     """Render the foreground of a number: straight colour and alpha, (side, side, 4)."""
     rng = np.random.default_rng((seed, 3, number))
     colour, alpha = synthesis.render_foreground(side, rng)
-    return _levels(np.dstack([colour, alpha]))
+    return to_pixels(np.dstack([colour, alpha]))
 
 
 def render_scene(seed: int, number: int, side: int) -> Pixels:
     """Render the background of a number, (side, side, 3)."""
     scene = synthesis.render_background(side, np.random.default_rng((seed, 4, number)))
-    return _levels(scene)
+    return to_pixels(scene)
 
 
 def decode_cut_out(data: bytes, side: int) -> Pixels:
@@ -71,22 +67,22 @@ def decode_cut_out(data: bytes, side: int) -> Pixels:
     picture = images.read_image(data)
     if picture.alpha is None:
         raise ImageError("a cut-out has no alpha channel; a foreground needs an RGBA picture")
-    height, width = _fit(picture.size, side / max(picture.size))
-    planes = resize(np.dstack([picture.image, picture.alpha]), height, width, cv2.INTER_AREA)
+    planes = np.dstack([picture.image, picture.alpha])
+    planes = scaled(planes, side / max(picture.size))
+    height, width = planes.shape[:2]
     square = np.zeros((side, side, 4), np.float32)
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = planes
     colour = fill_colours(square[..., :3], square[..., 3])
-    return _levels(np.dstack([colour, square[..., 3]]))
+    return to_pixels(np.dstack([colour, square[..., 3]]))
 
 
 def decode_photograph(data: bytes, side: int) -> Pixels:
     """Decode the middle square of a photograph."""
     image = images.read_image(data).image
-    height, width = _fit(image.shape[:2], side / min(image.shape[:2]))
-    image = resize(image, height, width, cv2.INTER_AREA)
-    top, left = (height - side) // 2, (width - side) // 2
-    return _levels(image[top : top + side, left : left + side])
+    image = scaled(image, side / min(image.shape[:2]))
+    top, left = ((length - side) // 2 for length in image.shape[:2])
+    return to_pixels(image[top : top + side, left : left + side])
 
 
 def limit_threads() -> None:
@@ -99,28 +95,15 @@ def _encode_cut_out(file: Path) -> bytes:
     if picture.alpha is None:
         raise ImageError(f"{file}: no alpha channel; a foreground needs an RGBA picture")
     planes = np.dstack([fill_colours(picture.image, picture.alpha), picture.alpha])
-    levels = _levels(_shrink(planes, max(picture.size)))
+    levels = to_pixels(scaled(planes, min(1.0, SIDE / max(picture.size))))
     return _encode(".webp", cv2.cvtColor(levels, cv2.COLOR_RGBA2BGRA), CUT_OUT_QUALITY)
 
 
 def _encode_photograph(file: Path) -> bytes:
     image = images.read_image(file).image
-    levels = _levels(_shrink(image, min(image.shape[:2])))
+    levels = to_pixels(scaled(image, min(1.0, SIDE / min(image.shape[:2]))))
     return _encode(".jpg", cv2.cvtColor(levels, cv2.COLOR_RGB2BGR), PHOTOGRAPH_QUALITY)
 
 
 def _encode(suffix: str, levels: cv2.typing.MatLike, quality: list[int]) -> bytes:
     return bytes(cv2.imencode(suffix, levels, quality)[1])
-
-
-def _shrink(planes: FloatArray, side: int) -> FloatArray:
-    """Resample so that a side of so many pixels has at most `SIDE`."""
-    return resize(planes, *_fit(planes.shape[:2], min(1.0, SIDE / side)), cv2.INTER_AREA)
-
-
-def _fit(size: tuple[int, ...], scale: float) -> tuple[int, int]:
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _levels(planes: FloatArray) -> Pixels:
-    return quantise(planes, 8).astype(np.uint8)

@@ -14,7 +14,7 @@ def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, device=device)
 
 
-class Dice:
+class RandomDraws:
     """Draw for `count` samples at once; results are (count, 1, 1, 1) unless a shape is given."""
 
     def __init__(self, generator: torch.Generator, count: int) -> None:
