@@ -47,12 +47,12 @@ def sample(height: int, width: int) -> tuple[Array, Array]:
 def answer(monkeypatch: pytest.MonkeyPatch, what: object) -> None:
     """Make the network give a constant, or raise."""
 
-    def stream(network: MattingNetwork, image: Array, trimap: Array, *_: object, **__: object):
+    def raw_alpha(network: MattingNetwork, image: Array, trimap: Array, *_: object, **__: object):
         if isinstance(what, BaseException):
             raise what
         return np.full(trimap.shape, what, np.float32)
 
-    monkeypatch.setattr(inference, "stream", stream)
+    monkeypatch.setattr(inference, "raw_alpha", raw_alpha)
 
 
 def mirrored(index: int, length: int) -> int:
@@ -228,13 +228,13 @@ def test_tf32_is_off_inside_and_as_before_afterwards(
     expected = [switch.fp32_precision for switch in tf32]
     seen = []
 
-    def stream(network: MattingNetwork, image: Array, trimap: Array, *_: object, **__: object):
+    def raw_alpha(network: MattingNetwork, image: Array, trimap: Array, *_: object, **__: object):
         seen.extend(switch.fp32_precision for switch in tf32)
         if failure:
             raise failure
         return np.zeros(trimap.shape, np.float32)
 
-    monkeypatch.setattr(inference, "stream", stream)
+    monkeypatch.setattr(inference, "raw_alpha", raw_alpha)
     with pytest.raises(ZeroDivisionError) if failure else contextlib.nullcontext():
         matte(network, *sample(*SIZE))
     assert seen == ["ieee", "ieee"]
@@ -443,3 +443,44 @@ def test_an_unknown_quality_is_refused(network: MattingNetwork) -> None:
     image, trimap = sample(16, 16)
     with pytest.raises(A2UError, match="'great' is unknown; expected standard or best"):
         matte(network, image, trimap, quality="great")  # type: ignore[arg-type]
+
+
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note whether pictures go through the network in one piece or in windows."""
+    taken: list[str] = []
+    for name in ("run_whole", "stream"):
+        original = getattr(inference, name)
+
+        def noting(*arguments: Any, name: str = name, original: Any = original, **more: Any) -> Any:
+            taken.append(name)
+            return original(*arguments, **more)
+
+        monkeypatch.setattr(inference, name, noting)
+    return taken
+
+
+def test_a_picture_that_fits_runs_through_the_network_itself(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, trimap = sample(96, 112)
+    trimap[...] = 128
+    taken = ways(monkeypatch)
+    whole = matte(network, image, trimap)
+    assert taken == ["run_whole"]
+    windows = matte(network, image, trimap, max_memory=(512 << 20) + 20_000_000)
+    assert taken == ["run_whole", "stream"]
+    np.testing.assert_allclose(windows, whole, rtol=0, atol=2 * TOLERANCE[torch.float32])
+
+
+def test_windows_are_taken_where_most_is_known(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, trimap = sample(240, 320)
+    trimap[...] = 255
+    trimap[100:140, 100:150] = 128
+    taken = ways(monkeypatch)
+    found = matte(network, image, trimap)
+    assert taken == ["stream"]
+    whole = matte(network, image, trimap, skip_known=False)
+    np.testing.assert_allclose(found, whole, rtol=0, atol=2 * TOLERANCE[torch.float32])
+    assert taken == ["stream", "run_whole"]

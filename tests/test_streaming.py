@@ -105,7 +105,7 @@ def test_no_tiling_changes_the_result_by_more_than_rounding(
 def test_strips_of_every_height_give_the_whole_in_float32(rows: int) -> None:
     network = sane_network()
     image, trimap = picture((97, 61), 1)
-    plan = Plan((rows, 4096), frozenset({"half"}) if rows % 32 else frozenset())
+    plan = Plan((rows, 4096), frozenset({"pair1"}) if rows % 32 else frozenset())
     found = streamed(fold_norms(network), image, trimap, plan)
     assert_same(found, whole(network.double(), image, trimap), None, TOLERANCE[torch.float32])
 
@@ -116,7 +116,7 @@ def test_one_unknown_pixel_is_enough_and_enough_for_one_pixel(exact: MattingNetw
     for row, column in [(0, 0), (89, 110), (31, 32)]:
         needed = np.zeros_like(trimap, bool)
         needed[row, column] = True
-        plan = Plan((32, 32), frozenset({"half"}))
+        plan = Plan((32, 32), frozenset({"pair1"}))
         found = streamed(fold_norms(exact, torch.float64), image, trimap, plan, needed=needed)
         assert_same(found, expected, needed, 1e-6)
         assert (found == 0).mean() > 0.5  # most was left out

@@ -1,12 +1,14 @@
 """Choose where and how exactly to compute: devices, dtypes, float32 that means it."""
 
-import contextlib
-from collections.abc import Iterator
+import functools
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
 
 from ..errors import A2UError
+from . import planning
 
 CPU = torch.device("cpu")
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -71,18 +73,56 @@ def _half_in_hardware(device: torch.device) -> bool:
     return device.type == "cpu" and has_amx is not None and bool(has_amx())
 
 
-@contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """Keep float32 convolutions at full precision on CUDA, where TF32 is the default."""
-    cudnn: Any = torch.backends.cudnn
-    new = hasattr(cudnn, "conv")  # torch >= 2.9: a program that sets these may not touch the others
-    name, exact = ("fp32_precision", "ieee") if new else ("allow_tf32", False)
-    switches = (cudnn.conv if new else cudnn, torch.backends.cuda.matmul)
-    before = [getattr(switch, name) for switch in switches]
-    try:
-        for switch in switches:
-            setattr(switch, name, exact)
-        yield
-    finally:
-        for switch, value in zip(switches, before, strict=True):
-            setattr(switch, name, value)
+class ExactFloat32:
+    """Keep float32 at full precision while any computation in it is under way.
+
+    The switches are the process's: the first of overlapping calls sets them, the last puts them
+    back, and calls in half precision need not care. CUDA takes TF32 for float32 by default, and a
+    CPU bfloat16 where `torch.set_float32_matmul_precision` says so.
+    """
+
+    def __init__(self, switches: list[tuple[Any, str, object]]) -> None:
+        self.switches = switches  # each with its name, and the value that means exact
+        self.lock, self.calls = threading.Lock(), 0
+        self.before: list[object] = []
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.calls:
+                self.before = [getattr(owner, name) for owner, name, _ in self.switches]
+                for owner, name, exact in self.switches:
+                    setattr(owner, name, exact)
+            self.calls += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.calls -= 1
+            if not self.calls:
+                for (owner, name, _exact), value in zip(self.switches, self.before, strict=True):
+                    setattr(owner, name, value)
+
+
+@functools.cache
+def _guard() -> ExactFloat32:
+    """Give the process's one guard; torch before 2.9 has older names, for CUDA alone."""
+    backends: Any = torch.backends
+    if not hasattr(backends.cudnn, "conv"):
+        older = (backends.cudnn, backends.cuda.matmul)
+        return ExactFloat32([(owner, "allow_tf32", False) for owner in older])
+    owners = (backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv)
+    return ExactFloat32(
+        [(owner, "fp32_precision", "ieee") for owner in (*owners, backends.mkldnn.matmul)]
+    )
+
+
+def exactly(dtype: torch.dtype) -> AbstractContextManager[None]:
+    """Make float32 mean float32 for a computation; other dtypes are left as they are."""
+    return _guard() if dtype == torch.float32 else nullcontext()
+
+
+def free_memory(device: torch.device) -> int:
+    """Find out how many bytes a device has left, what torch holds in reserve included."""
+    if device.type != "cuda":
+        return planning.free_memory()
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + reserve

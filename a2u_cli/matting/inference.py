@@ -12,11 +12,12 @@ from ..errors import A2UError, ImageError, OutOfMemory, TrimapError, is_memory
 from ..network.folding import fold_norms
 from ..network.model import ConvNorm, MattingNetwork
 from ..trimap import check_pair, halve_trimap, restore_known
-from ..units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Trimap
-from .devices import exact_float32
-from .planning import Plan, free_memory, make_plan
+from ..units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Mask, Size, Trimap
+from .devices import exactly, free_memory
+from .planning import Plan, make_plan
 from .refinement import refine
-from .streaming import run_whole, stream, streams
+from .streaming import cost, needed_windows, padded_size, run_whole, stream, streams
+from .windows import Window
 
 SHARE = 0.8  # of the free memory is taken
 CACHED_TILE, LARGEST_TILE = 384, 2048  # sides: where caches matter, and where launches do
@@ -24,6 +25,7 @@ Quality = Literal["standard", "best"]
 HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
 CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
 SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
+WORTH_WINDOWS = 1 / 3  # of the whole's cost: dearer windows lose to the network in one piece
 ROUNDING = 1e-5  # what a resize in float32 may leave beyond 0 and 1
 
 
@@ -59,16 +61,16 @@ def matte(
     _check_trimap(trimap)
     check_pair(image.shape[:2], trimap)
     require_quality(quality)
-    with torch.inference_mode(), exact_float32():
+    with torch.inference_mode(), exactly(dtype):
         if isinstance(network.stem, ConvNorm):  # else folded by the caller
             network = fold_norms(network, dtype)
 
-        def once(image: FloatArray, trimap: Trimap) -> FloatArray:
-            return _once(network, image, trimap, dtype, max_memory, skip_known=skip_known)
+        def view(image: FloatArray, trimap: Trimap) -> FloatArray:
+            return _run(network, image, trimap, dtype, max_memory, skip_known=skip_known)
 
         if quality == "standard":
-            return once(image, trimap)
-        alpha, spread = _averaged(once, image, trimap)
+            return view(image, trimap)
+        alpha, spread = _averaged(view, image, trimap)
         confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
         refined = refine(image, trimap, alpha, confidence, device=network.mean.device)
         stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
@@ -85,34 +87,34 @@ def require_quality(name: str) -> Quality:
 
 
 def _averaged(
-    once: Callable[[FloatArray, Trimap], FloatArray], image: FloatArray, trimap: Trimap
+    run: Callable[[FloatArray, Trimap], FloatArray], image: FloatArray, trimap: Trimap
 ) -> tuple[FloatArray, FloatArray]:
     """Average with the mirrored picture and, the further from known pixels, with half the size.
 
     Gives the matte and the standard deviation of the three, both (H, W).
     """
-    alpha = once(image, trimap)
-    mirrored = once(np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1]))
+    alpha = run(image, trimap)
+    mirrored = run(np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1]))
     views = [alpha, mirrored[:, ::-1]]
     mean = (views[0] + views[1]) * np.float32(0.5)
     depth = cv2.distanceTransform((trimap == UNKNOWN).astype(np.uint8), cv2.DIST_L2, 5)
     if min(trimap.shape) >= 2 and depth.max() >= 1:
-        views.append(_at_half_size(once, image, trimap))
+        views.append(_at_half_size(run, image, trimap))
         weight = np.float32(HALF_WEIGHT) * np.minimum(depth / HALF_DEPTH, 1.0).astype(np.float32)
         mean = mean + weight * (views[2] - mean)
     return mean, np.std(views, axis=0)
 
 
 def _at_half_size(
-    once: Callable[[FloatArray, Trimap], FloatArray], image: FloatArray, trimap: Trimap
+    run: Callable[[FloatArray, Trimap], FloatArray], image: FloatArray, trimap: Trimap
 ) -> FloatArray:
     small = halve_trimap(trimap)
     shrunk = cv2.resize(image, small.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-    coarse = once(np.clip(shrunk, 0.0, 1.0), small)
+    coarse = run(np.clip(shrunk, 0.0, 1.0), small)
     return cv2.resize(coarse, trimap.shape[::-1]).astype(np.float32)
 
 
-def _once(
+def _run(
     network: MattingNetwork,
     image: FloatArray,
     trimap: Trimap,
@@ -126,10 +128,7 @@ def _once(
     plan = plan_memory(trimap.shape, device=device, dtype=dtype, max_memory=max_memory)
     needed = trimap == UNKNOWN if skip_known else None
     try:
-        if streams(network):
-            alpha = stream(network, image, trimap, plan, needed=needed)
-        else:
-            alpha = run_whole(network, image, trimap)
+        alpha = raw_alpha(network, image, trimap, plan, needed)
     except (RuntimeError, MemoryError) as error:
         if not is_memory(error):
             raise
@@ -146,6 +145,25 @@ def _once(
     return restore_known(np.clip(alpha, 0.0, 1.0, out=alpha), trimap)
 
 
+def raw_alpha(
+    network: MattingNetwork, image: FloatArray, trimap: Trimap, plan: Plan, needed: Mask | None
+) -> FloatArray:
+    """Run a folded network in the way that is cheapest: whole, or the windows that are needed."""
+    if not streams(network) or _in_one_piece(plan, trimap.shape, needed):
+        return run_whole(network, image, trimap)
+    return stream(network, image, trimap, plan, needed=needed)
+
+
+def _in_one_piece(plan: Plan, size: Size, needed: Mask | None) -> bool:
+    """Tell whether the network itself is the way: it fits, and little of it could be left out."""
+    if needed is None or not plan.whole:
+        return plan.whole
+    height, width = padded_size(size)
+    whole = [Window(0, height, 0, width, (height, width))]
+    windows = needed_windows(size, plan, needed)[0]
+    return cost(windows, 0) > WORTH_WINDOWS * cost(whole, 0)
+
+
 def plan_memory(
     size: tuple[int, int],
     *,
@@ -159,8 +177,7 @@ def plan_memory(
     """
     cuda = device.type == "cuda"
     if max_memory is None:
-        free = torch.cuda.mem_get_info(device)[0] if cuda else free_memory()
-        max_memory = int(SHARE * free)
+        max_memory = int(SHARE * free_memory(device))
     largest = LARGEST_TILE if cuda else CACHED_TILE
     return make_plan(size, budget=max_memory, value=dtype.itemsize, largest=largest)
 

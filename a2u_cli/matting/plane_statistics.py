@@ -30,11 +30,15 @@ class Pools:
         rows, columns = self.edges
         if self.sums is None:
             shape = len(rows) - 1, len(columns) - 1, x.shape[1]
-            self.sums = torch.zeros(shape, dtype=torch.float64)
-        for i, j in _pieces(rows, window.top, window.bottom):
-            line = values[j].sum(0, dtype=wide)  # (width, C); a few rows are safe in float32
-            for k, m in _pieces(columns, window.left, window.right):
-                self.sums[i, k] += _total(line[m], (0,))
+            self.sums = torch.zeros(shape, dtype=torch.float64, device=_device(x))
+        pieces = [piece for _, piece in _pieces(columns, window.left, window.right)]
+        first = next(number for number, _ in _pieces(columns, window.left, window.right))
+        sizes = [piece.stop - piece.start for piece in pieces]
+        for number, piece in _pieces(rows, window.top, window.bottom):
+            line = values[piece].sum(0, dtype=wide)  # (width, C); a few rows are safe in float32
+            line = line.to(self.sums.device, torch.float64)
+            sums = torch.stack([part.sum(0) for part in line.split(sizes)])
+            self.sums[number, first : first + len(sizes)] += sums
 
     def mean(self) -> Tensor:
         """Give the mean over the plane, float64 (1, C, 1, 1)."""
@@ -51,8 +55,13 @@ class Pools:
                     for start, stop in bins
                 ],
                 dtype=torch.float64,
+                device=self.sums.device,
             )
-            / torch.tensor([[stop - start] for start, stop in bins], dtype=torch.float64)
+            / torch.tensor(
+                [[stop - start] for start, stop in bins],
+                dtype=torch.float64,
+                device=self.sums.device,
+            )
             for bins, edges in zip(self.bins, self.edges, strict=True)
         )
         return torch.einsum("ir,js,rsc->cij", rows, columns, self.sums)[None]
@@ -91,6 +100,11 @@ def _pieces(edges: list[int], start: int, stop: int) -> Iterator[tuple[int, slic
 
 
 def _total(values: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Sum up in float64, in float32 where a device has no wider type; the result is on the CPU."""
+    """Sum up in float64, in float32 where a device has no wider type."""
     wide = torch.float32 if values.device.type == "mps" else torch.float64
-    return values.sum(dims, dtype=wide).cpu().double()
+    return values.sum(dims, dtype=wide).to(_device(values), torch.float64)
+
+
+def _device(x: Tensor) -> torch.device:
+    """Say where float64 sums are kept: beside what is summed up, so that nothing waits for them."""
+    return torch.device("cpu") if x.device.type == "mps" else x.device

@@ -7,16 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import A2UError, OutOfMemory
+from ..network.stages import RESAMPLING, STAGES
 from ..units import STRIDE, Size
 from .windows import Window, grid
 
 TILES = (2048, 1024, 704, 512, 384, 256, 192, 128, 96, 64, 48, 32, 16)
-# Planes that may be kept, the most time saved for its memory first, and values a pixel of each.
-OPTIONAL = {"half": 16.0, "third": 4.0, "second": 8.0, "stem": 64.0}
-LEVELS = (4.0, 2.0, 1.0)  # values a pixel of the planes at 1/4, 1/8 and 1/16, always kept
-AFFINITY = 4 * (1 / 4 + 1 / 16 + 1 / 64 + 1 / 256)  # bytes a pixel
+# Planes that may be kept, the most time saved for its memory first, and values a pixel of each: the
+# halved plane of the first pair, what the other stages that halve have before, and the stem's.
+OPTIONAL = {
+    "pair1": STAGES["pair1"].values,
+    **{name: 4 * STAGES[name].values for name in ("down3", "down2")},
+    "stem": STAGES["stem"].values,
+}
+# Values a pixel of the planes at 1/4, 1/8 and 1/16, always kept.
+LEVELS = tuple(STAGES[name].values for name in ("stage1", "stage2", "stage3"))
+AFFINITY = 4 * sum(1 / 4 ** STAGES[name].level for name in RESAMPLING)  # bytes a pixel
 PICTURE = 12 + 1 + 1 + 4  # bytes a pixel: image, trimap, what is needed, result
 LOWEST_STRIP = 16  # rows: the halo of a lower one costs more than cutting tiles
+CONTAINER = Path("/sys/fs/cgroup")
 PROCESS = 512 << 20  # Python, torch and the weights, twice
 TENSORS = 9  # as large as a tile of 64 channels, that are alive at once
 
@@ -25,17 +33,18 @@ TENSORS = 9  # as large as a tile of 64 channels, that are alive at once
 class Plan:
     """How to walk a picture: the tile, (rows, columns) of 64 channels, and which planes to keep.
 
-    `keep` holds names of OPTIONAL; what is not kept is computed again wherever it is read.
+    `keep` holds names of OPTIONAL; what is not kept is computed again wherever it is read. `whole`
+    says that one tile holds the picture and everything is kept, `memory` how many bytes it takes.
     """
 
     tile: Size
     keep: frozenset[str] = frozenset()
     memory: int = 0
+    whole: bool = False
 
     def __str__(self) -> str:
-        return (
-            f"in tiles of {self.tile[1]}x{self.tile[0]}, about {self.memory / 1e9:.1f} GB of memory"
-        )
+        pieces = "one piece" if self.whole else f"tiles of {self.tile[1]}x{self.tile[0]}"
+        return f"in {pieces}, about {self.memory / 1e9:.1f} GB of memory"
 
     def tile_for(self, size: Size, channels: int) -> Size:
         """Divide a plane evenly into tiles of about as many values as one of 64 channels has."""
@@ -74,7 +83,8 @@ def make_plan(size: Size, *, budget: int, value: int = 4, largest: int = 256) ->
             for name in OPTIONAL:
                 more = _with_memory(replace(plan, keep=plan.keep | {name}), size, value)
                 plan = more if more.memory <= budget else plan
-            return plan
+            fits = max(size) <= side and plan.keep == OPTIONAL.keys()
+            return replace(plan, whole=fits)
     raise OutOfMemory(
         f"a picture of {size[1]}x{size[0]} needs {plan.memory / 1e9:.1f} GB of memory, "
         f"{budget / 1e9:.1f} GB may be used; raise --max-memory, close other programs or make the "
@@ -87,11 +97,11 @@ def estimate_memory(size: Size, plan: Plan, *, value: int = 4) -> int:
     height, width = (-(-length // STRIDE) * STRIDE for length in size)
     kept = {name: OPTIONAL[name] * (name in plan.keep) for name in OPTIONAL}
     quarter, eighth, sixteenth = LEVELS
-    half = kept["half"]
+    half = kept["pair1"]
     phases = (
         kept["stem"] + half,
-        half + quarter + kept["second"] + eighth,
-        half + quarter + eighth + kept["third"] + sixteenth,
+        half + quarter + kept["down2"] + eighth,
+        half + quarter + eighth + kept["down3"] + sixteenth,
     )
     rows, columns = min(plan.tile[0], height), min(plan.tile[1], width)
     late = rows * width * (64 if half else 32)  # a row of tiles that waits to be written
@@ -115,18 +125,22 @@ def parse_bytes(text: str | None) -> int | None:
 
 def free_memory() -> int:
     """Find out how much memory this process may still take, in bytes, where the system tells."""
-    found = []
+    free = []
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         line = next(line for line in lines if line.startswith("MemAvailable"))
-        found.append(int(line.split()[1]) << 10)
+        free.append(int(line.split()[1]) << 10)
     with contextlib.suppress(OSError, ValueError):  # a container's own limit
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        found.append(limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    if not found:
+        limit, used = (
+            int((CONTAINER / name).read_text()) for name in ("memory.max", "memory.current")
+        )
+        # what files have left in memory is given up when it is asked for
+        cache = re.search(r"^inactive_file (\d+)$", (CONTAINER / "memory.stat").read_text(), re.M)
+        free.append(limit - used + (int(cache[1]) if cache else 0))
+    if not free:
         with contextlib.suppress(AttributeError, OSError, ValueError):  # neither Linux nor told
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    return min(found, default=4 << 30)
+            free.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return min(free, default=4 << 30)
 
 
 def _with_memory(plan: Plan, size: Size, value: int) -> Plan:

@@ -4,14 +4,15 @@ A plain tile gives another matte, because every kernel depends on means and mome
 picture. Here these are summed up first, in float64, and handed to each window. What lies at a
 quarter of the resolution and below is kept as planes; what lies above is kept or computed again, as
 memory allows. Windows carry halos as wide as what they feed needs, so that nothing but rounding
-tells the result from the whole picture's.
+tells the result from the whole picture's. Which stage follows which, and how far each looks, is
+said in `network.stages`, for this pass as for the whole network.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,56 +21,70 @@ from torch import Tensor, nn
 
 from ..network.folding import Folded
 from ..network.model import DecoderStage, DownBlock, MattingNetwork
+from ..network.stages import STAGES, walk
 from ..operators.affinity import AffinityPair, KernelGenerator, downsample, encode, upsample
-from ..units import STRIDE, Mask, Size
+from ..units import STRIDE, FloatArray, Mask, Size, Trimap
 from .plane_statistics import Pools, Sums
 from .planning import Plan
 from .windows import Window, blocks_with, cover, touched
 
 Read = Callable[[Window], Tensor]  # window -> (1, C, height, width)
-# How far an output looks beyond its own place, in its own pixels.
-STEM, BLOCK, CONTEXT, DECODER, HEAD = 3, 2, 18, 5, 2
-CHANNELS = (64, 64, 64, 128, 256)  # of what is decoded at 1, 1/2, 1/4, 1/8 and 1/16
-MARGINS = (DECODER + HEAD, DECODER, DECODER, DECODER, CONTEXT)
+# By level, from the full resolution down: what is decoded there, over planes as wide as those.
+DECODED = ("decoder1", "decoder2", "decoder3", "decoder4", "context")
+ENCODED = ("stem", "pair1", "stage1", "stage2", "stage3")
 GRAINS = (16, 32, 64, 128, 256, 512)  # sides of the blocks that are left out or computed
 OVERHEADS = (4096, 1024, 768, 256, 256)  # what starting on a window costs, in its level's pixels
 
 
 @dataclass(frozen=True)
-class _Resampling:
+class Plane:
+    """A plane (1, C, height, width) read by windows: stored, or computed at each reading."""
+
+    size: Size
+    read: Read
+    stored: Tensor | None = None
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Self:
+        return cls((tensor.shape[2], tensor.shape[3]), partial(_cut, tensor), tensor)
+
+
+@dataclass(frozen=True)
+class Resampling:
     """A kernel generator with the statistics of its whole picture."""
 
     generator: KernelGenerator
     mean: Tensor  # (1, C, 1, 1)
     affinity: Tensor  # (1, rank, h, w)
 
-    def down(self, read: Read) -> Read:
+    def down(self, fine: Plane) -> Plane:
         def compute(window: Window) -> Tensor:
             outer = window.grow(1)
             kernels = self.generator.down_kernels(_cut(self.affinity, outer), self.mean)
-            fine = read(outer.double())
-            return _crop(downsample(fine, kernels, groups=self.generator.groups), window, outer)
+            halved = downsample(fine.read(outer.double()), kernels, groups=self.generator.groups)
+            return _crop(halved, window, outer)
 
-        return compute
+        return Plane(_halved(fine.size), compute)
 
-    def up(self, read: Read) -> Read:
+    def up(self, coarse: Plane) -> Plane:
         def compute(window: Window) -> Tensor:
             outer = window.halve().grow(1)
             kernels = self.generator.up_kernels(_cut(self.affinity, outer), self.mean)
-            fine = upsample(read(outer), kernels, groups=self.generator.groups)
-            return _crop(fine, window, outer.double())
+            doubled = upsample(coarse.read(outer), kernels, groups=self.generator.groups)
+            return _crop(doubled, window, outer.double())
 
-        return compute
+        height, width = coarse.size
+        return Plane((2 * height, 2 * width), compute)
 
 
 def stream(
     network: MattingNetwork,
-    image: npt.NDArray[np.float32],
-    trimap: npt.NDArray[np.uint8],
+    image: FloatArray,
+    trimap: Trimap,
     plan: Plan,
     *,
     needed: Mask | None = None,
-) -> npt.NDArray[np.float32]:
+) -> FloatArray:
     """Give the raw output for one picture, float32 (H, W): what `network` gives, to rounding.
 
     `image` is float32 (H, W, 3) in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}, of any size:
@@ -77,63 +92,29 @@ def stream(
     `AffinityPair`s. Work that no pixel in `needed`, bool (H, W), depends on is left out; the
     others may hold anything.
     """
-    height, width = (-(-length // STRIDE) * STRIDE for length in trimap.shape)
-    sizes = [(height >> level, width >> level) for level in range(5)]
-    picture = _picture(network, image, trimap)
-    stem = again = _convolve(network.stem, picture, STEM)
-    if "stem" in plan.keep:
-        stem = _keep(stem, plan.strips(sizes[0], 64))
-    half: Tensor | None = None
-    if "half" in plan.keep:
-        pair1, half = _resample(network.pair1, stem, sizes[1], plan)
-        shallow = _kept(half)
-    else:
-        pair1 = _prepare(network.pair1, stem, sizes[1], plan)
-        shallow = pair1.down(again)
-    del stem
-    pair2, level1 = _resample(network.pair2, shallow, sizes[2], plan)
-    _refine(network.stage1, level1, plan)
-    pair3, level2 = _descend(network.down2, level1, plan, keep="second" in plan.keep)
-    _refine(network.stage2, level2, plan)
-    pair4, level3 = _descend(network.down3, level2, plan, keep="third" in plan.keep)
-    _refine(network.stage3, level3, plan)
-
-    windows = _wanted(needed, sizes, plan)
-    _replace(level3, _context(network, level3, plan), windows[4], CONTEXT)
-    y = _decode(network.decoder4, pair4.up(_kept(level3)), _kept(level2))
-    _replace(level2, y, windows[3], DECODER)
-    del level3, pair4
-    y = _decode(network.decoder3, pair3.up(_kept(level2)), _kept(level1))
-    _replace(level1, y, windows[2], DECODER)
-    del level2, pair3
-    y = _decode(network.decoder2, pair2.up(_kept(level1)), shallow)
-    if half is not None:
-        _replace(half, y, windows[1], DECODER)
-        y = _kept(half)
-    y = _decode(network.decoder1, pair1.up(y), picture)
-    y = _convolve(nn.Sequential(network.head, network.smooth), y, HEAD)
+    windows = needed_windows(trimap.shape, plan, needed)
+    picture = Plane(padded_size(trimap.shape), _reader(network, image, trimap))
+    matte = walk(WindowedPlanes(network, plan, windows), picture)
     raw = np.zeros(trimap.shape, np.float32)
     for window in windows[0]:
         part = raw[window.rows, window.columns]
-        part[...] = y(window)[0, 0, : part.shape[0], : part.shape[1]].float().cpu().numpy()
+        values = matte.read(window)[0, 0, : part.shape[0], : part.shape[1]]
+        part[...] = values.float().cpu().numpy()
     return raw
 
 
 def streams(network: MattingNetwork) -> bool:
-    """Tell whether all four resampling pairs are of the kind that `stream` can take apart."""
-    pairs = (network.pair1, network.pair2, network.down2.pair, network.down3.pair)
-    return all(type(pair) is AffinityPair for pair in pairs)
+    """Tell whether all resampling pairs are of the kind that `stream` can take apart."""
+    return all(type(pair) is AffinityPair for pair in network.pairs())
 
 
-def run_whole(
-    network: MattingNetwork, image: npt.NDArray[np.float32], trimap: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.float32]:
-    """Give what `stream` gives, with any resampling pairs, in one piece and as much memory."""
+def run_whole(network: MattingNetwork, image: FloatArray, trimap: Trimap) -> FloatArray:
+    """Give what `stream` gives, by the network itself: in one piece, with any resampling pairs."""
     height, width = trimap.shape
     device = network.mean.device
-    x = torch.from_numpy(pad_to_stride(image)).permute(2, 0, 1)[None].to(device)
+    colours = torch.from_numpy(pad_to_stride(image)).permute(2, 0, 1)[None].to(device)
     known = torch.from_numpy(pad_to_stride(trimap))[None, None].to(device).float() / 255.0
-    raw = network(x, known)[0, 0, :height, :width].float().cpu().numpy()
+    raw = network(colours, known)[0, 0, :height, :width].float().cpu().numpy()
     return np.asarray(raw, np.float32)
 
 
@@ -147,30 +128,42 @@ def pad_to_stride(array: npt.NDArray[Any], stride: int = STRIDE) -> npt.NDArray[
     return np.pad(array, edges, mode="reflect")
 
 
-def _wanted(needed: Mask | None, sizes: list[Size], plan: Plan) -> list[list[Window]]:
+def padded_size(size: tuple[int, ...]) -> Size:
+    """Give the height and width that `pad_to_stride` pads to."""
+    height, width = (-(-length // STRIDE) * STRIDE for length in size[:2])
+    return height, width
+
+
+def needed_windows(size: Size, plan: Plan, needed: Mask | None = None) -> list[list[Window]]:
     """Cover, on each level from the full resolution down, what the needed pixels depend on."""
-    pixels = np.ones(sizes[0], np.bool_) if needed is None else needed
+    height, width = padded_size(size)
+    pixels = np.ones(size, np.bool_) if needed is None else needed
     mark: Callable[[Size, int], Mask] = partial(blocks_with, pixels)
-    found = []
-    levels = zip(sizes, CHANNELS, MARGINS, OVERHEADS, strict=True)
-    for size, channels, margin, overhead in levels:
-        tile = plan.tile_for(size, channels)
+    levels = []
+    for level, encoded in enumerate(ENCODED):
+        plane = height >> level, width >> level
+        tile = plan.tile_for(plane, STAGES[encoded].channels)
         blocks = {min(grain, *tile) for grain in GRAINS}
-        ways = [cover(mark(size, block), size, tile, block) for block in sorted(blocks)]
-        windows = min(ways, key=partial(_cost, margin=margin, overhead=overhead))
-        found.append(windows)
-        mark = partial(touched, [w.grow(margin).halve().grow(1) for w in windows])
-    return found
+        ways = [cover(mark(plane, block), plane, tile, block) for block in sorted(blocks)]
+        windows = min(ways, key=partial(cost, level=level))
+        levels.append(windows)
+        mark = partial(touched, [w.grow(_margin(level)).halve().grow(1) for w in windows])
+    return levels
 
 
-def _cost(windows: list[Window], margin: int, overhead: int) -> int:
+def cost(windows: list[Window], level: int) -> int:
     """Tell what windows cost, in pixels: their own, their margins' and those of starting."""
-    return sum((w.height + 2 * margin) * (w.width + 2 * margin) + overhead for w in windows)
+    margin = _margin(level)
+    return sum((w.height + 2 * margin) * (w.width + 2 * margin) + OVERHEADS[level] for w in windows)
 
 
-def _picture(
-    network: MattingNetwork, image: npt.NDArray[np.float32], trimap: npt.NDArray[np.uint8]
-) -> Read:
+def _margin(level: int) -> int:
+    """Give how far beyond a window its level's planes are read, for what is decoded there."""
+    last = STAGES["head"].reach + STAGES["smooth"].reach if level == 0 else 0
+    return STAGES[DECODED[level]].reach + last
+
+
+def _reader(network: MattingNetwork, image: FloatArray, trimap: Trimap) -> Read:
     """Read the network's input from a picture that is mirrored at the bottom and at the right."""
     height, width = trimap.shape
     rows, columns = (pad_to_stride(np.arange(length)) for length in trimap.shape)
@@ -190,111 +183,138 @@ def _picture(
     return read
 
 
-def _convolve(module: nn.Module, read: Read, reach: int) -> Read:
-    """Run a module that keeps the size on windows with a halo."""
+class WindowedPlanes:
+    """Lead planes through a network window by window (`stages.Way`).
+
+    A stored plane that a stage reads for the last time is overwritten by what the stage gives.
+    """
+
+    def __init__(self, network: MattingNetwork, plan: Plan, windows: list[list[Window]]) -> None:
+        self.network, self.plan, self.windows = network, plan, windows
+
+    def run(self, stage: str, x: Plane) -> Plane:
+        return self._keep(stage, _convolve(getattr(self.network, stage), x, STAGES[stage].reach))
+
+    def refine(self, stage: str, x: Plane) -> Plane:
+        """Run residual blocks over a stored plane, one after the other, in place."""
+        windows = self.plan.windows(x.size, STAGES[stage].channels)
+        for block in getattr(self.network, stage):
+            _replace(x, _convolve(block, x, STAGES[stage].reach), windows, STAGES[stage].reach)
+        return x
+
+    def surround(self, stage: str, x: Plane) -> Plane:
+        """Run the context over the needed part of a stored plane, with the mean of all of it."""
+        total = Pools(x.size, 1)
+        for window in self.plan.windows(x.size, STAGES[stage].channels):
+            total.add(x.read(window), window)
+        plane = cast(Tensor, x.stored)
+        mean = total.mean().to(plane.device, plane.dtype)
+        context = partial(self.network.context, mean=mean)
+        reach = STAGES[stage].reach
+        _replace(x, _convolve(context, x, reach), self.windows[STAGES[stage].level], reach)
+        return x
+
+    def halve(self, stage: str, x: Plane) -> tuple[Plane, Resampling]:
+        pair = getattr(self.network, stage)
+        if stage == "pair1" and stage not in self.plan.keep:  # halved anew wherever it is read
+            generator, mean, halve = self._measure(pair, x)
+            windows = self.plan.strips(_halved(x.size), 4 * generator.channels)
+            (affinity,) = _store(lambda window: halve(window)[:1], windows)
+            resampling = Resampling(generator, mean, affinity)
+            return resampling.down(x), resampling
+        return self._resample(pair, x)
+
+    def descend(self, stage: str, x: Plane) -> tuple[Plane, Resampling]:
+        """Run the first block of a stage, which halves the picture."""
+        block: DownBlock = getattr(self.network, stage)
+        reach = STAGES[stage].reach
+        half, resampling = self._resample(
+            block.pair, self._keep(stage, _convolve(block.first, x, reach))
+        )
+
+        def join(window: Window) -> Tensor:
+            outer = window.grow(reach)
+            y = block.second(half.read(outer), block.shortcut(x.read(outer.double())))
+            return _crop(y, window, outer)
+
+        windows = self.plan.windows(half.size, 2 * STAGES[stage].channels)
+        _replace(half, Plane(half.size, join), windows, reach)
+        return half, resampling
+
+    def double(self, stage: str, features: Plane, state: Resampling) -> Plane:
+        return state.up(features)
+
+    def decode(self, stage: str, doubled: Plane, skip: Plane) -> Plane:
+        decoder: DecoderStage = getattr(self.network, stage)
+        reach = STAGES[stage].reach
+
+        def compute(window: Window) -> Tensor:
+            outer = window.grow(reach)
+            return _crop(decoder(doubled.read(outer), skip.read(outer)), window, outer)
+
+        decoded = Plane(doubled.size, compute)
+        if skip.stored is None:
+            return decoded
+        _replace(skip, decoded, self.windows[STAGES[stage].level], reach)
+        return skip
+
+    def _keep(self, stage: str, plane: Plane) -> Plane:
+        """Store what a stage reads more than once, where the plan has room for it."""
+        if stage not in self.plan.keep:
+            return plane
+        windows = self.plan.strips(plane.size, STAGES[stage].channels)
+        (tensor,) = _store(lambda window: (plane.read(window),), windows)
+        return Plane.of(tensor)
+
+    def _resample(self, pair: nn.Module, x: Plane) -> tuple[Plane, Resampling]:
+        """Sum up what a pair's kernels depend on, then halve to a stored plane."""
+        generator, mean, halve = self._measure(pair, x)
+        windows = self.plan.strips(_halved(x.size), 4 * generator.channels)
+        affinity, half = _store(halve, windows)
+        return Plane.of(half), Resampling(generator, mean, affinity)
+
+    def _measure(
+        self, pair: nn.Module, x: Plane
+    ) -> tuple[KernelGenerator, Tensor, Callable[[Window], tuple[Tensor, Tensor]]]:
+        """Give the generator, the mean of x, and the way to A and the halved features."""
+        generator = cast(AffinityPair, pair).generator
+        channels = generator.channels
+        pools = Pools(x.size, generator.encode_size)
+        for window in self.plan.windows(x.size, channels):
+            pools.add(x.read(window), window)
+        like = generator.norm_u.weight
+        wide = torch.promote_types(like.dtype, torch.float32)
+        mean = pools.mean().to(like.device, wide)
+        u, v = generator.filters(pools.pooled().to(like.device, wide))
+        sums = Sums(), Sums()
+        for window in self.plan.strips(_halved(x.size), 4 * channels):  # what is read is as large
+            outer = window.grow(1)
+            for encoding, total in zip(encode(x.read(outer.double()), u, v), sums, strict=True):
+                total.add(_crop(encoding, window, outer))
+        norms = generator.norm_u, generator.norm_v
+        of_u, of_v = (
+            total.moments(norm.num_groups) for total, norm in zip(sums, norms, strict=True)
+        )
+
+        def halve(window: Window) -> tuple[Tensor, Tensor]:
+            outer = window.grow(1)
+            fine = x.read(outer.double())
+            affinity = generator.affinity_with(*encode(fine, u, v), (of_u, of_v))
+            kernels = generator.down_kernels(affinity, mean)
+            half = downsample(fine, kernels, groups=generator.groups)
+            return _crop(affinity, window, outer), _crop(half, window, outer)
+
+        return generator, mean, halve
+
+
+def _convolve(module: Callable[[Tensor], Tensor], x: Plane, reach: int) -> Plane:
+    """Run what keeps the size on windows with a halo."""
 
     def compute(window: Window) -> Tensor:
         outer = window.grow(reach)
-        return _crop(module(read(outer)), window, outer)
+        return _crop(module(x.read(outer)), window, outer)
 
-    return compute
-
-
-def _decode(stage: DecoderStage, doubled: Read, skip: Read) -> Read:
-    def compute(window: Window) -> Tensor:
-        outer = window.grow(DECODER)
-        return _crop(stage(doubled(outer), skip(outer)), window, outer)
-
-    return compute
-
-
-def _context(network: MattingNetwork, plane: Tensor, plan: Plan) -> Read:
-    total = Pools(_size(plane), 1)
-    for window in plan.windows(_size(plane), plane.shape[1]):
-        total.add(_cut(plane, window), window)
-    mean = total.mean().to(plane.dtype).to(plane.device)
-
-    def compute(window: Window) -> Tensor:
-        outer = window.grow(CONTEXT)
-        return _crop(network.context(_cut(plane, outer), mean), window, outer)
-
-    return compute
-
-
-def _refine(stage: nn.Sequential, plane: Tensor, plan: Plan) -> None:
-    """Run residual blocks over a plane, one after the other, in place."""
-    windows = plan.windows(_size(plane), plane.shape[1])
-    for block in stage:
-        _replace(plane, _convolve(block, _kept(plane), BLOCK), windows, BLOCK)
-
-
-def _descend(
-    block: DownBlock, plane: Tensor, plan: Plan, *, keep: bool
-) -> tuple[_Resampling, Tensor]:
-    """Run the first block of a stage, which halves the picture."""
-    height, width = _size(plane)
-    fine = _convolve(block.first, _kept(plane), 1)
-    channels = block.first.conv.out_channels
-    if keep:
-        fine = _keep(fine, plan.windows((height, width), channels))
-    resampling, half = _resample(block.pair, fine, (height // 2, width // 2), plan)
-
-    def join(window: Window) -> Tensor:
-        outer = window.grow(1)
-        y = block.second(_cut(half, outer), block.shortcut(_cut(plane, outer.double())))
-        return _crop(y, window, outer)
-
-    _replace(half, join, plan.windows((height // 2, width // 2), 2 * channels), 1)
-    return resampling, half
-
-
-def _resample(pair: nn.Module, read: Read, size: Size, plan: Plan) -> tuple[_Resampling, Tensor]:
-    """Sum up what a pair's kernels depend on, then halve to a plane of `size`."""
-    generator, mean, halve = _measure(pair, read, size, plan)
-    affinity, half = _store(halve, plan.strips(size, 4 * generator.channels))
-    return _Resampling(generator, mean, affinity), half
-
-
-def _prepare(pair: nn.Module, read: Read, size: Size, plan: Plan) -> _Resampling:
-    """Sum up what a pair's kernels depend on, and leave the halving for later."""
-    generator, mean, halve = _measure(pair, read, size, plan)
-    windows = plan.strips(size, 4 * generator.channels)
-    (affinity,) = _store(lambda window: halve(window)[:1], windows)
-    return _Resampling(generator, mean, affinity)
-
-
-def _measure(
-    pair: nn.Module, read: Read, size: Size, plan: Plan
-) -> tuple[KernelGenerator, Tensor, Callable[[Window], tuple[Tensor, Tensor]]]:
-    """Give the generator, the mean of what is read, and the way to A and the halved features."""
-    generator = cast(AffinityPair, pair).generator
-    channels = generator.channels
-    fine = 2 * size[0], 2 * size[1]
-    pools = Pools(fine, generator.encode_size)
-    for window in plan.windows(fine, channels):
-        pools.add(read(window), window)
-    like = generator.norm_u.weight
-    wide = torch.promote_types(like.dtype, torch.float32)
-    mean = pools.mean().to(wide).to(like.device)
-    u, v = generator.filters(pools.pooled().to(wide).to(like.device))
-    sums = Sums(), Sums()
-    for window in plan.strips(size, 4 * channels):  # what is read is four times as large
-        outer = window.grow(1)
-        for encoding, total in zip(encode(read(outer.double()), u, v), sums, strict=True):
-            total.add(_crop(encoding, window, outer))
-    moments = (
-        sums[0].moments(generator.norm_u.num_groups),
-        sums[1].moments(generator.norm_v.num_groups),
-    )
-
-    def halve(window: Window) -> tuple[Tensor, Tensor]:
-        outer = window.grow(1)
-        x = read(outer.double())
-        affinity = generator.affinity_with(*encode(x, u, v), moments)
-        half = downsample(x, generator.down_kernels(affinity, mean), groups=generator.groups)
-        return _crop(affinity, window, outer), _crop(half, window, outer)
-
-    return generator, mean, halve
+    return Plane(x.size, compute)
 
 
 def _store(
@@ -318,33 +338,24 @@ def _store(
     return planes
 
 
-def _replace(plane: Tensor, read: Read, windows: list[Window], reach: int) -> None:
-    """Compute a plane in place of one that is read on the way, up to `reach` beyond each window.
+def _replace(plane: Plane, computed: Plane, windows: list[Window], reach: int) -> None:
+    """Overwrite a stored plane by one that reads it, up to `reach` beyond each window.
 
     The windows' tops never descend, so a result is written once no later window can reach it.
     """
+    assert plane.stored is not None
     late: deque[tuple[Window, Tensor]] = deque()
     for window in windows:
         while late and late[0][0].bottom <= window.top - reach:
-            done, part = late.popleft()
-            _cut(plane, done).copy_(part)
-        late.append((window, read(window)))
-    for done, part in late:
-        _cut(plane, done).copy_(part)
+            earlier, part = late.popleft()
+            _cut(plane.stored, earlier).copy_(part)
+        late.append((window, computed.read(window)))
+    for earlier, part in late:
+        _cut(plane.stored, earlier).copy_(part)
 
 
-def _keep(read: Read, windows: list[Window]) -> Read:
-    """Compute a plane once and read it from there."""
-    (plane,) = _store(lambda window: (read(window),), windows)
-    return _kept(plane)
-
-
-def _kept(plane: Tensor) -> Read:
-    return lambda window: _cut(plane, window)
-
-
-def _size(plane: Tensor) -> Size:
-    return plane.shape[2], plane.shape[3]
+def _halved(size: Size) -> Size:
+    return size[0] // 2, size[1] // 2
 
 
 def _cut(plane: Tensor, window: Window) -> Tensor:

@@ -1,4 +1,4 @@
-"""The A2U matting network, top to bottom: encoder, context, decoder, head.
+"""The A2U matting network: its layers, put together as `stages` says.
 
 Layer for layer the network of Dai, Lu and Shen, CVPR 2021 (https://arxiv.org/abs/2011.14288) with
 ordinary batch norm in place of the authors' compiled one.
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ..operators.affinity import LEAK, AffinityPair
 from ..operators.fused import convolution
-from ..operators.pair import PairFactory, as_pair
+from ..operators.pair import PairFactory, ResamplingPair, as_pair
+from .stages import BLOCKS, DILATIONS, RESAMPLING, STAGES, walk
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-ASPP_DILATIONS = (6, 12, 18)
 
 
 class ConvNorm(nn.Module):
@@ -93,10 +93,10 @@ class Context(nn.Module):
                 ConvNorm(channels, channels, dilation=dilation, groups=channels),
                 ConvNorm(channels, channels, 1),
             )
-            for dilation in ASPP_DILATIONS
+            for dilation in DILATIONS
         )
         self.pooled = ConvNorm(channels, channels, 1)
-        self.project = ConvNorm((2 + len(ASPP_DILATIONS)) * channels, channels, 1)
+        self.project = ConvNorm((2 + len(DILATIONS)) * channels, channels, 1)
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, x: Tensor, mean: Tensor | None = None) -> Tensor:
@@ -138,38 +138,31 @@ class MattingNetwork(nn.Module):
         make = pair or (lambda channels: AffinityPair(channels, shared=shared))
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
-        self.stem = ConvNorm(4, 64, 7)
-        self.pair1 = make(64)
-        self.pair2 = make(64)
-        self.stage1 = nn.Sequential(*(ResidualBlock(64, 64) for _ in range(3)))
-        self.down2 = DownBlock(64, 128, make)
-        self.stage2 = nn.Sequential(*(ResidualBlock(128, 128) for _ in range(3)))
-        self.down3 = DownBlock(128, 256, make)
-        self.stage3 = nn.Sequential(*(ResidualBlock(256, 256) for _ in range(3)))
-        self.context = Context(256)
-        self.decoder4 = DecoderStage(128, 256, 128)
-        self.decoder3 = DecoderStage(64, 128, 64)
-        self.decoder2 = DecoderStage(64, 64, 64)
-        self.decoder1 = DecoderStage(4, 64, 32)
-        self.head = ConvNorm(32, 1)
+        stem, head = STAGES["stem"], STAGES["head"]
+        self.stem = ConvNorm(stem.inputs, stem.channels, 2 * stem.reach + 1)
+        self.pair1 = make(STAGES["pair1"].channels)
+        self.pair2 = make(STAGES["pair2"].channels)
+        self.stage1 = _residual("stage1")
+        self.down2 = _halving("down2", make)
+        self.stage2 = _residual("stage2")
+        self.down3 = _halving("down3", make)
+        self.stage3 = _residual("stage3")
+        self.context = Context(STAGES["context"].channels)
+        self.decoder4 = _decoder("decoder4")
+        self.decoder3 = _decoder("decoder3")
+        self.decoder2 = _decoder("decoder2")
+        self.decoder1 = _decoder("decoder1")
+        self.head = ConvNorm(head.inputs, head.channels, 2 * head.reach + 1)
         self.smooth = nn.Conv2d(1, 1, 3, padding=1, bias=False)
         self._initialise()
 
     def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
-        pairs = [as_pair(p) for p in (self.pair1, self.pair2, self.down2.pair, self.down3.pair)]
-        x = torch.cat([(image - self.mean) / self.std, trimap], 1)  # (N, 4, H, W)
-        half, state1 = pairs[0].down(self.stem(x))  # (N, 64, H/2, W/2)
-        quarter, state2 = pairs[1].down(half)  # (N, 64, H/4, W/4)
-        level1 = self.stage1(quarter)
-        eighth, state3 = self.down2(level1)  # (N, 128, H/8, W/8)
-        level2 = self.stage2(eighth)
-        sixteenth, state4 = self.down3(level2)  # (N, 256, H/16, W/16)
-        y = self.context(self.stage3(sixteenth))
-        y = self.decoder4(pairs[3].up(y, state4), level2)  # (N, 128, H/8, W/8)
-        y = self.decoder3(pairs[2].up(y, state3), level1)  # (N, 64, H/4, W/4)
-        y = self.decoder2(pairs[1].up(y, state2), half)  # (N, 64, H/2, W/2)
-        y = self.decoder1(pairs[0].up(y, state1), x)  # (N, 32, H, W)
-        return cast(Tensor, self.smooth(self.head(y)))  # (N, 1, H, W)
+        picture = torch.cat([(image - self.mean) / self.std, trimap], 1)  # (N, 4, H, W)
+        return walk(WholePlanes(self), picture)  # (N, 1, H, W)
+
+    def pairs(self) -> list[ResamplingPair]:
+        """Give the four resampling pairs, from the finest on."""
+        return [_pair(getattr(self, stage)) for stage in RESAMPLING]
 
     def _initialise(self) -> None:
         """Start where the loss falls from the first step.
@@ -184,3 +177,45 @@ class MattingNetwork(nn.Module):
         with torch.no_grad():
             self.smooth.weight.fill_(0.04)
             self.smooth.weight[0, 0, 1, 1] = 0.45
+
+
+class WholePlanes:
+    """Lead tensors through a network: planes are whole (`stages.Way`)."""
+
+    def __init__(self, network: MattingNetwork) -> None:
+        self.network = network
+
+    def run(self, stage: str, x: Tensor) -> Tensor:
+        return cast(Tensor, getattr(self.network, stage)(x))
+
+    refine = surround = run
+
+    def halve(self, stage: str, x: Tensor) -> tuple[Tensor, Any]:
+        return _pair(getattr(self.network, stage)).down(x)
+
+    def descend(self, stage: str, x: Tensor) -> tuple[Tensor, Any]:
+        return cast(tuple[Tensor, Any], getattr(self.network, stage)(x))
+
+    def double(self, stage: str, features: Tensor, state: Any) -> Tensor:
+        return _pair(getattr(self.network, stage)).up(features, state)
+
+    def decode(self, stage: str, doubled: Tensor, skip: Tensor) -> Tensor:
+        return cast(Tensor, getattr(self.network, stage)(doubled, skip))
+
+
+def _pair(module: nn.Module) -> ResamplingPair:
+    return as_pair(module.pair if isinstance(module, DownBlock) else module)
+
+
+def _residual(name: str) -> nn.Sequential:
+    stage = STAGES[name]
+    return nn.Sequential(*(ResidualBlock(stage.inputs, stage.channels) for _ in range(BLOCKS)))
+
+
+def _halving(name: str, pair: PairFactory) -> DownBlock:
+    return DownBlock(STAGES[name].inputs, STAGES[name].channels, pair)
+
+
+def _decoder(name: str) -> DecoderStage:
+    stage = STAGES[name]
+    return DecoderStage(stage.skip, stage.inputs, stage.channels)
