@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,3 +90,17 @@ def test_what_cannot_be_had_is_refused(weights: Path) -> None:
 def test_a_bound_is_kept_as_bytes_or_words(weights: Path) -> None:
     assert Matter(weights, device="cpu", max_memory="2GB").max_memory == 2_000_000_000
     assert Matter(weights, device="cpu", max_memory=1 << 31).max_memory == 1 << 31
+
+
+@pytest.mark.parametrize("quality", ["standard", "best"])
+def test_the_processs_defaults_do_not_reach_a_matte(weights: Path, quality: Any) -> None:
+    image, trimap = picture(3)
+    expected = Matter(weights, device="cpu", quality=quality).cut_out(image, trimap)
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        result = Matter(weights, device="cpu", quality=quality).cut_out(image, trimap)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert [array.tobytes() for array in result] == [array.tobytes() for array in expected]

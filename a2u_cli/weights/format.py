@@ -87,7 +87,7 @@ def open_weights(path: Path, make: type[Network]) -> tuple[Network, Header]:
     """
     header = read_header(path)
     with memory_for(path):
-        network = make(shared=header.variant == "share")
+        network = new_network(make, shared=header.variant == "share")
         _check_shapes(network, header.shapes, path)  # before memory is taken for what does not fit
         try:
             tensors = load_file(path)
@@ -95,6 +95,12 @@ def open_weights(path: Path, make: type[Network]) -> tuple[Network, Header]:
             raise WeightsError(f"{path} is damaged and cannot be read; get it anew") from error
         fill(network, tensors, path)
     return network.eval(), header
+
+
+def new_network(make: type[Network], *, shared: bool) -> Network:
+    """Make a network to fill: float32 on the CPU, whatever the process's defaults are."""
+    with torch.device("cpu"):
+        return make(shared=shared).float()
 
 
 def fill(network: MattingNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -11,7 +11,7 @@ from ..errors import WeightsError, is_memory
 from ..images.files import require_regular
 from ..network.model import MattingNetwork
 from .cache import memory_for
-from .format import COUNTER, fill
+from .format import COUNTER, fill, new_network
 
 NORM_EPS = 1e-5
 MAX_CHECKPOINT = 1 << 30  # bytes; the authors' are thirty times smaller
@@ -104,7 +104,7 @@ def _translated(tensors: dict[str, Tensor], path: Path) -> MattingNetwork:
         if name.endswith(".norm.weight"):  # activated batch norms, not the generators' GroupNorm
             ours[name] = ours[name].abs() + NORM_EPS
     filters = ours.get("pair1.generator.filter_u.weight")
-    network = MattingNetwork(shared=filters is None or len(filters) == 1)
+    network = new_network(MattingNetwork, shared=filters is None or len(filters) == 1)
     fill(network, ours, path)
     return network.eval()
 
