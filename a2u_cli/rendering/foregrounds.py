@@ -6,6 +6,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from . import strand_kinds
 from .strands import (
     EVEN,
     SHIFT,
@@ -13,11 +14,9 @@ from .strands import (
     Canvas,
     Points,
     choose_place,
-    choose_rim,
     fill_polygons,
     fixed_point,
     grow_strands,
-    paint_body,
     paint_strands,
     reduce_mask,
     trace_outline,
@@ -25,109 +24,6 @@ from .strands import (
 from .textures import FloatImage, fractal_noise, render_background, render_texture, smooth_colour
 
 __all__ = ["KINDS", "render_background", "render_foreground", "render_texture"]
-
-
-def _hair(canvas: Canvas) -> None:
-    """A head or doll: dense hair, combed or wild, that thins out over a wide zone."""
-    rng, size = canvas.rng, canvas.size
-    centre, radius = choose_place(canvas)
-    body = trace_outline(rng, centre, radius)
-    reach, bend = rng.uniform(0.15, 0.6) * size, rng.uniform(0.2, 1.0)
-    paint_body(canvas, centre + (body - centre) * 0.95, reach * 0.04, np.float32(1))
-    lean = rng.choice((-1, 1)) * rng.uniform(0.3, 1.6) if rng.random() < 0.7 else 0.0
-    pull = np.array([rng.normal(0, 0.3), rng.uniform(-0.2, 0.9)])
-    width = canvas.strand_width
-    # locks, then a thin halo, then flyaways: (count, reach, depth, looseness, width, opacity)
-    for count, far, depth, loose, thin, opacity in (
-        (1700, 0.7, 0.4, 0.15, 0.9, (0.3, 0.9)),
-        (1100, 1.1, 0.15, 0.35, 0.6, (0.2, 0.7)),
-        (int(rng.integers(5, 90)), 1.8, 0.1, 1.2, 0.4, (0.2, 0.7)),
-    ):
-        roots, angles, vigour = choose_rim(rng, body, centre, count, depth)
-        angles += lean + rng.normal(0, loose, count)
-        lengths = reach * far * (rng.beta(1.2, 2.0, count) + 0.1) * vigour
-        clump = int(rng.integers(4, 30)) if loose < 0.5 else 1
-        paths = grow_strands(
-            rng, roots, angles, lengths, bend=bend + 2 * (loose > 1), pull=pull, clump=clump
-        )
-        groups = 7 if loose < 0.3 else 4
-        paint_strands(canvas, paths, width * thin, groups=groups, opacity=opacity)
-    if rng.random() < 0.6:
-        face = trace_outline(rng, centre + rng.normal(0, 0.1, 2) * radius, radius * 0.5)
-        canvas.paint(fill_polygons(size, [face]), canvas.core, np.float32(1))
-
-
-def _fur(canvas: Canvas) -> None:
-    """A plush animal: one to three lumps under short dense strands."""
-    rng, size = canvas.rng, canvas.size
-    centre, radius = choose_place(canvas)
-    reach, bend = rng.uniform(0.03, 0.14) * size, rng.uniform(0.2, 0.9)
-    width, pull, mess = canvas.strand_width * 0.6, rng.normal(0, 0.35, 2), rng.uniform(0.1, 0.4)
-    lumps = int(rng.integers(1, 4))
-    for lump in range(lumps):
-        spot = centre + (rng.normal(0, 0.6, 2) * radius if lump else 0.0)
-        body = trace_outline(rng, spot, radius * (rng.uniform(0.35, 0.6) if lump else 0.9))
-        paint_body(canvas, body, reach * 0.15, canvas.shade(0.1))
-        lean = rng.normal(0, 0.5)
-        for count, far, depth in ((1200, 0.7, 0.8), (1600, 1.0, 0.15)):
-            roots, angles, vigour = choose_rim(rng, body, spot, count // (1 + lump), depth)
-            angles += lean + rng.normal(0, mess, len(roots))
-            lengths = reach * far * rng.uniform(0.3, 1.0, len(roots)) * vigour
-            clump = int(rng.integers(2, 12))
-            paths = grow_strands(
-                rng, roots, angles, lengths, bend=bend, pull=pull, clump=clump, steps=6
-            )
-            paint_strands(canvas, paths, width, groups=4, opacity=(0.3, 0.8))
-    for _ in range(int(rng.integers(0, 3))):
-        mark = trace_outline(rng, centre + rng.normal(0, 0.3, 2) * radius, radius * 0.2)
-        canvas.paint(fill_polygons(size, [mark]), canvas.core, np.float32(1))
-
-
-def _wisps(canvas: Canvas) -> None:
-    """Long blown locks that cross the square, thin and translucent, from a small body."""
-    rng, size = canvas.rng, canvas.size
-    centre = rng.uniform((0.1, 0.75), (0.9, 1.0)) * size
-    radius = rng.uniform(0.2, 0.35) * size
-    body = trace_outline(rng, centre, radius)
-    canvas.paint(fill_polygons(size, [body]), canvas.core, np.float32(1))
-    up = math.atan2(0.4 * size - centre[1], 0.5 * size - centre[0])
-    width = canvas.strand_width * 0.6
-    for _ in range(int(rng.integers(3, 7))):
-        count = int(rng.integers(60, 300))
-        way = up + rng.normal(0, 0.7)
-        side = np.array([-math.sin(way), math.cos(way)])
-        ahead = np.array([math.cos(way), math.sin(way)])
-        across = np.sort(rng.normal(0, 0.4, count))[:, None]
-        roots = centre + radius * (0.6 * ahead + across * side)
-        angles = way + rng.normal(0, rng.uniform(0.03, 0.3), count)
-        lengths = size * rng.uniform(0.3, 0.9) * rng.uniform(0.4, 1, count)
-        bend = rng.uniform(0.1, 0.6)
-        paths = grow_strands(
-            rng, roots, angles, lengths, bend=bend, pull=rng.normal(0, 0.5, 2), clump=12, steps=15
-        )
-        paint_strands(canvas, paths, width, groups=3, opacity=(0.2, 0.8))
-
-
-def _fringe(canvas: Canvas) -> None:
-    """Cords of two materials or of many plain colours that hang from a cloth at the top."""
-    rng, size = canvas.rng, canvas.size
-    middle, half = rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.45)
-    hem = rng.uniform(0.1, 0.35)
-    count = int(rng.integers(20, 200))
-    across = np.sort(rng.uniform(-1, 1, count))
-    roots = np.stack([middle + across * half, hem - rng.uniform(0, 0.08, count)], axis=1) * size
-    angles = math.pi / 2 + rng.normal(0, 0.15, count)
-    lengths = size * rng.uniform(0.2, 0.7) * rng.uniform(0.4, 1.0, count)
-    paths = grow_strands(rng, roots, angles, lengths, bend=0.4, pull=np.array([0, 0.3]), clump=4)
-    width = size * 2 ** rng.uniform(-7.5, -5.5)
-    colours = [canvas.coat, canvas.core]
-    if rng.random() < 0.5:
-        shades = rng.random((int(rng.integers(3, 9)), 3, 1, 1), np.float32)
-        colours = [np.full_like(canvas.coat, shade) for shade in shades]
-    paint_strands(canvas, paths, width, groups=12, opacity=(1.0, 1.0), parts=EVEN, colours=colours)
-    corners = np.array([[-1.05, -1], [1.05, -1], [1.02, 0.02], [-1.02, 0.02]])
-    cloth = (corners * (half, hem + 0.05) + (middle, hem)) * size
-    canvas.paint(fill_polygons(size, [cloth]), canvas.core, np.float32(1))
 
 
 def _shapes(canvas: Canvas) -> FloatImage:
@@ -300,33 +196,6 @@ def _spikes(canvas: Canvas) -> None:
     canvas.paint(fill_polygons(size, [base]), canvas.core, np.float32(1))
 
 
-def _feather(canvas: Canvas) -> None:
-    """One to three feathers: a shaft with dense barbs on both sides."""
-    rng, size = canvas.rng, canvas.size
-    for _ in range(int(rng.integers(1, 4))):
-        foot = rng.uniform((0.1, 0.75), (0.9, 1.0)) * size
-        aim = math.atan2(0.4 * size - foot[1], 0.5 * size - foot[0]) + rng.normal(0, 0.3)
-        length = np.array([size * rng.uniform(0.7, 1.1)])
-        still = np.zeros(2)
-        spine = grow_strands(
-            rng, foot[None], np.array([aim]), length, bend=0.5, pull=still, steps=48
-        )[0]
-        ahead = np.diff(spine, axis=0)
-        step = np.sort(rng.integers(3, 48, 600))
-        reach = np.sin(math.pi * (step / 48) ** 0.7) ** 0.6 * size * rng.uniform(0.12, 0.28)
-        for side in (-1, 1):
-            angles = np.arctan2(ahead[step, 1], ahead[step, 0]) + side * rng.normal(0.8, 0.1, 600)
-            lengths = reach * rng.uniform(0.85, 1.1, 600)
-            paths = grow_strands(
-                rng, spine[step], angles, lengths, bend=0.4, pull=still, clump=8, steps=6
-            )
-            paint_strands(canvas, paths, size / 250, groups=3, opacity=(0.6, 1.0))
-        shaft = np.zeros((size * SUPERSAMPLING,) * 2, np.uint8)
-        pen = max(1, round(size / 100))
-        cv2.polylines(shaft, [fixed_point(spine)], False, 255, pen, cv2.LINE_AA, SHIFT)
-        canvas.paint(reduce_mask(shaft, size), canvas.core, np.float32(1))
-
-
 def _glass(canvas: Canvas) -> None:
     """A translucent vessel with a denser rim, opaque highlights, and a cap or a label."""
     rng, size = canvas.rng, canvas.size
@@ -368,18 +237,18 @@ def _glass(canvas: Canvas) -> None:
 
 # each kind with its share where none is asked for: strands are what matting is mostly wanted for
 _PAINTERS: dict[str, tuple[Callable[[Canvas], None], float]] = {
-    "hair": (_hair, 0.20),
-    "fur": (_fur, 0.15),
-    "wisps": (_wisps, 0.12),
+    "hair": (strand_kinds.hair, 0.20),
+    "fur": (strand_kinds.fur, 0.15),
+    "wisps": (strand_kinds.wisps, 0.12),
     "defocus": (_defocus, 0.06),
     "motion": (_motion, 0.04),
     "smoke": (_smoke, 0.05),
     "net": (_net, 0.06),
-    "fringe": (_fringe, 0.05),
+    "fringe": (strand_kinds.fringe, 0.05),
     "leaves": (_leaves, 0.08),
     "glass": (_glass, 0.05),
     "sharp": (_sharp, 0.05),
-    "feather": (_feather, 0.05),
+    "feather": (strand_kinds.feather, 0.05),
     "spikes": (_spikes, 0.04),
 }
 KINDS: tuple[str, ...] = tuple(_PAINTERS)
