@@ -1,5 +1,7 @@
 """The shipped weights on real photographs: plausible, and scored where there is a truth."""
 
+import re
+from pathlib import Path
 from statistics import fmean
 
 import cv2
@@ -15,7 +17,8 @@ from a2u_cli.trimap import parse_trimap
 
 DEV = SHARED / "data" / "dev"
 PICTURES = ("GT03", "GT06", "GT09", "GT12", "GT15", "GT18", "GT21", "GT24", "GT27")
-HALF_OF_FILLING_WITH_GREY = 32.1 / 2
+CARD = Path(__file__).parents[1] / "weights" / "README.md"
+MARGIN = 0.02  # of the card's figure: other processors round otherwise, and some use bfloat16
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,9 @@ def test_a_photograph_gets_a_smooth_and_plausible_matte(network) -> None:
 
 
 @pytest.mark.skipif(not DEV.is_dir(), reason="the scored photographs lie in ../shared/data/dev")
-def test_the_error_on_real_photographs_is_at_most_half_that_of_grey(network) -> None:
+def test_the_error_on_real_photographs_is_what_the_model_card_says(network) -> None:
+    said = re.search(r"\| mean of 9 \| ([\d.]+) \|", CARD.read_text())  # narrow trimaps come first
+    assert said
     errors = []
     for name in PICTURES:
         image = read_image(DEV / "image" / f"{name}.png").image
@@ -68,4 +73,5 @@ def test_the_error_on_real_photographs_is_at_most_half_that_of_grey(network) -> 
         truth = quantise(read_grey(DEV / "alpha" / f"{name}.png"), 8)
         alpha = matte(network, image, trimap)
         errors.append(score(quantise(alpha, 8), truth, trimap).sad)
-    assert fmean(errors) <= HALF_OF_FILLING_WITH_GREY, dict(zip(PICTURES, errors, strict=True))
+    scored = dict(zip(PICTURES, errors, strict=True))
+    assert fmean(errors) == pytest.approx(float(said[1]), rel=MARGIN), scored
