@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 Size = tuple[int, int]  # height, width
 
+VITMATTE = "ViTMatte-S (random weights)"  # which take as long as trained ones
+
 
 @dataclass(frozen=True)
 class Case:

@@ -1,9 +1,10 @@
 """Score weights on real photographs with measured alphas, beside methods that need no weights.
 
 The pictures (from the training set of http://www.alphamatting.com) are no part of this repository:
-where they are missing, nothing is scored.
+where they are missing, nothing is scored. Every picture's scores go to `results/eval_dev.csv`.
 """
 
+import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +18,15 @@ import numpy.typing as npt
 import typer
 
 from a2u_cli.images import quantise, read_grey, read_image, write_image
+from a2u_cli.images.files import replacing
 from a2u_cli.scoring.metrics import Scores, score
 from a2u_cli.trimap import parse_trimap, restore_known
 from a2u_cli.weights import DEFAULT
 
+from . import describe_machine
+
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "eval_dev.csv"
 DEV = Path(os.environ.get("A2U_DEV", ROOT.parent / "shared" / "data" / "dev"))
 CACHE = ROOT / "runs" / "baselines"
 TRIMAPS = {"narrow": "trimap", "wide": "trimap_wide"}
@@ -116,8 +121,8 @@ BASELINES: dict[str, Method] = {
 def means(results: Results, method: str, width: str | None = None) -> tuple[dict[str, float], int]:
     """Average each metric over the pictures of one trimap width, or of both; give their count."""
     scores = [
-        found
-        for (trimap_width, picture), found in results[method].items()
+        one
+        for (trimap_width, picture), one in results[method].items()
         if picture != APART and width in (None, trimap_width)
     ]
     return {name: fmean(map(metric, scores)) for name, metric in METRICS.items()}, len(scores)
@@ -135,13 +140,30 @@ def worst(results: Results, method: str, width: str | None = None) -> tuple[str,
 
     The limit is 1.5 times closed-form's SAD, or 0.5 more where that allows more.
     """
-    found = [
+    against = [
         (f"{picture} ({trimap_width})", scores.sad, max(1.5 * other, other + 0.5))
         for (trimap_width, picture), scores in results[method].items()
         if picture != APART and width in (None, trimap_width)
         for other in [results[REFERENCE][trimap_width, picture].sad]
     ]
-    return max(found, key=lambda entry: entry[1] / entry[2])
+    return max(against, key=lambda entry: entry[1] / entry[2])
+
+
+def write_rows(results: Results, path: Path) -> None:
+    """Write every picture's scores, in place of the same methods' former ones; others stay."""
+    header = ["picture", "width", "method", *METRICS, "machine"]
+    former: list[list[str]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            former = [row for row in list(csv.reader(file))[1:] if row[2] not in results]
+    machine = describe_machine()
+    scored = [
+        [picture, width, method, *(f"{metric(scores):.6g}" for metric in METRICS.values()), machine]
+        for method, pictures in results.items()
+        for (width, picture), scores in pictures.items()
+    ]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *former, *scored])
 
 
 def report(results: Results) -> str:
@@ -156,7 +178,7 @@ def report(results: Results) -> str:
 
 def picture_table(results: Results, width: str) -> str:
     """Tabulate the SAD of every picture by every method."""
-    pictures = {picture for found in results.values() for at, picture in found if at == width}
+    pictures = {picture for scores in results.values() for at, picture in scores if at == width}
     rows = [
         [picture, *(f"{results[method][width, picture].sad:.2f}" for method in results)]
         for picture in sorted(pictures, key=lambda picture: (picture == APART, picture))
@@ -223,7 +245,7 @@ def evaluate(
 ) -> tuple[Results, list[npt.NDArray[np.uint8]]]:
     """Score every method on every picture; also give the contact sheet's rows."""
     results: Results = {name: {} for name in methods}
-    rows = []
+    strips = []
     for case in cases:
         typer.echo(f"{case.width} {case.picture}", err=True)
         ours = []
@@ -232,8 +254,8 @@ def evaluate(
             results[name][case.width, case.picture] = score(alpha, case.truth, case.trimap)
             if name not in BASELINES:
                 ours.append(alpha)
-        rows.append(sheet_row(case, ours))
-    return results, rows
+        strips.append(sheet_row(case, ours))
+    return results, strips
 
 
 def main(
@@ -243,6 +265,10 @@ def main(
     methods: Annotated[str, typer.Option(help="Which to score.")] = ",".join((OURS, *BASELINES)),
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables here.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet here, PNG.")] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option(help="Write the CSV here. [default: the committed one, unless --weights]"),
+    ] = None,
 ) -> None:
     """Print Markdown tables of how weights and baselines score on ../shared/data/dev."""
     if not DEV.is_dir():
@@ -262,13 +288,15 @@ def main(
         for how in quality or ["standard"]
     }
     chosen |= {name: method for name, method in BASELINES.items() if name in names}
-    results, rows = evaluate(chosen, read_cases())
+    results, strips = evaluate(chosen, read_cases())
+    if rows or not weights:
+        write_rows(results, rows or RESULTS)
     text = report(results)
     typer.echo(text)
     if markdown:
         markdown.write_text(text, encoding="utf-8")
     if sheet:
-        write_image(sheet, np.concatenate(rows))
+        write_image(sheet, np.concatenate(strips))
 
 
 if __name__ == "__main__":

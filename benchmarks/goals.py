@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from . import Timing
-from .cases import Case, Size
+from .cases import VITMATTE, Case, Size
 from .plan import DTYPES, FLOORS, Plan
 
 Result = tuple[Timing, int] | str  # spread and peak bytes, or why there is none
@@ -21,8 +21,8 @@ def judge(found: Mapping[Case, Result], plan: Plan) -> Iterator[str]:
         yield at_most(f"1. ours {dtype}, peak in GiB", gibibytes(found, ours), 2.0)
     for size, aim in ((plan.small, 1.3), (plan.middle, 2.0)):
         for dtype in DTYPES:
-            times = [seconds(found, Case(m, dtype, size)) for m in ("ViTMatte-S", "ours")]
-            what = f"2. ViTMatte-S {dtype} / ours {dtype} at {size[1]}x{size[0]} (aim {aim})"
+            times = [seconds(found, Case(m, dtype, size)) for m in (VITMATTE, "ours")]
+            what = f"2. {VITMATTE} {dtype} / ours {dtype} at {size[1]}x{size[0]} (aim {aim})"
             yield at_least(what, divide(*times), 1.0)
     for dtype in DTYPES:
         yield from _partly_unknown(found, plan, dtype)

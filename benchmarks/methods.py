@@ -25,7 +25,7 @@ from a2u_cli.network.folding import fold_norms
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.training.losses import matting_loss
 
-from .cases import Case, picture
+from .cases import VITMATTE, Case, picture
 from .floor import convolutions, convolutions_in_strips
 from .reference import ReferencePair
 
@@ -223,7 +223,7 @@ METHODS: dict[str, Callable[[Case], Pass]] = {
     "convolutions": convolutions,
     "convolutions in strips": convolutions_in_strips,
     "closed-form": closed_form,
-    "ViTMatte-S": vitmatte,
+    VITMATTE: vitmatte,
     "training step, unfold": train_unfold,
     "training step, ours": train_ours,
 }

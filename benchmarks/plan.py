@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .cases import Case, Size
+from .cases import VITMATTE, Case, Size
 
 DTYPES = ("float32", "bfloat16")
 FLOORS = ("convolutions", "convolutions in strips")
@@ -41,7 +41,7 @@ class Plan:
         }
 
     def _all_unknown(self, size: Size) -> list[Case]:
-        methods = [(name, dtype) for name in ("ours", *FLOORS, "ViTMatte-S") for dtype in DTYPES]
+        methods = [(name, dtype) for name in ("ours", *FLOORS, VITMATTE) for dtype in DTYPES]
         return [Case(name, dtype, size) for name, dtype in [("unfold", "float32"), *methods]]
 
     def _partly(self, size: Size, shares: Iterable[float]) -> list[Case]:
@@ -51,7 +51,7 @@ class Plan:
         return found + [Case("closed-form", "float64", size, self.share, r) for r in regions]
 
     def _photo(self) -> list[Case]:
-        rivals = (("unfold", "float32"), ("ViTMatte-S", "float32"), ("ViTMatte-S", "bfloat16"))
+        rivals = (("unfold", "float32"), (VITMATTE, "float32"), (VITMATTE, "bfloat16"))
         found = [Case(*rival, self.photo, self.share, "compact") for rival in rivals]
         return found + self._partly(self.photo, [self.share])
 

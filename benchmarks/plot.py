@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .cases import Case
+from .cases import VITMATTE, Case
 from .goals import Result, seconds
 from .plan import DTYPES, Plan
 
@@ -28,7 +28,7 @@ def draw(found: Mapping[Case, Result], plan: Plan, path: Path) -> None:
 
 
 def _by_pixels(axes: Any, found: Mapping[Case, Result], plan: Plan) -> None:
-    passes = [("unfold", "float32"), *((m, d) for m in ("ViTMatte-S", "ours") for d in DTYPES)]
+    passes = [("unfold", "float32"), *((m, d) for m in (VITMATTE, "ours") for d in DTYPES)]
     for one in passes:
         cases = [c for c in found if (c.method, c.dtype) == one and c.device == "cpu"]
         whole = [case for case in cases if case.region == "all"]

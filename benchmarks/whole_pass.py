@@ -21,14 +21,14 @@ from rich.table import Table
 from a2u_cli.operators.fused.convolution import computes_in
 
 from . import Timing, describe_machine
-from .cases import Case
+from .cases import VITMATTE, Case
 from .goals import Result, judge
 from .methods import Measured, serve
 from .plan import QUICK, Plan
 from .plot import draw
 
 RESULTS = Path(__file__).resolve().parent / "results"
-NEEDS = {"closed-form": "pymatting", "ViTMatte-S": "transformers"}
+NEEDS = {"closed-form": "pymatting", VITMATTE: "transformers"}
 HALF_ANYWAY = 64 * 64  # pixels up to which bf16 is measured where the processor lacks it
 TIME_LIMIT = 1800.0  # seconds
 PARTING = 5.0  # seconds for a process that has answered to clean up
