@@ -73,7 +73,7 @@ class KeptSamples(SampleSource):
 
 
 @dataclass(frozen=True)
-class Found:
+class Judged:
     """One picture's scores by one run."""
 
     variant: str
@@ -135,7 +135,7 @@ def run(
     device: torch.device,
     workers: int = 1,
     say: Callable[[str], None] = print,
-) -> list[Found]:
+) -> list[Judged]:
     """Train and judge every variant with every seed, but those whose rows are in `results`.
 
     Gives the rows of these runs; all others stay in the file, those too that another process has
@@ -163,7 +163,7 @@ def run(
             say(f"{place.name}: trained in {time.monotonic() - start:.0f} s")
             averaged = trainer.averaged.eval()
             rows = [
-                Found(
+                Judged(
                     variant.name,
                     seed,
                     *case,
@@ -200,10 +200,10 @@ def rendered_set() -> list[Sample]:
     return [source[Request(n, RENDERED_SIZE, 1.0)] for n in range(RENDERED)]
 
 
-def means(found: Iterable[Found], set_: str) -> dict[str, list[dict[str, float]]]:
+def means(judged: Iterable[Judged], set_: str) -> dict[str, list[dict[str, float]]]:
     """Average over the pictures of a set: for each variant, the metrics of each seed."""
-    runs: dict[tuple[str, int], list[Found]] = {}
-    for row in found:
+    runs: dict[tuple[str, int], list[Judged]] = {}
+    for row in judged:
         if row.set == set_:
             runs.setdefault((row.variant, row.seed), []).append(row)
     table: dict[str, list[dict[str, float]]] = {}
@@ -213,13 +213,13 @@ def means(found: Iterable[Found], set_: str) -> dict[str, list[dict[str, float]]
     return table
 
 
-def scaled(metric: str) -> Callable[[Found], float]:
+def scaled(metric: str) -> Callable[[Judged], float]:
     """Read a metric off a row, at the scale at which it is printed."""
     field, scale = metric.split()[0].lower(), 1000.0 if "1e3" in metric else 1.0
     return lambda row: scale * float(getattr(row, field))
 
 
-def tables(found: list[Found]) -> str:
+def tables(judged: list[Judged]) -> str:
     """Lay out a table for every set: means over the pictures, with their deviation over seeds."""
     sections = []
     for set_ in SETS:
@@ -229,7 +229,7 @@ def tables(found: list[Found]) -> str:
                 *(_spread([seed[name] for seed in seeds]) for name in METRICS),
                 f"{len(seeds)}",
             ]
-            for variant, seeds in means(found, set_).items()
+            for variant, seeds in means(judged, set_).items()
         ]
         if rows:
             title = set_ if set_ == "rendered" else f"real, {set_} trimaps"
@@ -242,7 +242,7 @@ def _spread(values: list[float]) -> str:
 
 
 def paired_change(
-    found: list[Found], variant: str, reference: str, set_: str, *, draws: int = 10_000
+    judged: list[Judged], variant: str, reference: str, set_: str, *, draws: int = 10_000
 ) -> tuple[float, float, float]:
     """Give the relative change of mean SAD against a reference, and its 95 % interval.
 
@@ -251,7 +251,7 @@ def paired_change(
     """
     planes = []
     for name in (variant, reference):
-        rows = [row for row in found if row.variant == name and row.set == set_]
+        rows = [row for row in judged if row.variant == name and row.set == set_]
         seeds, pictures = sorted({r.seed for r in rows}), sorted({r.picture for r in rows})
         by_key = {(r.seed, r.picture): r.sad for r in rows}
         planes.append(np.array([[by_key[s, p] for p in pictures] for s in seeds]))
@@ -266,21 +266,21 @@ def paired_change(
     return float(ours.mean() / theirs.mean() - 1), float(low), float(high)
 
 
-def write_csv(found: list[Found], path: Path) -> None:
+def write_csv(judged: list[Judged], path: Path) -> None:
     """Write every picture's row, whole or not at all."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(field.name for field in fields(Found))
-        for row in found:
+        writer.writerow(field.name for field in fields(Judged))
+        for row in judged:
             values = astuple(row)
             writer.writerow(f"{v:.6g}" if isinstance(v, float) else v for v in values)
 
 
-def read_csv(path: Path) -> list[Found]:
+def read_csv(path: Path) -> list[Judged]:
     """Read what `write_csv` wrote; nothing where there is no file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
         rows = list(csv.reader(file))[1:]
-    kinds = get_type_hints(Found).values()
-    return [Found(*(kind(cell) for kind, cell in zip(kinds, row, strict=True))) for row in rows]
+    kinds = get_type_hints(Judged).values()
+    return [Judged(*(kind(cell) for kind, cell in zip(kinds, row, strict=True))) for row in rows]

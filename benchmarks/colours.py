@@ -55,7 +55,7 @@ def run(results: Path) -> None:
 @cache
 def scenes() -> tuple[tuple[Array, Array, Array], ...]:
     """Render an image (H, W, 3), its alpha (H, W) and its foreground colours (H, W, 3), by kind."""
-    found = []
+    drawn = []
     for seed, kind in enumerate(KINDS):
         for smooth in SMOOTHNESS:
             rng = np.random.default_rng(seed)
@@ -63,8 +63,8 @@ def scenes() -> tuple[tuple[Array, Array, Array], ...]:
             background = render_texture(SIDE, rng, smooth=smooth)
             share = alpha[..., None]
             image = foreground * share + background * (1 - share)
-            found.append((image.astype(np.float32), alpha, foreground))
-    return tuple(found)
+            drawn.append((image.astype(np.float32), alpha, foreground))
+    return tuple(drawn)
 
 
 def mean_error(estimate: Estimate) -> float:
@@ -91,8 +91,8 @@ def recomposition_error(estimate: Estimate) -> float:
 def pymatting_colours(image: Array, alpha: Array) -> tuple[Array, Array]:
     import pymatting  # late: compiling it takes half a minute
 
-    found = pymatting.estimate_foreground_ml(image, alpha, return_background=True)
-    return found[0], found[1]
+    colours = pymatting.estimate_foreground_ml(image, alpha, return_background=True)
+    return colours[0], colours[1]
 
 
 def seconds(estimate: Estimate, image: Array, alpha: Array) -> float:

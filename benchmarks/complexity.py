@@ -218,8 +218,8 @@ def with_operator(name: str) -> MattingNetwork:
 
 def count(network: nn.Module, *inputs: Tensor) -> Row:
     """Count a network that lies on the meta device, as its inputs do."""
-    work = partial(network.eval(), *inputs)
-    return Row(count_parameters(network), count_operations(work))
+    run = partial(network.eval(), *inputs)
+    return Row(count_parameters(network), count_operations(run))
 
 
 def operators(names: Iterable[str] = tuple(OPERATORS)) -> dict[str, Row]:
@@ -262,8 +262,8 @@ def main() -> None:
     """Print what each operator costs in the matting network, and what whole networks cost."""
     lines = [[name, *operator_cells(row)] for name, row in operators().items()]
     typer.echo(f"{markdown_table(OPERATOR_HEADER, lines)}\n")
-    found = networks()
-    reference = found["GCA Matting"].operations
+    rows = networks()
+    reference = rows["GCA Matting"].operations
     lines = [
         [
             name,
@@ -271,7 +271,7 @@ def main() -> None:
             f"{2 * row.operations / 1e9:.1f}",
             f"{row.operations / reference:.0%}",
         ]
-        for name, row in found.items()
+        for name, row in rows.items()
     ]
     header = ["network", "parameters", f"GFLOPs at {SIDE}x{SIDE}", "of GCA's"]
     typer.echo(markdown_table(header, lines))

@@ -88,11 +88,11 @@ def truncate(alpha: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 def table(name: str, rows: list[Row]) -> str:
     """Tabulate the means beside the published ones, and say over how many pictures."""
-    found = means(rows)
+    averages = means(rows)
     scored = sum(row.scores is not None for row in rows)
     lines = []
-    if found:
-        ours = (found["sad"], 1000 * found["mse"], found["grad"], found["conn"])
+    if averages:
+        ours = (averages["sad"], 1000 * averages["mse"], averages["grad"], averages["conn"])
         lines.append([f"{name}, here", *(f"{value:.2f}" for value in ours), str(scored)])
     for source, published in PUBLISHED.items():
         lines.append([source, *(f"{value:.2f}" for value in published), str(PICTURES)])

@@ -67,7 +67,7 @@ def main(
     chosen = pick_device(device)
     budget = Budget(crops, tuple(size or Budget.sizes), batch, bfloat16)
     rows = [row for row in variants(pack) if not only or row.name in only]
-    found = run(
+    judged = run(
         rows,
         range(seeds),
         budget,
@@ -76,7 +76,7 @@ def main(
         device=chosen,
         workers=workers,
     )
-    typer.echo(f"{budget}; {results}\n\n{tables(found)}")
+    typer.echo(f"{budget}; {results}\n\n{tables(judged)}")
 
 
 if __name__ == "__main__":

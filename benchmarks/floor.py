@@ -36,15 +36,15 @@ class Nothing(nn.Module):
 
 @contextmanager
 def _calls(network: nn.Module) -> Iterator[list[Call]]:
-    found: list[Call] = []
+    calls: list[Call] = []
 
     def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         assert isinstance(layer, nn.Conv2d)
-        found.append(Call(layer, (inputs[0].shape[2], inputs[0].shape[3])))
+        calls.append(Call(layer, (inputs[0].shape[2], inputs[0].shape[3])))
 
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     hooks = [layer.register_forward_pre_hook(note) for layer in convolutions]
-    yield found
+    yield calls
     for hook in hooks:
         hook.remove()
 
@@ -80,7 +80,7 @@ def convolutions_in_strips(case: Case) -> Callable[[], None]:
 def _convolve(case: Case, rows: Callable[[Call], int]) -> Callable[[], None]:
     dtype, device = getattr(torch, case.dtype), case.device
     inputs: dict[tuple[int, ...], Tensor] = {}
-    work = []
+    prepared = []
     for call in convolution_calls(case.size):
         layer, (height, width) = call
         most = min(height, rows(call))
@@ -95,12 +95,12 @@ def _convolve(case: Case, rows: Callable[[Call], int]) -> Callable[[], None]:
         weight = weight.contiguous(memory_format=torch.channels_last)
         padding = (0 if strips > 1 else layer.padding[0], layer.padding[1])
         rest = (None, layer.stride, padding, layer.dilation, layer.groups)
-        work.append((strips, (inputs[shape], weight, *rest)))
+        prepared.append((strips, (inputs[shape], weight, *rest)))
 
-    def once() -> None:
+    def run() -> None:
         with torch.inference_mode():
-            for strips, arguments in work:
+            for strips, arguments in prepared:
                 for _ in range(strips):
                     F.conv2d(*arguments)  # type: ignore[arg-type]
 
-    return once
+    return run

@@ -52,13 +52,13 @@ def main(
             matte(one, case.image, case.trimap, dtype=dtype)
             for one, dtype in zip(folded, dtypes, strict=True)
         )
-        found = [score(to_u8(alpha), case.truth, case.trimap).sad for alpha in (full, half)]
+        scored = [score(to_u8(alpha), case.truth, case.trimap).sad for alpha in (full, half)]
         apart = 255 * np.abs(full - half)[case.trimap == UNKNOWN]
         differences.append(apart)
         if case.picture != APART:
-            sads.append(found)
+            sads.append(scored)
         most = np.quantile(apart, SHARE), apart.max()
-        rows.append([f"{case.picture} ({case.width})", *(f"{x:.3f}" for x in (*found, *most))])
+        rows.append([f"{case.picture} ({case.width})", *(f"{x:.3f}" for x in (*scored, *most))])
     header = ["picture", "SAD float32", "SAD half", "99.9 % within", "all within (1/255)"]
     typer.echo(markdown_table(header, rows))
     apart = np.concatenate(differences)

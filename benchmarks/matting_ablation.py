@@ -19,7 +19,7 @@ from a2u_cli.matting.devices import pick_device
 from a2u_cli.training.data.samples import SampleSource
 
 from . import interleave
-from .ablation import SETS, Budget, Found, KeptSamples, Variant, paired_change, run, tables
+from .ablation import SETS, Budget, Judged, KeptSamples, Variant, paired_change, run, tables
 from .complexity import OPERATOR_HEADER, operator_cells, operators, with_operator
 from .data_ablation import PICTURE_SHARE
 from .eval_dev import markdown_table
@@ -80,16 +80,16 @@ def _time(name: str, device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def comparison(found: list[Found], set_: str) -> str:
+def comparison(judged: list[Judged], set_: str) -> str:
     """Tabulate each operator's change of SAD against bilinear, with its interval.
 
     Whether the paper's claim holds is said of A2U alone.
     """
-    present = list(dict.fromkeys(row.variant for row in found if row.set == set_))
+    present = list(dict.fromkeys(row.variant for row in judged if row.set == set_))
     lines = []
     for name in present:
         if name != REFERENCE:
-            change, low, high = paired_change(found, name, REFERENCE, set_)
+            change, low, high = paired_change(judged, name, REFERENCE, set_)
             word = verdict(low, high) if name.startswith("a2u") else ""
             lines.append([name, f"{change:+.1%}", f"{low:+.1%} to {high:+.1%}", word])
     return markdown_table([f"SAD against {REFERENCE}, {set_}", "change", "95 %", "claim"], lines)
@@ -120,7 +120,7 @@ def main(
     chosen = pick_device(device)
     budget = Budget(crops, tuple(size or Budget.sizes), batch, bfloat16)
     names = tuple(only or NAMES)
-    found = run(
+    judged = run(
         variants(pack, folder, names),
         range(seeds),
         budget,
@@ -129,11 +129,11 @@ def main(
         device=chosen,
         workers=workers,
     )
-    typer.echo(f"{budget}; {results}\n\n{tables(found)}\n")
+    typer.echo(f"{budget}; {results}\n\n{tables(judged)}\n")
     if REFERENCE in names:
         for set_ in SETS:
-            if any(row.set == set_ for row in found):
-                typer.echo(f"{comparison(found, set_)}\n")
+            if any(row.set == set_ for row in judged):
+                typer.echo(f"{comparison(judged, set_)}\n")
     typer.echo(costs(list(names), chosen))
 
 

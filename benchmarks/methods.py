@@ -64,19 +64,19 @@ def measure(case: Case) -> Measured:
         torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]
     small = (min(case.size[0], WARM_SIDE), min(case.size[1], WARM_SIDE))
     method(replace(case, size=small))()
-    once = method(case)
+    run = method(case)
     if cuda:
-        once()  # algorithms are chosen, and kernels compiled, for each shape
+        run()  # algorithms are chosen, and kernels compiled, for each shape
         torch.cuda.reset_peak_memory_stats()
-    seconds = [_time(once, cuda=cuda) for _ in range(REPEATS_CUDA if cuda else 1)]
+    seconds = [_time(run, cuda=cuda) for _ in range(REPEATS_CUDA if cuda else 1)]
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return Measured(seconds, torch.cuda.max_memory_allocated() if cuda else peak)
 
 
-def _time(once: Pass, *, cuda: bool) -> float:
+def _time(run: Pass, *, cuda: bool) -> float:
     start = time.perf_counter()
-    once()
+    run()
     if cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - start
@@ -135,10 +135,10 @@ def _tensors(case: Case) -> tuple[Tensor, Tensor]:
     return colours.to(case.device), hint.to(case.device)
 
 
-def _forward(once: Pass, case: Case) -> Pass:
+def _forward(network_pass: Pass, case: Case) -> Pass:
     def run() -> None:
         with torch.inference_mode(), _autocast(case):
-            once()
+            network_pass()
 
     return run
 
@@ -179,11 +179,11 @@ def vitmatte(case: Case) -> Pass:
     pixels = torch.cat(_tensors(case), 1)  # (1, 4, H, W)
     pixels = F.pad(pixels, (0, -pixels.shape[3] % 32, 0, -pixels.shape[2] % 32)).to(dtype)
 
-    def once() -> None:
+    def run() -> None:
         with torch.inference_mode():
             network(pixel_values=pixels)
 
-    return once
+    return run
 
 
 def train_ours(case: Case) -> Pass:
@@ -206,14 +206,14 @@ def _train(network: MattingNetwork, case: Case) -> Pass:
     }
     batch["trimap"].fill_(128 / 255)
 
-    def once() -> None:
+    def run() -> None:
         with _autocast(case):
             raw = network(batch["image"], batch["trimap"])
         optimiser.zero_grad(set_to_none=True)
         matting_loss(raw, batch)["loss"].backward()
         optimiser.step()
 
-    return once
+    return run
 
 
 METHODS: dict[str, Callable[[Case], Pass]] = {

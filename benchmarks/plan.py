@@ -47,13 +47,13 @@ class Plan:
     def _partly(self, size: Size, shares: Iterable[float]) -> list[Case]:
         regions = ("compact", "bands")
         steps = [(share, region) for share in shares for region in regions]
-        found = [Case("ours", dtype, size, *step) for dtype in DTYPES for step in steps]
-        return found + [Case("closed-form", "float64", size, self.share, r) for r in regions]
+        cases = [Case("ours", dtype, size, *step) for dtype in DTYPES for step in steps]
+        return cases + [Case("closed-form", "float64", size, self.share, r) for r in regions]
 
     def _photo(self) -> list[Case]:
         rivals = (("unfold", "float32"), (VITMATTE, "float32"), (VITMATTE, "bfloat16"))
-        found = [Case(*rival, self.photo, self.share, "compact") for rival in rivals]
-        return found + self._partly(self.photo, [self.share])
+        cases = [Case(*rival, self.photo, self.share, "compact") for rival in rivals]
+        return cases + self._partly(self.photo, [self.share])
 
     def bounded(self) -> list[Case]:
         """Ours on pictures too large for most machines, told how much memory it may take."""
@@ -66,10 +66,10 @@ class Plan:
     def _accelerated(self) -> list[Case]:
         passes = [("unfold", "float32")]
         passes += [(n, d) for n in ("ours", "our network alone", "convolutions") for d in DTYPES]
-        found = [Case(*one, size, device=self.accelerator) for size in self.cuda for one in passes]
+        cases = [Case(*one, size, device=self.accelerator) for size in self.cuda for one in passes]
         steps = [("training step, unfold", "float32")]
         steps += [("training step, ours", dtype) for dtype in DTYPES]
-        return found + [Case(*step, self.crop, device=self.accelerator) for step in steps]
+        return cases + [Case(*step, self.crop, device=self.accelerator) for step in steps]
 
 
 QUICK = Plan(

@@ -12,14 +12,14 @@ from .plan import DTYPES, Plan
 MILLION = 1e6
 
 
-def draw(found: Mapping[Case, Result], plan: Plan, path: Path) -> None:
+def draw(measured: Mapping[Case, Result], plan: Plan, path: Path) -> None:
     """Write a PNG of two charts: seconds over megapixels, and over the unknown share."""
     from matplotlib.figure import Figure  # late: a dependency of benchmarks alone
 
     figure = Figure(figsize=(11, 4.5), dpi=120, layout="constrained")
     pixels, share = figure.subplots(1, 2)
-    _by_pixels(pixels, found, plan)
-    _by_share(share, found, plan)
+    _by_pixels(pixels, measured, plan)
+    _by_share(share, measured, plan)
     for axes in (pixels, share):
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
@@ -27,25 +27,25 @@ def draw(found: Mapping[Case, Result], plan: Plan, path: Path) -> None:
     figure.savefig(path)
 
 
-def _by_pixels(axes: Any, found: Mapping[Case, Result], plan: Plan) -> None:
+def _by_pixels(axes: Any, measured: Mapping[Case, Result], plan: Plan) -> None:
     passes = [("unfold", "float32"), *((m, d) for m in (VITMATTE, "ours") for d in DTYPES)]
     for one in passes:
-        cases = [c for c in found if (c.method, c.dtype) == one and c.device == "cpu"]
+        cases = [c for c in measured if (c.method, c.dtype) == one and c.device == "cpu"]
         whole = [case for case in cases if case.region == "all"]
         part = [c for c in cases if c.region == "compact" and c.share == plan.share]
-        colour = _line(axes, " ".join(one), found, whole, _megapixels)
-        _line(axes, f"  {plan.share:.0%} unknown", found, part, _megapixels, dashes=colour)
+        colour = _line(axes, " ".join(one), measured, whole, _megapixels)
+        _line(axes, f"  {plan.share:.0%} unknown", measured, part, _megapixels, dashes=colour)
     axes.set(xscale="log", yscale="log", xlabel="megapixels", ylabel="seconds")
     axes.set_title("All unknown, and a compact part")
 
 
-def _by_share(axes: Any, found: Mapping[Case, Result], plan: Plan) -> None:
+def _by_share(axes: Any, measured: Mapping[Case, Result], plan: Plan) -> None:
     for region in ("compact", "bands"):
         for method, dtype in (*(("ours", dtype) for dtype in DTYPES), ("closed-form", "float64")):
             cases = [Case(method, dtype, plan.screen)]
-            cases += [c for c in found if replace(c, share=1.0, region="all") == cases[0]]
+            cases += [c for c in measured if replace(c, share=1.0, region="all") == cases[0]]
             cases = [case for case in cases if case.region in ("all", region)]
-            _line(axes, f"{method} {dtype}, {region}", found, cases, _percent)
+            _line(axes, f"{method} {dtype}, {region}", measured, cases, _percent)
     axes.set(xlabel="unknown (%)", ylabel="seconds", ylim=(0, None))
     axes.set_title(f"{plan.screen[1]}x{plan.screen[0]}")
 
@@ -53,14 +53,14 @@ def _by_share(axes: Any, found: Mapping[Case, Result], plan: Plan) -> None:
 def _line(
     axes: Any,
     name: str,
-    found: Mapping[Case, Result],
+    measured: Mapping[Case, Result],
     cases: list[Case],
     place: Callable[[Case], float],
     *,
     dashes: Any = None,
 ) -> Any:
     """Draw what was measured of the cases, dashed in a given colour or solid; give the colour."""
-    times = [(place(case), seconds(found, case)) for case in cases]
+    times = [(place(case), seconds(measured, case)) for case in cases]
     points = sorted({(x, time) for x, time in times if time is not None})
     if not points:
         return None

@@ -35,9 +35,9 @@ def sample(side: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     return image, np.asarray(cv2.circle(trimap, centre, side // 3, 128, side // 12), np.uint8)
 
 
-def seconds(once: Callable[[], object]) -> float:
+def seconds(run: Callable[[], object]) -> float:
     start = time.perf_counter()
-    once()
+    run()
     return time.perf_counter() - start
 
 

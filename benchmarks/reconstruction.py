@@ -182,10 +182,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def ranked(rows: Iterable[dict[str, Any]]) -> list[str]:
     """Order the operators, the highest mean PSNR first."""
-    found: dict[str, list[float]] = {}
+    ratios: dict[str, list[float]] = {}
     for row in rows:
-        found.setdefault(row["operator"], []).append(row["PSNR"])
-    return sorted(found, key=lambda name: -fmean(found[name]))
+        ratios.setdefault(row["operator"], []).append(row["PSNR"])
+    return sorted(ratios, key=lambda name: -fmean(ratios[name]))
 
 
 def _spread(values: list[float], field: str) -> str:

@@ -44,20 +44,20 @@ def run(results: Path, plan: Plan | None = None, *, only: str = "") -> None:
     """
     plan = plan or Plan()
     console = Console(width=LINE)
-    found: dict[Case, Result] = {}
+    by_case: dict[Case, Result] = {}
     for title, cases in plan.tables().items():
         if title.startswith(only):
             runs = 1 if title.startswith(ONCE) else plan.runs
             group = take_turns(cases, runs, console)
             show(title, group, console)
-            found |= group
-    write(found, results / "whole_pass.csv", keep=bool(only))
-    for line in judge(found, plan):
+            by_case |= group
+    write(by_case, results / "whole_pass.csv", keep=bool(only))
+    for line in judge(by_case, plan):
         console.print(line, highlight=False, soft_wrap=True)
     if only:
         return
     if find_spec("matplotlib"):
-        draw(found, plan, results / "whole_pass.png")
+        draw(by_case, plan, results / "whole_pass.png")
     else:
         console.print("no plot: matplotlib is not installed (pip install -e '.[bench]')")
 
@@ -131,10 +131,10 @@ def label(case: Case) -> str:
     return f"{case.method} {case.dtype}, {size}, {region}, {case.device}{bound}"
 
 
-def rows(found: Mapping[Case, Result]) -> list[list[str]]:
+def rows(by_case: Mapping[Case, Result]) -> list[list[str]]:
     """Lay out results as text, a row a case."""
     lines = []
-    for case, result in found.items():
+    for case, result in by_case.items():
         width, height = str(case.size[1]), str(case.size[0])
         what = [case.method, case.dtype, case.device, width, height]
         what += [f"{100 * case.share:g}", case.region]
@@ -152,13 +152,13 @@ CASE = ["method", "dtype", "device", "width", "height", "unknown (%)", "region",
 HEADER = [*CASE, "median (s)", "lowest (s)", "highest (s)", "peak (MiB)", "runs", "note"]
 
 
-def show(title: str, found: Mapping[Case, Result], console: Console) -> None:
+def show(title: str, by_case: Mapping[Case, Result], console: Console) -> None:
     """Print a group's measurements as a table, and below it why others are missing."""
     table = Table(title=f"{title}\n{machine()}")
     for column in ("case", *HEADER[len(CASE) : -1]):
         table.add_column(column, justify="left" if column == "case" else "right")
     notes = []
-    for case, row in zip(found, rows(found), strict=True):
+    for case, row in zip(by_case, rows(by_case), strict=True):
         if row[-1]:
             notes.append(f"{label(case)}: {row[-1]}")
         else:
@@ -168,9 +168,9 @@ def show(title: str, found: Mapping[Case, Result], console: Console) -> None:
         console.print(note, highlight=False, soft_wrap=True)
 
 
-def write(found: Mapping[Case, Result], path: Path, *, keep: bool = False) -> None:
-    """Write results as CSV, the machine in every row; `keep` keeps rows of cases not found now."""
-    lines = {tuple(row[: len(CASE)]): [*row, machine()] for row in rows(found)}
+def write(by_case: Mapping[Case, Result], path: Path, *, keep: bool = False) -> None:
+    """Write results as CSV, the machine in every row; `keep` keeps rows of other cases."""
+    lines = {tuple(row[: len(CASE)]): [*row, machine()] for row in rows(by_case)}
     if keep and path.exists():
         with path.open(newline="", encoding="utf-8") as file:
             lines = {tuple(row[: len(CASE)]): row for row in list(csv.reader(file))[1:]} | lines

@@ -14,7 +14,7 @@ from a2u_cli.network.model import MattingNetwork
 from a2u_cli.training import trainer as training
 from a2u_cli.training.data.samples import Recipe, Request, SampleSource
 from benchmarks import ablation, complexity, data_ablation, matting_ablation, reconstruction
-from benchmarks.ablation import Budget, Found, KeptSamples, Variant, paired_change
+from benchmarks.ablation import Budget, Judged, KeptSamples, Variant, paired_change
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ablation.rendered_set.cache_clear()
 
 
-def rows(variant: str, sads: list[list[float]]) -> list[Found]:
+def rows(variant: str, sads: list[list[float]]) -> list[Judged]:
     return [
-        Found(variant, seed, "rendered", str(picture), sad, 0.01, 1.0, 2.0, "budget", "machine")
+        Judged(variant, seed, "rendered", str(picture), sad, 0.01, 1.0, 2.0, "budget", "machine")
         for seed, run in enumerate(sads)
         for picture, sad in enumerate(run)
     ]
@@ -51,20 +51,20 @@ def test_an_ablation_trains_judges_and_goes_on(small: None, tmp_path: Path) -> N
     options = {"device": cpu, "workers": 0, "say": said.append}
     other = rows("plain", [[1.0]])  # of another budget
     ablation.write_csv(other, table)
-    found = ablation.run(variants, range(1), budget, tmp_path, table, **options)
-    assert [(row.variant, row.picture) for row in found] == [
+    judged = ablation.run(variants, range(1), budget, tmp_path, table, **options)
+    assert [(row.variant, row.picture) for row in judged] == [
         *(("plain", "00"), ("plain", "01"), ("a2u static", "00"), ("a2u static", "01"))
     ]
     assert said
     said.clear()
     again = ablation.run(variants, range(1), budget, tmp_path / "elsewhere", table, **options)
     assert not said  # nothing was trained again
-    assert [row.sad for row in again] == pytest.approx([row.sad for row in found], rel=1e-5)
+    assert [row.sad for row in again] == pytest.approx([row.sad for row in judged], rel=1e-5)
     assert ablation.read_csv(table) == other + again
     first = ablation.run(variants[:1], range(1), budget, tmp_path, table, **options)
     assert {row.variant for row in first} == {"plain"}  # what was not asked for is not given
     assert {row.budget for row in again} == {"4 crops of 32 px, 2 a step, float32"}
-    assert "| a2u static |" in ablation.tables(found)
+    assert "| a2u static |" in ablation.tables(judged)
 
 
 def test_a_budget_of_growing_crops_takes_as_many_as_it_says() -> None:
@@ -94,10 +94,10 @@ def test_kept_samples_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_means_are_over_pictures_and_deviations_over_seeds() -> None:
-    found = rows("a", [[1.0, 3.0], [2.0, 4.0]])
-    assert [seed["SAD"] for seed in ablation.means(found, "rendered")["a"]] == [2.0, 3.0]
+    judged = rows("a", [[1.0, 3.0], [2.0, 4.0]])
+    assert [seed["SAD"] for seed in ablation.means(judged, "rendered")["a"]] == [2.0, 3.0]
     assert "| a | 2.50 ± 0.71 | 10.00 ± 0.00 | 1.00 ± 0.00 | 2.00 ± 0.00 | 2 |" in (
-        ablation.tables(found)
+        ablation.tables(judged)
     )
 
 
@@ -154,7 +154,7 @@ def test_the_larger_networks_have_the_sizes_that_their_papers_print() -> None:
 def test_structural_similarity_is_that_of_its_paper(rng: np.random.Generator) -> None:
     x = rng.random((3, 1, 32, 32), np.float32)
     y = np.clip(x + rng.normal(0, 0.1, x.shape), 0, 1).astype(np.float32)
-    found = reconstruction.ssim(torch.from_numpy(x), torch.from_numpy(y))
+    judged = reconstruction.ssim(torch.from_numpy(x), torch.from_numpy(y))
     for number in range(3):
         expected = structural_similarity(
             *(x[number, 0].astype(np.float64), y[number, 0].astype(np.float64)),
@@ -163,7 +163,7 @@ def test_structural_similarity_is_that_of_its_paper(rng: np.random.Generator) ->
             sigma=1.5,
             use_sample_covariance=False,
         )
-        assert found[number].item() == pytest.approx(expected, abs=1e-4)
+        assert judged[number].item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_reconstruction_ends_with_its_table(
