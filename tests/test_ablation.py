@@ -78,9 +78,9 @@ def test_a_budget_of_growing_crops_takes_as_many_as_it_says() -> None:
 
 
 def test_kept_samples_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = SampleSource(seed=1, render_size=64)
-    kept, request = KeptSamples(made, tmp_path / "samples"), Request(3, 32, 0.25)
-    first, expected = kept[request], made[request]
+    fresh = SampleSource(seed=1, render_size=64)
+    kept, request = KeptSamples(fresh, tmp_path / "samples"), Request(3, 32, 0.25)
+    first, expected = kept[request], fresh[request]
     for name in ("image", "alpha", "foreground", "background"):
         plane = getattr(first, name)
         assert plane.dtype == np.float32

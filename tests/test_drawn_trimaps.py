@@ -23,12 +23,12 @@ def draws(seed: int = 0) -> RandomDraws:
 def test_distances_are_exact_up_to_the_limit() -> None:
     mask = torch.rand(2, 1, 13, 17, generator=torch.Generator().manual_seed(0)) > 0.95
     rows, columns = np.mgrid[:13, :17]
-    for found, of in zip(distance_to(mask, 6), mask.numpy(), strict=True):
+    for distance, of in zip(distance_to(mask, 6), mask.numpy(), strict=True):
         places = np.argwhere(of[0])
         expected = np.min([np.hypot(rows - r, columns - c) for r, c in places], axis=0)
         near = expected <= 6
-        np.testing.assert_allclose(found[0].numpy()[near], expected[near], rtol=1e-6)
-        assert (found[0].numpy()[~near] > 6).all()
+        np.testing.assert_allclose(distance[0].numpy()[near], expected[near], rtol=1e-6)
+        assert (distance[0].numpy()[~near] > 6).all()
 
 
 def test_an_empty_mask_is_far_from_everything() -> None:

@@ -25,10 +25,10 @@ def test_a_pack_gives_what_its_folder_gives(folder: Path, tmp_path: Path) -> Non
     assert size == (tmp_path / "p.npz").stat().st_size
     for packed, plain in zip(*map(pack.read_pictures, (tmp_path / "p.npz", folder)), strict=True):
         decode = pack.decode_photograph if packed[0][:2] == b"\xff\xd8" else pack.decode_cut_out
-        found, expected = decode(packed[0], 64), decode(plain[0], 64)
-        assert found.dtype == np.uint8
-        assert found.shape == expected.shape
-        assert np.abs(found.astype(int) - expected).mean() < 4
+        decoded, expected = decode(packed[0], 64), decode(plain[0], 64)
+        assert decoded.dtype == np.uint8
+        assert decoded.shape == expected.shape
+        assert np.abs(decoded.astype(int) - expected).mean() < 4
 
 
 def test_a_cut_out_stands_whole_in_a_square_with_colour_everywhere(folder: Path) -> None:
