@@ -2,22 +2,26 @@
 
 import contextlib
 import ctypes
+import io
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from . import __version__
 from .commands import batch, composite, doctor, evaluate, explain, matte, train, trimap, weights
+from .commands.terminal import say, show
 from .errors import A2UError, Interrupted, OutOfMemory, is_memory
 from .weights import registry
 
 # GNU OpenMP's threads that wait for one without a processor of its own keep it from working: beside
 # a busy program a matte takes 11 s with its 300,000 and 4 s with this, alone this takes 3 % more.
 SPINS = "30000"
+MISUSE = typer.BadParameter.__mro__[2]  # Typer gives it no public name
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # glibc's malloc.h
 
 app = typer.Typer(
@@ -42,17 +46,20 @@ app.command()(doctor.doctor)
 def main() -> None:
     """Run the command line; every failure is one line on stderr and the documented exit code."""
     signal.signal(signal.SIGINT, _interrupt)
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    reuse_memory()
+    prepare_process()
     try:
-        app()
+        code = app(standalone_mode=False)
     except Interrupted as stop:
-        typer.echo(f"\n{stop}", err=True)
+        say("")
+        say(stop)
         raise SystemExit(stop.exit_code) from None
     except A2UError as error:
         _fail(str(error), error.exit_code)
+    except typer.Abort:
+        _fail("nothing was answered", code=1)
     except Exception as error:
+        if isinstance(error, MISUSE):
+            _show_misuse(error)
         if os.environ.get("A2U_DEBUG"):
             raise
         if is_memory(error):
@@ -60,6 +67,16 @@ def main() -> None:
             _fail(text, OutOfMemory.exit_code)
         text = f"unexpected {type(error).__name__}: {error}; set A2U_DEBUG=1 and report the trace"
         _fail(text, code=1)
+    raise SystemExit(code)
+
+
+def prepare_process() -> None:
+    """Set what holds for the whole process, which no library call touches: here alone."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # damage is told in our own words
+    warnings.filterwarnings("ignore", module="PIL")
+    reuse_memory()
 
 
 def reuse_memory() -> None:
@@ -77,8 +94,17 @@ def reuse_memory() -> None:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    typer.echo(f"error: {' '.join(text.split())}", err=True)
+    say(f"error: {' '.join(text.split())}")
     raise SystemExit(code) from None
+
+
+def _show_misuse(error: Any) -> NoReturn:
+    """Say what is wrong with the command line, in Typer's words, or show the help asked for."""
+    text = io.StringIO()
+    error.show(text)
+    for line in text.getvalue().splitlines():
+        say(line)
+    raise SystemExit(error.exit_code) from None
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -88,7 +114,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 def _version(value: bool) -> None:
     if value:
         licence = registry.REGISTRY[registry.DEFAULT].licence
-        typer.echo(f"a2u {__version__}, default weights {registry.DEFAULT} ({licence})")
+        show(f"a2u {__version__}, default weights {registry.DEFAULT} ({licence})")
         raise typer.Exit
 
 

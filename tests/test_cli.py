@@ -25,7 +25,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
 from a2u_cli import __version__, cli
-from a2u_cli.matting import devices, inference
+from a2u_cli.matting import devices, inference, matter
 
 SIZE = (40, 56)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -174,7 +174,7 @@ def test_stderr_says_the_trimap_the_device_and_the_memory_once(
 ) -> None:
     lines = matte(photo, "-t", trimap).stderr.splitlines()
     assert lines[0] == "trimap: background 25.0 %, unknown 50.0 %, foreground 25.0 %"
-    assert lines[1].startswith("memory: in tiles of ")
+    assert lines[1].startswith("memory: in ")
     assert lines[2].startswith("device: cpu (")
     assert lines[2].endswith(", " + str(devices.pick_dtype("auto")).removeprefix("torch."))
     assert len(lines) == 3
@@ -727,7 +727,7 @@ def test_an_unexpected_error_is_one_line_and_exit_code_1(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("nothing\nto divide by")
 
-    monkeypatch.setattr(inference, "matte", fail)
+    monkeypatch.setattr(matter, "matte", fail)
     before = contents(tmp_path)
     run = matte(photo, "-t", trimap)
     assert_refused(run, 1, "unexpected ZeroDivisionError: nothing to divide by; set A2U_DEBUG=1")
@@ -752,7 +752,7 @@ def test_out_of_memory_is_one_line_and_exit_code_4(
         raise error
 
     before = contents(tmp_path)
-    monkeypatch.setattr(inference, "stream", fail)
+    monkeypatch.setattr(inference, "raw_alpha", fail)
     assert_refused(matte(photo, "-t", trimap), 4, "56x40 does not fit into the memory of cpu")
     monkeypatch.undo()
     assert contents(tmp_path) == before
@@ -764,7 +764,7 @@ def test_memory_that_runs_out_elsewhere_is_exit_code_4_too(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("a2u_cli.foreground.cut_out", fail)
+    monkeypatch.setattr(matter, "estimate_foreground", fail)
     run = matte(photo, "-t", trimap, "--cutout", tmp_path / "cut.png")
     assert_refused(run, 4, "out of memory")
     assert not (tmp_path / "cut.png").exists()

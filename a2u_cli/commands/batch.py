@@ -1,24 +1,45 @@
 """`a2u batch`: matte a folder, overnight if need be, and say in the morning what became of each."""
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import A2UError, Interrupted
 from ..weights import registry
-from ..weights.cache import sha256_of
+from .options import (
+    BACKGROUND,
+    BAND,
+    Background,
+    Band,
+    Colours,
+    Depth,
+    Device,
+    Dtype,
+    Fit,
+    Linear,
+    MaxMemory,
+    Quality,
+    Strict,
+    Weights,
+    choose,
+    choose_fit,
+    load_matter,
+    refuse_idle,
+)
 from .progress import progress
+from .terminal import say, show, show_json
+
+if TYPE_CHECKING:
+    from ..jobs.journal import Outcome
+    from ..jobs.options import Options
+    from ..matting.matter import Matter
+    from ..pairing import Pair
 
 SAMPLE = (512, 512)  # pixels that the time is estimated from
-Quality = Annotated[
-    str,
-    typer.Option(help="standard, or best: doubtful parts settled by colour; 5 x the time."),
-]
 
 
 def batch(
@@ -33,38 +54,21 @@ def batch(
     masks: Annotated[
         Path | None, typer.Option(help="Masks to make trimaps from, where there is none.")
     ] = None,
-    band: Annotated[
-        str, typer.Option(help="Unknown band around a mask's edges: 12 pixels, or 1.5% (diagonal).")
-    ] = "1.5%",
+    band: Band = None,
     save: Annotated[
         str, typer.Option(help="What to write, of alpha,cutout,foreground,composite.")
     ] = "alpha",
-    background: Annotated[
-        str, typer.Option(help="For composites: a colour, gradient, checker, blur, a picture.")
-    ] = "white",
-    fit: Annotated[
-        str, typer.Option(help="How it fills: cover, contain, stretch or tile.")
-    ] = "cover",
-    linear: Annotated[bool, typer.Option("--linear", help="Mix light, not sRGB values.")] = False,
-    colours: Annotated[
-        str,
-        typer.Option(help="Foreground colours by multilevel, or blur-fusion (rougher, faster)."),
-    ] = "multilevel",
-    depth: Annotated[int, typer.Option(help="Bits a channel: 8 or 16.")] = 8,
-    weights: Annotated[
-        str,
-        typer.Option(envvar="A2U_WEIGHTS", help="A name, a file, or hf://owner/repo[@revision]."),
-    ] = registry.DEFAULT,
-    device: Annotated[
-        str,
-        typer.Option(envvar="A2U_DEVICE", help="auto, cpu, cuda, cuda:N or mps; never another."),
-    ] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    max_memory: Annotated[str | None, typer.Option(help="Bound on memory, as 2GB.")] = None,
+    background: Background = None,
+    fit: Fit = None,
+    linear: Linear = False,
+    colours: Colours = None,
+    depth: Depth = 8,
+    weights: Weights = registry.DEFAULT,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    max_memory: MaxMemory = None,
     quality: Quality = "standard",
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse trimap values other than 0, 128 and 255.")
-    ] = False,
+    strict: Strict = False,
     shard: Annotated[
         str | None, typer.Option(help="Do part I of N, as 2/8; all parts share the output folder.")
     ] = None,
@@ -75,69 +79,63 @@ def batch(
         bool, typer.Option("--fail-fast", help="Stop at the first failure.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON for each picture.")
+        bool, typer.Option("--json", help="Print a line of JSON for each picture, or the plan.")
     ] = False,
 ) -> None:
     """Matte every picture below a folder that has a trimap or a mask; run again to go on.
 
     Example: a2u batch photos/ -o mattes/ --save alpha,cutout
     """
-    from ..images.files import locked
-    from ..jobs.folder import run
-    from ..jobs.folder import shard as take
-    from ..jobs.journal import JOURNAL, Journal
+    from ..foreground import METHODS
+    from ..jobs.journal import JOURNAL
     from ..jobs.options import Options
-    from ..pairing import OUTPUT_FOLDER, find_pairs
+    from ..pairing import OUTPUT_FOLDER
 
-    out = output or folder / OUTPUT_FOLDER
-    part, parts = _shard(shard)
-    found = find_pairs(folder, trimaps=trimaps, masks=masks, skip=out)
-    pairs = take(found.found, part, parts)
-    unpaired = found.unpaired if part == 1 else ()  # one part reports them
-    for path in unpaired:
-        typer.echo(f"no trimap or mask: {path}", err=True)
-    made = sum(pair.is_mask for pair in pairs)
-    text = f"{len(pairs)} pictures to matte into {out}, {len(unpaired)} without a trimap"
-    typer.echo(f"{text}, {made} trimaps to make from masks", err=True)
-    kinds = tuple(kind.strip() for kind in save.split(","))
-    any_method: Any = colours
     options = Options(
-        kinds, depth, strict, band, background, fit, linear, any_method, quality=quality
+        save=tuple(kind.strip() for kind in save.split(",")),
+        depth=depth,
+        strict=strict,
+        band=band or BAND,
+        background=background or BACKGROUND,
+        fit=choose_fit(fit, background or BACKGROUND),
+        linear=linear,
+        colours=choose("colours", colours, METHODS),
     )
-    matte, options = _prepare(options, weights, device, dtype, max_memory)
+    if not options.saves_colours:
+        refuse_idle("an alpha has no colours; --save more", colours=colours)
+    if "composite" not in options.save:
+        unseen = {"background": background, "fit": fit, "linear": linear}
+        refuse_idle("no composite is saved; --save composite", **unseen)
     if dry_run:
-        _plan(pairs, matte, options)
+        refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
+    out = output or folder / OUTPUT_FOLDER
+    part, parts = _read_shard(shard)
+    pairs, unpaired = _find(folder, out, trimaps, masks, part=part, parts=parts)
+    if band is not None and not any(pair.is_mask for pair in pairs):
+        say("warning: --band does nothing here: no picture has a mask")
+    matter = load_matter(
+        weights, device=device, dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
+    )
+    say(f"device: {matter}")
+    options = replace(
+        options, dtype=matter.dtype_name, weights=matter.sha256, quality=matter.quality
+    )
+    if dry_run:
+        _show_plan(pairs, matter, options, as_json=as_json)
         return
     name = JOURNAL if parts == 1 else f"journal-{part}-of-{parts}.jsonl"
-    tally: Counter[str] = Counter()
-    failures = []
-    try:
-        with locked(out, name, sweep=name == JOURNAL), progress(len(pairs)) as tell:
-            journal = Journal(out, name)
-            work = run(pairs, out, matte, options, journal=journal, fail_fast=fail_fast)
-            for outcome in work:
-                tally[outcome.state] += 1
-                tell(outcome)
-                if as_json:
-                    typer.echo(json.dumps(vars(outcome)))
-                if outcome.state == "failed":
-                    failures.append(outcome)
-    except Interrupted:
-        raise Interrupted(
-            f"interrupted after {sum(tally.values())} of {len(pairs)} pictures; "
-            "the same command goes on from there"
-        ) from None
+    tally, failures = _run(pairs, out, matter, options, name, fail_fast=fail_fast, as_json=as_json)
     for outcome in failures:
-        typer.echo(f"failed: {outcome.name}: {outcome.reason}", err=True)
+        say(f"failed: {outcome.name}: {outcome.reason}")
     for path in unpaired:
-        typer.echo(f"failed: {path}: no trimap or mask", err=True)
+        say(f"failed: {path}: no trimap or mask")
     states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
-    typer.echo(f"{states}, {len(unpaired)} without a trimap", err=True)
+    say(f"{states}, {len(unpaired)} without a trimap")
     if failures or unpaired:
         raise typer.Exit(1)
 
 
-def _shard(text: str | None) -> tuple[int, int]:
+def _read_shard(text: str | None) -> tuple[int, int]:
     try:
         part, parts = (int(number) for number in (text or "1/1").split("/"))
     except ValueError:
@@ -145,61 +143,103 @@ def _shard(text: str | None) -> tuple[int, int]:
     return part, parts
 
 
-def _prepare(
-    options: Any, weights: str, device: str, dtype: str, max_memory: str | None
-) -> tuple[Callable[[Any, Any], Any], Any]:
-    """Load the weights once, and say what will run where."""
-    import dataclasses
+def _find(
+    folder: Path, out: Path, trimaps: Path | None, masks: Path | None, *, part: int, parts: int
+) -> tuple[tuple["Pair", ...], tuple[Path, ...]]:
+    """Find a part's pictures with their trimaps or masks, and those that have none."""
+    from ..jobs.folder import shard
+    from ..pairing import find_pairs
 
-    import torch
-
-    from ..matting import devices, inference
-    from ..matting.planning import parse_bytes
-    from ..network.folding import fold_norms
-    from ..weights.format import load_model
-
-    chosen = devices.pick_device(device)
-    precision = devices.pick_dtype(dtype, device=chosen, depth=options.depth)
-    bound = parse_bytes(max_memory)
-    how = inference.require_quality(options.quality)
-    name = str(precision).removeprefix("torch.")
-    with torch.inference_mode():
-        network = fold_norms(load_model(weights, device=chosen), precision)
-    typer.echo(f"device: {devices.describe_device(chosen)}, {name}", err=True)
-    digest = sha256_of(registry.locate(weights))
-
-    def matte(image: Any, trimap: Any) -> Any:
-        return inference.matte(
-            network, image, trimap, dtype=precision, max_memory=bound, quality=how
-        )
-
-    return matte, dataclasses.replace(options, dtype=name, weights=digest)
+    pairs = find_pairs(folder, trimaps=trimaps, masks=masks, skip=out)
+    own = shard(pairs.found, part, parts)
+    unpaired = pairs.unpaired if part == 1 else ()  # one part reports them
+    for path in unpaired:
+        say(f"no trimap or mask: {path}")
+    say(
+        f"{len(own)} pictures to matte into {out}, {len(unpaired)} without a trimap, "
+        f"{sum(pair.is_mask for pair in own)} trimaps to make from masks"
+    )
+    return own, unpaired
 
 
-def _plan(pairs: Any, matte: Callable[[Any, Any], Any], options: Any) -> None:
+def _run(
+    pairs: tuple["Pair", ...],
+    out: Path,
+    matter: "Matter",
+    options: "Options",
+    name: str,
+    *,
+    fail_fast: bool,
+    as_json: bool,
+) -> "tuple[Counter[str], list[Outcome]]":
+    """Matte the pictures and report each; count what became of them, and keep the failures."""
+    from ..images.files import locked
+    from ..jobs.folder import room_beside, run
+    from ..jobs.journal import JOURNAL, Journal
+
+    tally: Counter[str] = Counter()
+    failures = []
+    try:
+        with locked(out, name, sweep=name == JOURNAL), progress(len(pairs)) as advance:
+            for outcome in run(
+                pairs,
+                out,
+                matter.matte,
+                options,
+                journal=Journal(out, name),
+                fail_fast=fail_fast,
+                room=room_beside(matter),
+            ):
+                tally[outcome.state] += 1
+                advance(outcome.name, outcome.state)
+                if as_json:
+                    show_json(vars(outcome))
+                if outcome.state == "failed":
+                    failures.append(outcome)
+    except Interrupted:
+        raise Interrupted(
+            f"interrupted after {sum(tally.values())} of {len(pairs)} pictures; "
+            "the same command goes on from there"
+        ) from None
+    return tally, failures
+
+
+def _show_plan(
+    pairs: tuple["Pair", ...], matter: "Matter", options: "Options", *, as_json: bool
+) -> None:
     """Show what a run would take: sizes from the files' heads, the time from a sample's."""
-    import numpy as np
-
-    from ..images.reading import picture_size
+    from ..images import picture_size
     from ..jobs.folder import unknown_share
     from ..matting.planning import make_plan
 
     sizes = [size for pair in pairs if (size := picture_size(pair.image))]
-    sample = np.full(SAMPLE, 128, np.uint8)
+    largest = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+    pixels = sum(height * width for height, width in sizes)
+    shares = [share for pair in pairs if (share := unknown_share(pair, options)) is not None]
+    unknown = sum(shares) / len(shares) if shares else None
+    hours = _sample_seconds(matter) * pixels / (SAMPLE[0] * SAMPLE[1]) / 3600
+    memory = make_plan(largest, budget=2**62).memory if largest[0] else 0
+    if as_json:
+        facts = {"pictures": len(pairs), "pixels": pixels, "largest": largest, "unknown": unknown}
+        show_json(facts | {"hours": hours, "memory": memory})
+        return
+    show(f"pictures:   {len(pairs)}, {pixels / 1e6:.1f} megapixels")
+    show(f"largest:    {largest[1]}x{largest[0]}")
+    if unknown is not None:
+        show(f"unknown:    {unknown:.1%} on average")
+    show(f"time:       at most about {hours:.2f} hours (less where little is unknown)")
+    if memory:
+        show(f"memory:     about {memory / 1e9:.1f} GB for the largest, less if bounded")
+
+
+def _sample_seconds(matter: "Matter") -> float:
+    """Measure how long a sample takes, all of it unknown; the first run is for warmth."""
+    import numpy as np
+
+    trimap = np.full(SAMPLE, 128, np.uint8)
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        matte(np.zeros((*SAMPLE, 3), np.float32), sample)
+        matter.matte(np.zeros((*SAMPLE, 3), np.float32), trimap)
         seconds.append(time.perf_counter() - start)
-    pixels = sum(height * width for height, width in sizes)
-    most = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
-    typer.echo(f"pictures:   {len(pairs)}, {pixels / 1e6:.1f} megapixels")
-    typer.echo(f"largest:    {most[1]}x{most[0]}")
-    shares = [share for pair in pairs if (share := unknown_share(pair, options)) is not None]
-    if shares:
-        typer.echo(f"unknown:    {sum(shares) / len(shares):.1%} on average")
-    hours = min(seconds) * pixels / (SAMPLE[0] * SAMPLE[1]) / 3600
-    typer.echo(f"time:       at most about {hours:.2f} hours (less where little is unknown)")
-    if most[0]:
-        plan = make_plan(most, budget=2**62)
-        typer.echo(f"memory:     about {plan.memory / 1e9:.1f} GB for the largest, less if bounded")
+    return min(seconds)

@@ -2,11 +2,29 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ImageError
+from .options import (
+    BACKGROUND,
+    Background,
+    Colours,
+    Fit,
+    Force,
+    Linear,
+    choose,
+    choose_fit,
+    refuse_idle,
+)
+from .terminal import show_path
+
+if TYPE_CHECKING:
+    from ..foreground import Method
+    from ..images import Picture
+    from ..pairing import Pair
+    from ..units import FloatArray
 
 Image = Annotated[
     Path, typer.Argument(help="The picture, or a cut-out with transparency, or a folder of them.")
@@ -17,60 +35,49 @@ Alpha = Annotated[
         "--alpha", "-a", help="Its matte, or a folder of them. [default: its own transparency]"
     ),
 ]
-Colours = Annotated[
-    str, typer.Option(help="Foreground colours by multilevel, or blur-fusion (rougher, faster).")
-]
-Depth = Annotated[
+OwnDepth = Annotated[
     int | None, typer.Option(help="Bits a channel: 8 or 16. [default: as the picture has]")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
-Work = Callable[[Path, Path | None, Path], Path]  # of a picture, its matte and the result's path
+Make = Callable[[Path, Path | None, Path], None]  # of a picture and its matte, at a path
 
 
 def composite(
     image: Image,
     *,
     alpha: Alpha = None,
-    background: Annotated[
-        str,
-        typer.Option(
-            "--background", "-b", help="A colour, gradient, checker, blur, a picture or a folder."
-        ),
-    ] = "white",
-    fit: Annotated[
-        str, typer.Option(help="How a picture fills: cover, contain, stretch or tile.")
-    ] = "cover",
-    linear: Annotated[
-        bool, typer.Option("--linear", help="Mix light in place of sRGB values.")
-    ] = False,
+    background: Background = None,
+    fit: Fit = None,
+    linear: Linear = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="[default: IMAGE_composite.png]")
     ] = None,
-    colours: Colours = "multilevel",
-    depth: Depth = None,
+    colours: Colours = None,
+    depth: OwnDepth = None,
     force: Force = False,
 ) -> None:
     """Lay a picture's foreground over another background, with clean edges.
 
     Example: a2u composite photo.jpg --alpha alpha.png --background beach.jpg
     """
-    any_fit: Any = fit
+    from .. import images
+    from ..backgrounds import choose_background, make_background
+    from ..foreground import METHODS
+    from ..foreground import composite as mix
 
-    def work(image: Path, alpha: Path | None, path: Path) -> Path:
-        from .. import images
-        from ..backgrounds import choose_background, make_background
-        from ..foreground import composite as mix
+    method = choose("colours", colours, METHODS)
+    behind = background or BACKGROUND
+    fitting = choose_fit(fit, behind)
 
-        behind = choose_background(background, image.stem)
-        inputs = [*([alpha] if alpha else []), *([Path(behind)] if Path(behind).is_file() else [])]
-        picture, bits = _open(image, path, inputs, channels=3, depth=depth, force=force)
-        foreground, matte = _foreground(picture, image, alpha, colours)
-        canvas = make_background(behind, picture.image, fit=any_fit)
+    def make(image: Path, alpha: Path | None, path: Path) -> None:
+        chosen = choose_background(behind, image.stem)
+        others = [alpha, Path(chosen) if Path(chosen).is_file() else None]
+        picture, bits = _open(image, path, others, channels=3, depth=depth, force=force)
+        foreground, matte = _split(picture, image, alpha, method)
+        canvas = make_background(chosen, picture.image, fit=fitting)
         mixed = mix(foreground, matte, canvas, linear=linear)
         images.write_image(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
-        return path
 
-    _do(work, image, alpha, output, "composite")
+    _make_all(make, image, alpha, output, kind="composite", colours=colours)
 
 
 def cutout(
@@ -83,63 +90,85 @@ def cutout(
     premultiplied: Annotated[
         bool, typer.Option("--premultiplied", help="Multiply colours by alpha; straight if not.")
     ] = False,
-    colours: Colours = "multilevel",
-    depth: Depth = None,
+    colours: Colours = None,
+    depth: OwnDepth = None,
     force: Force = False,
 ) -> None:
     """Cut a picture out along its matte: RGBA with the foreground's own colours.
 
     Example: a2u cutout photo.jpg --alpha photo_alpha.png
     """
+    from .. import images
+    from ..foreground import METHODS
 
-    def work(image: Path, alpha: Path | None, path: Path) -> Path:
-        import numpy as np
+    method = choose("colours", colours, METHODS)
 
-        from .. import images
+    def make(image: Path, alpha: Path | None, path: Path) -> None:
+        picture, bits = _open(image, path, [alpha], channels=4, depth=depth, force=force)
+        foreground, matte = _split(picture, image, alpha, method)
+        colour = foreground * matte[..., None] if premultiplied else foreground
+        images.write_image(
+            path, colour, alpha=matte, depth=bits, icc=picture.icc, exif=picture.exif
+        )
 
-        inputs = [alpha] if alpha else []
-        picture, bits = _open(image, path, inputs, channels=4, depth=depth, force=force)
-        foreground, matte = _foreground(picture, image, alpha, colours)
-        layers = np.dstack([foreground * matte[..., None] if premultiplied else foreground, matte])
-        images.write_image(path, layers, depth=bits, icc=picture.icc, exif=picture.exif)
-        return path
-
-    _do(work, image, alpha, output, "cutout")
+    _make_all(make, image, alpha, output, kind="cutout", colours=colours)
 
 
-def _do(work: Work, image: Path, alpha: Path | None, output: Path | None, kind: str) -> None:
-    """Do the work for a picture, or for each of a folder's: its mattes may be those of a batch."""
-    if not image.is_dir():
-        typer.echo(str(work(image, alpha, output or image.parent / f"{image.stem}_{kind}.png")))
-        return
+def _make_all(
+    make: Make,
+    image: Path,
+    alpha: Path | None,
+    output: Path | None,
+    *,
+    kind: str,
+    colours: str | None,
+) -> None:
+    """Make a result of a picture, or of each of a folder's: its mattes may be those of a batch."""
     from ..pairing import OUTPUT_FOLDER, find_alone, find_mattes
-    from .progress import each
+    from .progress import for_each
 
     own = image / OUTPUT_FOLDER / "alpha"
     mattes = alpha or (own if own.is_dir() else None)
-    found = find_mattes(image, mattes) if mattes else find_alone(image)
-    out = output or image / OUTPUT_FOLDER / kind
+    if mattes is None:
+        refuse_idle("a cut-out's own colours are taken; it is for an --alpha", colours=colours)
+    if not image.is_dir():
+        path = output or image.parent / f"{image.stem}_{kind}.png"
+        make(image, alpha, path)
+        show_path(path)
+        return
+    pairs = find_mattes(image, mattes) if mattes else find_alone(image)
+    folder = output or image / OUTPUT_FOLDER / kind
 
-    def one(pair: Any) -> Path:
-        return work(pair.image, pair.hint if mattes else None, out / f"{pair.name}.png")
+    def make_one(pair: "Pair") -> None:
+        path = folder / f"{pair.name}.png"
+        make(pair.image, pair.hint if mattes else None, path)
+        show_path(path)
 
-    each(found.found, one, unpaired=found.unpaired)
+    for_each(pairs.found, make_one, unpaired=pairs.unpaired)
 
 
 def _open(
-    image: Path, path: Path, inputs: list[Path], *, channels: int, depth: int | None, force: bool
-) -> tuple[Any, int]:
+    image: Path,
+    path: Path,
+    others: list[Path | None],
+    *,
+    channels: int,
+    depth: int | None,
+    force: bool,
+) -> tuple["Picture", int]:
     """Read a picture, and give the depth of its result, for which there must be a place."""
     from .. import images
 
     picture = images.read_image(image)
     bits = depth or picture.depth
     images.output_format(path, channels=channels, depth=bits)
-    images.require_free(path, [image, *inputs], force=force)
+    images.require_free(path, [image, *(other for other in others if other)], force=force)
     return picture, bits
 
 
-def _foreground(picture: Any, image: Path, alpha: Path | None, colours: Any) -> tuple[Any, Any]:
+def _split(
+    picture: "Picture", image: Path, alpha: Path | None, method: "Method"
+) -> tuple["FloatArray", "FloatArray"]:
     """Give straight foreground colours and the matte; a cut-out's own colours are taken as such."""
     from .. import images
     from ..foreground import estimate_foreground
@@ -152,4 +181,4 @@ def _foreground(picture: Any, image: Path, alpha: Path | None, colours: Any) -> 
     if matte.shape != picture.size:
         (height, width), (tall, wide) = picture.size, matte.shape
         raise ImageError(f"{alpha} is {wide}x{tall} but {image} is {width}x{height}; resize one")
-    return estimate_foreground(picture.image, matte, method=colours), matte
+    return estimate_foreground(picture.image, matte, method=method), matte

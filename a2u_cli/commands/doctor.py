@@ -1,18 +1,19 @@
-"""What a bug report needs: versions, devices, weights, folders."""
+"""`a2u doctor`: what a bug report needs: versions, devices, weights, folders."""
 
 import importlib.metadata
-import json
 import platform
-
-import typer
 
 from .. import __version__
 from ..errors import WeightsError
 from ..weights import registry
 from ..weights.cache import cache_folder
 from .options import AsJson
+from .terminal import show, show_json
 
-PACKAGES = ("torch", "numpy", "pillow", "safetensors", "huggingface-hub", "typer", "gdown")
+PACKAGES = (
+    *("torch", "triton", "numpy", "pillow", "tifffile", "safetensors", "huggingface-hub"),
+    *("typer", "gdown"),
+)
 
 
 def doctor(*, as_json: AsJson = False) -> None:
@@ -22,10 +23,10 @@ def doctor(*, as_json: AsJson = False) -> None:
     """
     facts = examine()
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        show_json(facts, indent=2)
         return
     for name, value in facts.items():
-        typer.echo(f"{name:<22} {value}")
+        show(f"{name:<22} {value}")
 
 
 def examine() -> dict[str, str]:
@@ -51,13 +52,13 @@ def examine() -> dict[str, str]:
     fast = convolution.available()
     facts["3x3 convolution"] = "minimal filtering, C (AVX2)" if fast else "torch's"
     facts["weights"] = ", ".join(name for name in registry.names() if registry.find(name)) or "none"
-    facts["default weights"] = _default()
+    facts["default weights"] = _default_weights()
     facts["licence of default"] = registry.REGISTRY[registry.DEFAULT].licence
     facts["cache folder"] = str(cache_folder())
     return facts
 
 
-def _default() -> str:
+def _default_weights() -> str:
     """Say where the default weights lie, or what is wrong with them: a doctor meets the ill."""
     name = registry.DEFAULT
     try:

@@ -2,15 +2,25 @@
 
 import json
 import os
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from ..errors import A2UError
+from .options import choose, refuse_idle
+from .progress import progress
+from .terminal import say, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from ..scoring.comparison import Change
+    from ..scoring.evaluation import Row
+    from ..scoring.layouts import Set
+    from ..scoring.metrics import ConnRule
 
 PREDICTIONS = Path("a2u_output/alpha")
+STDOUT = Path("-")
 CONDITION_HELD, SOME_FAILED = 5, 1
 
 
@@ -26,7 +36,9 @@ def evaluate(
     trimap: Annotated[
         Path | None, typer.Option(help="The trimaps. [default: those beside the truth, if any]")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="The pictures, to show on the page.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="The pictures, to show on the page of --html.")
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="What Conn does with empty thresholds: dim, or a2u.")
     ] = "dim",
@@ -47,38 +59,31 @@ def evaluate(
     Example: a2u eval --gt alpha/ --html report.html
     """
     from ..scoring import comparison, report
-    from ..scoring.evaluation import Row, means
     from ..scoring.evaluation import evaluate as score_all
+    from ..scoring.evaluation import means
     from ..scoring.layouts import find_items
+    from ..scoring.metrics import ConnRule
 
-    if protocol not in ("dim", "a2u"):
-        raise A2UError(f"protocol {protocol!r} is unknown; expected dim or a2u")
-    rule: Any = protocol
+    rule = choose("protocol", protocol, get_args(ConnRule))
+    _refuse_files(images, as_csv, html)
     other = comparison.read_other(against) if against else None
-    found = find_items(predictions, gt, trimap, images)
-    with _progress(len(found.items)) as advance:
-
-        def tell(row: Row) -> None:
-            advance()
-
-        rows = score_all(found, conn_rule=rule, workers=os.cpu_count() or 1, report=tell)
-    text = json.dumps(report.document(found, rows, rule), indent=1)
-    to_stdout = as_json is not None and str(as_json) == "-"
-    if as_json and not to_stdout:
-        _write(as_json, text + "\n")
-    if as_csv:
-        _write(as_csv, report.to_csv(rows))
-    if html:
-        _write(html, report.page(found, rows, rule))
-    if to_stdout:
-        typer.echo(text)
-    else:
-        _show(rows, report.conventions(found, rule))
-        if other is not None:
-            _compare(comparison.compare(rows, other, "sad"))
+    items = find_items(predictions, gt, trimap, images)
+    with progress(len(items.items), lines=False) as advance:
+        rows = score_all(
+            items,
+            conn_rule=rule,
+            workers=os.cpu_count() or 1,
+            report=lambda row: advance(row.item.name, row.state),
+        )
+    _write_reports(items, rows, rule, as_json=as_json, as_csv=as_csv, html=html)
+    if as_json != STDOUT:
+        _show(rows, report.conventions(items, rule))
+    if other is not None:
+        changes = comparison.compare(rows, other, "sad")
+        _compare(changes, say if as_json == STDOUT else show)
     held = [condition for condition in fail_if or () if comparison.holds(condition, rows, other)]
     for condition in held:
-        typer.echo(f"condition holds: {condition}", err=True)
+        say(f"condition holds: {condition}")
     if held:
         raise typer.Exit(CONDITION_HELD)
     counts = report.counts(rows)
@@ -86,63 +91,72 @@ def evaluate(
         raise typer.Exit(SOME_FAILED)
 
 
+def _refuse_files(images: Path | None, as_csv: Path | None, html: Path | None) -> None:
+    """Refuse pictures that no page shows, and files called -, which only --json takes."""
+    if html is None:
+        refuse_idle("pictures are shown on the page of --html", images=images)
+    for option, path in (("csv", as_csv), ("html", html)):
+        if path == STDOUT:
+            raise A2UError(f"--{option} - is no file, and only --json goes to stdout; name a file")
+
+
+def _write_reports(
+    items: "Set",
+    rows: "list[Row]",
+    rule: "ConnRule",
+    *,
+    as_json: Path | None,
+    as_csv: Path | None,
+    html: Path | None,
+) -> None:
+    from ..scoring import report
+
+    if as_json == STDOUT:
+        show_json(report.document(items, rows, rule), indent=1)
+    elif as_json:
+        _write(as_json, json.dumps(report.document(items, rows, rule), indent=1) + "\n")
+    if as_csv:
+        _write(as_csv, report.to_csv(rows))
+    if html:
+        _write(html, report.page(items, rows, rule))
+
+
 def _write(path: Path, text: str) -> None:
     from ..images.writing import write_bytes
 
     write_bytes(path, text.encode())
-    typer.echo(str(path), err=True)
+    say(path)
 
 
-def _show(rows: list[Any], conventions: dict[str, str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _show(rows: "list[Row]", conventions: dict[str, str]) -> None:
     from ..scoring.comparison import COLUMNS
     from ..scoring.evaluation import means
     from ..scoring.report import TITLES, cells, counts, printed
 
-    table = Table("picture", *(TITLES[name] for name in COLUMNS))
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in rows:
-        if row.scores:
-            table.add_row(row.item.name, *cells(row))
     tally = counts(rows)
-    table.add_section()
-    average = means(rows)
-    table.add_row(f"mean of {tally['scored']}", *(printed(n, v) for n, v in average.items()))
-    console = Console(soft_wrap=True)
-    console.print(table)
+    average = [printed(name, value) for name, value in means(rows).items()]
+    show_table(
+        ["picture", *(TITLES[name] for name in COLUMNS)],
+        [[row.item.name, *cells(row)] for row in rows if row.scores],
+        [f"mean of {tally['scored']}", *average],
+    )
     for row in rows:
         if not row.scores:
-            console.print(
-                f"{row.state}: {row.item.name}: {row.reason}", highlight=False, markup=False
-            )
-    console.print(", ".join(f"{count} {state}" for state, count in tally.items()), highlight=False)
+            show(f"{row.state}: {row.item.name}: {row.reason}")
+    show(", ".join(f"{count} {state}" for state, count in tally.items()))
     for name, text in conventions.items():
-        console.print(f"{name}: {text}", highlight=False, markup=False)
+        show(f"{name}: {text}")
 
 
-def _compare(changes: list[Any]) -> None:
+def _compare(changes: "list[Change]", print_line: Callable[[str], None]) -> None:
     worse = [change for change in changes if change.ours > change.theirs]
     better = [change for change in changes if change.ours < change.theirs]
-    ours, theirs = (sum(getattr(c, k) for c in changes) / len(changes) for k in ("ours", "theirs"))
+    ours = sum(change.ours for change in changes) / len(changes)
+    theirs = sum(change.theirs for change in changes) / len(changes)
     share = f" ({ours / theirs - 1:+.2%})" if theirs else ""
-    typer.echo(
+    print_line(
         f"against: SAD {ours:.2f} here, {theirs:.2f} there{share} over {len(changes)} pictures "
         f"that both scored; {len(worse)} worse, {len(better)} better"
     )
     for change in (*worse[:5], *better[-5:]):
-        typer.echo(f"  {change.name}: {change.theirs:.2f} -> {change.ours:.2f}")
-
-
-@contextmanager
-def _progress(total: int) -> Any:
-    """Show a bar on stderr where it is a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("scoring", total=total)
-        yield lambda: bar.advance(task)
+        print_line(f"  {change.name}: {change.theirs:.2f} -> {change.ours:.2f}")

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from ..weights import registry
-from .options import Device, Force, Strict, Weights
-from .pictures import read_pair
+from .options import Device, Force, Strict, Weights, load_matter
+from .pictures import Hint, read_pair
+from .terminal import show_path
 
 
 def explain(
@@ -26,19 +27,17 @@ def explain(
 
     Example: a2u explain photo.jpg --trimap trimap.png
     """
-    path = output or Path(image).parent / f"{Path(image).stem}_explained.png"
     from .. import images
 
+    path = output or Path(image).parent / f"{Path(image).stem}_explained.png"
     images.output_format(path, channels=3, depth=8)
     images.require_free(path, [Path(image), Path(trimap)], force=force)
-    picture, parsed, _ = read_pair(image, trimap, strict=strict)
-    from ..matting import devices, inference
+    picture, parsed, _ = read_pair(image, Hint(trimap, strict=strict))
     from ..matting import explain as explaining
-    from ..weights.format import load_model
 
+    matter = load_matter(weights, device=device)
     small, known = explaining.shrink(picture.image, parsed)
-    network = load_model(weights, device=devices.pick_device(device))
-    alpha = inference.matte(network, small, known)
-    page = explaining.page(small, known, alpha, explaining.look(network, small, known))
-    images.write_image(path, page)
-    typer.echo(str(path))
+    alpha = matter.matte(small, known)
+    stages = explaining.look(matter.network, small, known)
+    images.write_image(path, explaining.page(small, known, alpha, stages))
+    show_path(path)

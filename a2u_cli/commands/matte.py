@@ -1,19 +1,35 @@
 """`a2u matte`: one picture and its trimap in, its alpha matte out."""
 
-import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import TrimapError
 from ..weights import registry
-from .batch import Quality
-from .options import AsJson, Device, Force, Strict, Weights
-from .pictures import output_path, read_pair, say
-from .trimap import BAND, Band, Inside, Outside, from_mask
+from .options import (
+    AsJson,
+    Band,
+    Depth,
+    Device,
+    Dtype,
+    Force,
+    Inside,
+    MaxMemory,
+    Outside,
+    Quality,
+    Strict,
+    Weights,
+    load_matter,
+)
+from .pictures import choose_hint, read_pair
+from .terminal import say, show_json, show_path
+
+if TYPE_CHECKING:
+    from ..units import FloatArray
+
+STDOUT = Path("stdout.png")  # what a matte on stdout is
 
 
 def matte(
@@ -29,9 +45,10 @@ def matte(
         ),
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option(help="A mask or a rough alpha to make the trimap from.")
+        str | None,
+        typer.Option(help="A mask or a rough alpha to make the trimap from; - for stdin."),
     ] = None,
-    band: Band = BAND,
+    band: Band = None,
     inside: Inside = None,
     outside: Outside = None,
     output: Annotated[
@@ -46,19 +63,11 @@ def matte(
         Path | None,
         typer.Option(help="Also write the cut-out: straight RGBA with foreground colours."),
     ] = None,
-    depth: Annotated[int, typer.Option(help="Bits a channel: 8 or 16.")] = 8,
+    depth: Depth = 8,
     weights: Weights = registry.DEFAULT,
     device: Device = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(
-            help="auto (bfloat16 for 8 bits where it is fast), float32, bfloat16, float16."
-        ),
-    ] = "auto",
-    max_memory: Annotated[
-        str | None,
-        typer.Option(help="Bound on memory, as 2GB or 800MB. [default: most of what is free]"),
-    ] = None,
+    dtype: Dtype = "auto",
+    max_memory: MaxMemory = None,
     quality: Quality = "standard",
     strict: Strict = False,
     force: Force = False,
@@ -68,67 +77,68 @@ def matte(
 
     Example: a2u matte photo.jpg --trimap trimap.png --cutout cutout.png
     """
-    alpha_path = output_path(image, output)
-    outputs = [path for path in (alpha_path, cutout) if path]
-    hint = trimap or (str(mask) if mask else None)
-    if hint is None or (trimap and mask):
-        raise TrimapError("give what is known of the picture: either --trimap, or --mask")
-    _require_places(outputs, [image, hint], cutout=cutout, depth=depth, force=force)
-    made = None
-    if mask:
-        made = from_mask(mask, band=band, inside=inside, outside=outside)
-    picture, parsed, report = read_pair(image, hint, strict=strict, parsed=made)
-
     from .. import images
-    from ..matting import devices, inference
-    from ..matting.planning import parse_bytes
-    from ..weights.format import load_model
 
-    chosen = devices.pick_device(device)
-    precision = devices.pick_dtype(dtype, device=chosen, depth=depth)
-    how = inference.require_quality(quality)
-    precision_name = str(precision).removeprefix("torch.")
-    bound = parse_bytes(max_memory)
-    plan = inference.plan_memory(picture.size, device=chosen, dtype=precision, max_memory=bound)
-    network = load_model(weights, device=chosen)
-    say(f"memory: {plan}")
-    say(f"device: {devices.describe_device(chosen)}, {precision_name}")
-    start = time.perf_counter()
-    alpha = inference.matte(
-        network, picture.image, parsed, dtype=precision, max_memory=bound, quality=how
+    hint = choose_hint(trimap, mask, strict=strict, band=band, inside=inside, outside=outside)
+    alpha_path = _alpha_path(image, output)
+    _require_places(alpha_path, cutout, [image, hint.file], depth=depth, force=force)
+    picture, parsed, facts = read_pair(image, hint)
+    matter = load_matter(
+        weights, device=device, dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
     )
-    seconds = round(time.perf_counter() - start, 3)
-    metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}
+    say(f"memory: {matter.plan(picture.size)}")
+    say(f"device: {matter}")
+    start = time.perf_counter()
+    foreground = None
     if cutout:
-        from ..foreground import cut_out
-
-        images.write_image(cutout, cut_out(picture.image, alpha), **metadata)
-    if alpha_path:
-        images.write_image(alpha_path, alpha, **metadata)
+        foreground, alpha = matter.cut_out(picture.image, parsed)
     else:
-        sys.stdout.buffer.write(images.encode_image(alpha, "png", **metadata))
+        alpha = matter.matte(picture.image, parsed)
+    facts |= {"weights": weights, "device": str(matter.device), "dtype": matter.dtype_name}
+    facts |= {"quality": matter.quality, "seconds": round(time.perf_counter() - start, 3)}
+    metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}
+    del picture, parsed  # as large as what is written next
+    if cutout and foreground is not None:
+        images.write_image(cutout, foreground, alpha=alpha, **metadata)
+    _write_alpha(alpha_path, alpha, metadata)
+    outputs = [path for path in (alpha_path, cutout) if path]
     if as_json:
-        report |= {
-            "weights": weights,
-            "device": str(chosen),
-            "dtype": precision_name,
-            "quality": quality,
-        }
-        report |= {"outputs": [str(path) for path in outputs], "seconds": seconds}
-        typer.echo(json.dumps(report), err=alpha_path is None)
-    else:
-        for path in outputs:
-            typer.echo(str(path), err=alpha_path is None)
+        show_json(facts | {"outputs": [str(path) for path in outputs]}, err=alpha_path is None)
+        return
+    for path in outputs:
+        say(path) if alpha_path is None else show_path(path)
+
+
+def _alpha_path(image: str, output: str | None) -> Path | None:
+    """Choose the matte's path: beside the image unless told; None is stdout."""
+    if output == "-" or (output is None and image == "-"):
+        return None
+    if output is not None:
+        return Path(output)
+    return Path(image).parent / f"{Path(image).stem}_alpha.png"
 
 
 def _require_places(
-    outputs: list[Path], inputs: list[str], *, cutout: Path | None, depth: int, force: bool
+    alpha_path: Path | None, cutout: Path | None, inputs: list[str], *, depth: int, force: bool
 ) -> None:
     """Refuse outputs that cannot be written before any work is done."""
     from .. import images
 
+    images.output_format(alpha_path or STDOUT, channels=1, depth=depth)
+    if cutout:
+        images.output_format(cutout, channels=4, depth=depth)
     taken = [Path(name) for name in inputs if name != "-"]
-    for path in outputs:
-        images.output_format(path, channels=4 if path == cutout else 1, depth=depth)
-        images.require_free(path, taken, force=force)
-        taken.append(path)
+    for path in (alpha_path, cutout):
+        if path:
+            images.require_free(path, taken, force=force)
+            taken.append(path)
+
+
+def _write_alpha(path: Path | None, alpha: "FloatArray", metadata: dict[str, Any]) -> None:
+    """Write the matte to its file, or as a PNG to stdout."""
+    from .. import images
+
+    if path:
+        images.write_image(path, alpha, **metadata)
+    else:
+        sys.stdout.buffer.write(images.encode_image(alpha, "png", **metadata))

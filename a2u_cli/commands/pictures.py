@@ -1,57 +1,105 @@
-"""What the commands for one picture share: its files, and what is said of them."""
+"""What the commands for one picture share: its files, and what is known of its pixels."""
 
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from ..errors import ImageError, TrimapError
+from .options import BAND, refuse_idle
+from .terminal import say
 
-from ..errors import ImageError
+if TYPE_CHECKING:
+    from ..images import Picture
+    from ..units import Trimap
 
 
-def read_pair(
-    image: str, trimap: str, *, strict: bool, parsed: Any = None
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Read a picture and its trimap, if not `parsed` yet, and say how the trimap was understood."""
+@dataclasses.dataclass(frozen=True)
+class Hint:
+    """What is known of a picture, by a file or - for stdin: a drawn trimap, or a mask.
+
+    A mask has a band of unknown around its edges, `inside` and `outside` pixels or percent wide.
+    """
+
+    file: str
+    is_mask: bool = False
+    strict: bool = False
+    inside: str = BAND
+    outside: str = BAND
+
+    def read(self) -> "Trimap":
+        """Give the trimap, uint8 (H, W) in {0, 128, 255}; raises ImageError or TrimapError."""
+        from ..images import read_mask
+        from ..trimap import band_pixels, make_trimap, read_trimap
+
+        name = file_name(self.file)
+        if not self.is_mask:
+            return read_trimap(file_source(self.file), strict=self.strict, name=name)
+        mask = read_mask(file_source(self.file), name=name)
+        size = mask.shape[0], mask.shape[1]
+        return make_trimap(
+            mask,
+            inside=band_pixels(self.inside, size),
+            outside=band_pixels(self.outside, size),
+        )
+
+
+def mask_hint(file: str, *, band: str | None, inside: str | None, outside: str | None) -> Hint:
+    """Take a mask, with the width of its band; raises A2UError where --band would do nothing."""
+    if inside is not None and outside is not None:
+        refuse_idle("--inside and --outside say it all", band=band)
+    width = BAND if band is None else band
+    sides = (width if side is None else side for side in (inside, outside))
+    return Hint(file, True, False, *sides)
+
+
+def choose_hint(trimap: str | None, mask: str | None, *, strict: bool, **bands: Any) -> Hint:
+    """Take the trimap or the mask, whichever was given, and refuse the other's options.
+
+    Raises TrimapError where it is not exactly one of them.
+    """
+    if trimap is not None and mask is None:
+        refuse_idle("a drawn trimap is taken as it is; this widens a --mask", **bands)
+        return Hint(trimap, strict=strict)
+    if mask is None or trimap is not None:
+        raise TrimapError("give what is known of the picture: either --trimap, or --mask")
+    refuse_idle("it is about the greys of a drawn --trimap; a --mask may have any", strict=strict)
+    return mask_hint(mask, **bands)
+
+
+def read_pair(image: str, hint: Hint) -> tuple["Picture", "Trimap", dict[str, Any]]:
+    """Read a picture and its trimap, and say how the trimap was understood, also as facts.
+
+    Raises ImageError or TrimapError where one cannot be read, or they do not fit.
+    """
     from .. import images
     from .. import trimap as trimaps
 
-    if image == trimap == "-":
+    if image == hint.file == "-":
         raise ImageError("both the image and the trimap are -; stdin holds one, give a file")
-    names = name(image), name(trimap)
-    picture = images.read_image(source(image), name=names[0])
-    if parsed is None:
-        grey = images.read_grey(source(trimap), name=names[1])
-        parsed = trimaps.parse_trimap(grey, strict=strict, name=names[1])
+    picture = images.read_image(file_source(image), name=file_name(image))
+    parsed = hint.read()
     warnings = trimaps.check_pair(
-        picture.size, parsed, names=names, image_orientation=picture.orientation
+        picture.size,
+        parsed,
+        names=(file_name(image), file_name(hint.file)),
+        image_orientation=picture.orientation,
+        image=picture.image,
     )
     shares = trimaps.describe(parsed)
     say(f"trimap: {shares}")
     for warning in warnings:
         say(f"warning: {warning}")
     height, width = picture.size
-    report = {"image": image, "trimap": trimap, "height": height, "width": width}
-    return picture, parsed, report | dataclasses.asdict(shares) | {"warnings": warnings}
+    facts = {"image": image, "trimap": hint.file, "height": height, "width": width}
+    return picture, parsed, facts | dataclasses.asdict(shares) | {"warnings": warnings}
 
 
-def say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def name(argument: str) -> str:
+def file_name(argument: str) -> str:
+    """Name a file, or stdin, for a message."""
     return "stdin" if argument == "-" else argument
 
 
-def source(argument: str) -> Path | bytes:
+def file_source(argument: str) -> Path | bytes:
+    """Give a file's path, or all that comes in on stdin."""
     return sys.stdin.buffer.read() if argument == "-" else Path(argument)
-
-
-def output_path(image: str, output: str | None) -> Path | None:
-    """Choose the matte's path: beside the image unless told; None is stdout."""
-    if output == "-" or (output is None and image == "-"):
-        return None
-    if output is not None:
-        return Path(output)
-    return Path(image).parent / f"{Path(image).stem}_alpha.png"

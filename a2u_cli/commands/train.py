@@ -1,12 +1,17 @@
 """`a2u train`: train weights, or go on where a run stopped."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Device
-from .pictures import say
+from .options import Device, refuse_idle
+from .terminal import say, show_path
+
+if TYPE_CHECKING:
+    from ..training.trainer import StepReport
+
+PICTURE_SHARE = 0.15
 
 
 def train(
@@ -24,8 +29,13 @@ def train(
         typer.Option(help="Foregrounds for validation only. [default: those trained on]"),
     ] = None,
     picture_share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of foregrounds taken from the folder.")
-    ] = 0.15,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help=f"Share of samples with one of --foregrounds. [default: {PICTURE_SHARE}]",
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2000,
     batch: Annotated[int, typer.Option(min=2, help="Crops a step at the first size.")] = 16,
     size: Annotated[
@@ -55,14 +65,14 @@ def train(
     from contextlib import nullcontext
 
     from ..images.files import locked
-    from ..matting import devices
+    from ..matting.devices import describe_device, pick_device
     from ..training import distributed
     from ..training.data.samples import SampleSource
     from ..training.options import TrainOptions
     from ..training.trainer import CURVE, Trainer, export, start_network
 
-    chosen = distributed.join(devices.pick_device(device))
-    first = distributed.rank() == 0
+    if foregrounds is None:
+        refuse_idle("it is the share of --foregrounds", picture_share=picture_share)
     options = TrainOptions(
         steps=steps,
         batch=batch,
@@ -74,32 +84,35 @@ def train(
         save_every=save_every,
         bfloat16=bfloat16,
     )
+    place = distributed.join(pick_device(device))
+    first = distributed.rank() == 0
+    share = PICTURE_SHARE if picture_share is None else picture_share
     source = SampleSource(
-        seed=seed, foregrounds=foregrounds, backgrounds=backgrounds, picture_share=picture_share
+        seed=seed, foregrounds=foregrounds, backgrounds=backgrounds, picture_share=share
     )
     judge = None
     if held_out:
         judge = SampleSource(
             seed=seed, foregrounds=held_out, backgrounds=backgrounds, picture_share=1.0
         )
-
-    def report(line: Any) -> None:
-        if line.validation is not None:
-            say(
-                f"step {line.step}: loss {line.loss:.4f}, {line.seconds:.1f} s a step, "
-                f"{line.validation}"
-            )
-
     with locked(folder, CURVE) if first else nullcontext():
         network = start_network(weights, seed=seed)
         trainer = Trainer(
-            network, source, options, folder, device=chosen, workers=workers, held_out=judge
+            network, source, options, folder, device=place, workers=workers, held_out=judge
         )
         if first:
             others = f", {n} processes" if (n := distributed.processes()) > 1 else ""
-            where = f"{devices.describe_device(chosen)}{others}"
-            say(f"device: {where}; from step {trainer.step} to {steps}")
-        trainer.run(report)
+            say(f"device: {describe_device(place)}{others}; from step {trainer.step} to {steps}")
+        trainer.run(_report)
         if first:
-            typer.echo(str(export(trainer, licence=licence)))
+            show_path(export(trainer, licence=licence))
     distributed.leave()
+
+
+def _report(step: "StepReport") -> None:
+    """Say how training goes, at every validation."""
+    if step.validation is not None:
+        say(
+            f"step {step.step}: loss {step.loss:.4f}, {step.seconds:.1f} s a step, "
+            f"{step.validation}"
+        )

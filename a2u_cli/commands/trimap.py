@@ -1,25 +1,20 @@
 """`a2u trimap`: make trimaps from masks and alphas, and tell what is wrong with one."""
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from ..errors import TrimapError
+from .options import AsJson, Band, Force, Inside, Outside, refuse_idle
+from .pictures import Hint, mask_hint
+from .terminal import say, show, show_json, show_path
 
-Band = Annotated[
-    str, typer.Option("--band", help="Reach of the unknown band: 12 pixels, or 1.5% (diagonal).")
-]
-Inside = Annotated[
-    str | None, typer.Option(help="Its reach into the foreground, where it differs from --band.")
-]
-Outside = Annotated[
-    str | None, typer.Option(help="Its reach into the background, where it differs from --band.")
-]
-BAND = "1.5%"
+if TYPE_CHECKING:
+    from ..images import Picture
+    from ..pairing import Pair
 
 
 class _MakeByDefault(TyperGroup):
@@ -49,45 +44,45 @@ def make(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="[default: MASK_trimap.png]")
     ] = None,
-    band: Band = BAND,
+    band: Band = None,
     inside: Inside = None,
     outside: Outside = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    force: Force = False,
 ) -> None:
     """Make a trimap: bands of unknown around every edge, and all that is soft; this is the default.
 
     Example: a2u trimap make mask.png --inside 5 --outside 2%
     """
-
-    def work(mask: Path, path: Path) -> Path:
-        return _make(mask, path, band=band, inside=inside, outside=outside, force=force)
-
+    hint = mask_hint(str(mask), band=band, inside=inside, outside=outside)
     if not mask.is_dir():
-        typer.echo(str(work(mask, output or mask.parent / f"{mask.stem}_trimap.png")))
+        _make(hint, output or mask.parent / f"{mask.stem}_trimap.png", force=force)
         return
     from ..pairing import OUTPUT_FOLDER, find_alone
-    from .progress import each
+    from .progress import for_each
 
-    out = output or mask / OUTPUT_FOLDER / "trimap"
-    each(find_alone(mask).found, lambda pair: work(pair.image, out / f"{pair.name}.png"))
+    folder = output or mask / OUTPUT_FOLDER / "trimap"
+
+    def make_one(pair: "Pair") -> None:
+        own = dataclasses.replace(hint, file=str(pair.image))
+        _make(own, folder / f"{pair.name}.png", force=force)
+
+    for_each(find_alone(mask).found, make_one)
 
 
-def _make(
-    mask: Path, path: Path, *, band: str, inside: str | None, outside: str | None, force: bool
-) -> Path:
-    from ..images.writing import output_format, require_free, write_image
+def _make(hint: Hint, path: Path, *, force: bool) -> None:
+    from ..images import output_format, require_free, write_image
     from ..trimap import describe
 
     if output_format(path, channels=1, depth=8) == "jpeg":
         raise TrimapError(f"{path}: JPEG would blur the trimap; choose .png or .tif")
-    require_free(path, [mask], force=force)
-    trimap = from_mask(mask, band=band, inside=inside, outside=outside)
+    require_free(path, [Path(hint.file)], force=force)
+    trimap = hint.read()
     shares = describe(trimap)
     if not shares.unknown:
-        raise TrimapError(f"{mask} has no edge ({shares}), so there is nothing to matte")
+        raise TrimapError(f"{hint.file} has no edge ({shares}), so there is nothing to matte")
     write_image(path, trimap)
-    typer.echo(f"trimap: {shares}", err=True)
-    return path
+    say(f"trimap: {shares}")
+    show_path(path)
 
 
 @app.command()
@@ -97,46 +92,67 @@ def check(
     image: Annotated[
         Path | None, typer.Option(help="Also check that it fits this picture.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Describe a trimap: what is in the file, how it is read, what is wrong with it.
 
     Example: a2u trimap check trimap.png --image photo.jpg
     """
 
-    def work(path: Path) -> str:
+    def report(path: Path) -> None:
         facts, lines = _check(path, image)
-        return json.dumps(facts) if as_json else "\n".join(lines)
+        if as_json:
+            show_json(facts)
+            return
+        for line in lines:
+            show(line)
 
     if not trimap.is_dir():
-        typer.echo(work(trimap))
+        report(trimap)
         return
     from ..pairing import find_alone
-    from .progress import each
+    from .progress import for_each
 
-    if image:
-        raise TrimapError("--image is for one trimap; leave it out for a folder")
-    each(find_alone(trimap).found, lambda pair: work(pair.image))
+    refuse_idle("a folder's trimaps are not all one picture's", image=image)
+    for_each(find_alone(trimap).found, lambda pair: report(pair.image))
 
 
-def _check(trimap: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
+def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
     """Give what there is to say of a trimap, as facts and as lines."""
+    from ..images import read_grey, read_image
+    from ..trimap import check_pair, describe, parse_trimap
+
+    picture = read_image(path)
+    parsed = parse_trimap(read_grey(path), name=str(path))
+    shares = describe(parsed)
+    fitted = read_image(image) if image else picture
+    warnings = check_pair(
+        fitted.size,
+        parsed,
+        names=(str(image or path), str(path)),
+        image_orientation=fitted.orientation if image else 1,
+        image=fitted.image if image else None,
+    )
+    warnings += _oddities(path, picture)
+    height, width = picture.size
+    facts = {"trimap": str(path), "height": height, "width": width, "depth": picture.depth}
+    first = f"{path}: {width}x{height}, {picture.depth} bits, {shares}"
+    return facts | dataclasses.asdict(shares) | {"warnings": warnings}, [
+        first,
+        *(f"warning: {warning}" for warning in warnings),
+    ]
+
+
+def _oddities(path: Path, picture: "Picture") -> list[str]:
+    """Warn of what a trimap's file holds besides the three greys."""
     import numpy as np
 
-    from ..images.reading import read_grey, read_image
-    from ..trimap import check_pair, describe, parse_trimap
+    from ..images import read_grey
     from ..units import BACKGROUND, FOREGROUND, UNKNOWN
 
-    picture = read_image(trimap)
-    grey = read_grey(trimap)
-    parsed = parse_trimap(grey, name=str(trimap))
-    levels = np.rint(255 * grey).astype(np.uint8)
+    levels = np.rint(255 * read_grey(path)).astype(np.uint8)
     strays = int(np.count_nonzero(~np.isin(levels, (BACKGROUND, UNKNOWN, FOREGROUND))))
-    size, names, orientation = picture.size, (str(image or trimap), str(trimap)), 1
-    if image:
-        other = read_image(image)
-        size, orientation = other.size, other.orientation
-    warnings = check_pair(size, parsed, names=names, image_orientation=orientation)
+    warnings = []
     if strays:
         warnings.append(
             f"{strays} pixels are neither 0, 128 nor 255; up to 10 % is read as background, from "
@@ -146,21 +162,4 @@ def _check(trimap: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]
         warnings.append("it has an alpha channel, which is ignored: only its colours mean anything")
     if not np.ptp(picture.image, axis=2).max() <= 1 / 255:
         warnings.append("it has colours; their mean is read")
-    height, width = picture.size
-    facts = {"trimap": str(trimap), "height": height, "width": width, "depth": picture.depth}
-    facts |= dataclasses.asdict(describe(parsed)) | {"warnings": warnings}
-    first = f"{trimap}: {width}x{height}, {picture.depth} bits, {describe(parsed)}"
-    return facts, [first, *(f"warning: {warning}" for warning in warnings)]
-
-
-def from_mask(mask: Path, *, band: str, inside: str | None, outside: str | None) -> Any:
-    """Read a mask, an alpha or the transparency of a picture and make a trimap: uint8 (H, W)."""
-    from ..images.reading import read_mask
-    from ..trimap import band_pixels, make_trimap
-
-    alpha = read_mask(mask)
-    reach = {
-        name: band_pixels(band if own is None else own, alpha.shape)
-        for name, own in (("inside", inside), ("outside", outside))
-    }
-    return make_trimap(alpha, **reach)
+    return warnings

@@ -1,8 +1,6 @@
 """The commands `a2u weights ...`: list, get, import, describe, check, find and remove weights."""
 
 import dataclasses
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +10,8 @@ from ..errors import WeightsError
 from ..weights import registry
 from ..weights.cache import cached
 from ..weights.header import read_header
+from .options import AsJson
+from .terminal import confirm, say, show, show_json, show_path
 
 app = typer.Typer(help="Weights: list, get, import, describe and check them.", no_args_is_help=True)
 
@@ -19,8 +19,6 @@ Weights = Annotated[
     str,
     typer.Argument(envvar="A2U_WEIGHTS", help="A name, a file, or hf://owner/repo[@revision]."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
 @app.command("list")
@@ -31,11 +29,11 @@ def list_(*, as_json: AsJson = False) -> None:
     """
     rows = [{"name": name, **_place(name)} for name in registry.names()]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        show_json(rows, indent=2)
         return
     for row in rows:
         place = row["path"] or f"not here; run: a2u weights get {row['name']}"
-        typer.echo(f"{row['name']:<22} {row['licence']:<16} {place}")
+        show(f"{row['name']:<22} {row['licence']:<16} {place}")
 
 
 @app.command()
@@ -54,12 +52,11 @@ def get(
     entry = registry.REGISTRY.get(weights)
     here = registry.find(weights) is not None and not force
     if entry and entry.terms and not here:
-        typer.echo(entry.terms, err=True)
-        if not accept_license and sys.stdin.isatty():
-            accept_license = typer.confirm("Do you accept this?", err=True)
+        say(entry.terms)
+        accept_license = accept_license or confirm("Do you accept this?")
     from ..weights.importing import fetch
 
-    typer.echo(fetch(weights, accept_licence=accept_license, force=force))
+    show_path(fetch(weights, accept_licence=accept_license, force=force))
 
 
 @app.command("import")
@@ -67,7 +64,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A .pth of the authors, or our .safetensors.")],
     *,
     name: Annotated[str | None, typer.Option(help="The name to keep it by [file's].")] = None,
-    force: Force = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Convert a checkpoint, check it, and keep it under a name.
 
@@ -78,8 +75,8 @@ def import_(
     name = name or file.stem
     path = import_file(file, name=name, force=force)
     header = read_header(path)
-    typer.echo(f"{name}: {header.variant} variant, licence {header.licence}", err=True)
-    typer.echo(path)
+    say(f"{name}: {header.variant} variant, licence {header.licence}")
+    show_path(path)
 
 
 @app.command()
@@ -90,11 +87,11 @@ def info(weights: Weights = registry.DEFAULT, *, as_json: AsJson = False) -> Non
     """
     facts = dataclasses.asdict(registry.describe(weights))
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        show_json(facts, indent=2)
         return
     for key, value in facts.items():
         if value not in (None, {}):
-            typer.echo(f"{key + ':':<10} {value}")
+            show(f"{key + ':':<10} {value}")
 
 
 @app.command()
@@ -111,9 +108,9 @@ def verify(weights: Weights = registry.DEFAULT, *, as_json: AsJson = False) -> N
         raise WeightsError(f"{facts.path} is not the known {weights}; get it anew with --force")
     if as_json:
         chosen = {"path": facts.path, "variant": facts.variant, "sha256": facts.sha256}
-        typer.echo(json.dumps({"ok": True, **chosen, "pin": facts.pin}, indent=2))
+        show_json({"ok": True, **chosen, "pin": facts.pin}, indent=2)
     else:
-        typer.echo(f"{weights}: good ({facts.variant}, sha256 {facts.sha256}, {facts.pin})")
+        show(f"{weights}: good ({facts.variant}, sha256 {facts.sha256}, {facts.pin})")
 
 
 @app.command("path")
@@ -122,7 +119,7 @@ def path_(weights: Weights = registry.DEFAULT) -> None:
 
     Example: a2u weights path a2u-open
     """
-    typer.echo(registry.locate(weights))
+    show_path(registry.locate(weights))
 
 
 @app.command()
@@ -131,7 +128,7 @@ def rm(name: Annotated[str, typer.Argument(help="A name in the cache.")]) -> Non
 
     Example: a2u weights rm a2u-official
     """
-    typer.echo(f"removed {registry.remove(name)}", err=True)
+    say(f"removed {registry.remove(name)}")
 
 
 def _place(name: str) -> dict[str, str | None]:

@@ -12,31 +12,70 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..errors import A2UError, is_memory
+from ..errors import A2UError, OutOfMemory, is_memory
 from ..foreground import composite, estimate_foreground
-from ..images.reading import Picture, read_bytes, read_grey, read_image, read_mask
+from ..images.decoding import DAMAGE, open_picture
+from ..images.files import require_regular
+from ..images.reading import Picture, read_bytes, read_image, read_mask
 from ..images.writing import write_image
+from ..matting.planning import free_memory
 from ..pairing import Pair
-from ..trimap import band_pixels, check_pair, describe, make_trimap, parse_trimap
-from ..units import FloatArray, Trimap
+from ..trimap import band_pixels, check_pair, describe, make_trimap, read_trimap
+from ..units import FloatArray, Size, Trimap
 from .journal import Journal, Outcome
 from .options import Options
 
+if TYPE_CHECKING:
+    from ..matting.matter import Matter
+
 Matte = Callable[[FloatArray, Trimap], FloatArray]
+Room = Callable[[Size], int]  # bytes for pictures in flight while one of a size is matted
 
 AHEAD = 2  # pictures read before their turn, and mattes not yet written
+IN_FLIGHT = 32  # bytes a pixel: image, trimap and matte, and what they are decoded from or to
+COLOURS = 48  # bytes a pixel: foreground colours and what they are laid on take beside that
+SHARE = (
+    0.2  # of the free memory is for pictures in flight, unless bounded: a matting takes the rest
+)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all pictures of a run have in common."""
+
+    folder: Path
+    matte: Matte
+    options: Options
+    journal: Journal
+    room: Room
 
 
 @dataclass(frozen=True)
 class _Loaded:
+    """A picture and its trimap, and the digest of their files."""
+
     pair: Pair
-    digest: str  # of the inputs
+    inputs: str
     picture: Picture
     trimap: Trimap
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A picture that is read ahead; `size` is None where its file's head does not tell."""
+
+    size: Size | None  # before it is turned upright
+    loaded: Future[_Loaded | Outcome]
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """A matte that waits to be written, and the bytes that this takes."""
+
+    memory: int
+    outcome: Future[Outcome]
 
 
 def outputs(pair: Pair, folder: Path, options: Options) -> dict[str, Path]:
@@ -45,12 +84,37 @@ def outputs(pair: Pair, folder: Path, options: Options) -> dict[str, Path]:
 
 
 def shard(pairs: tuple[Pair, ...], number: int, count: int) -> tuple[Pair, ...]:
-    """Take every `count`-th pair, beginning with the `number`-th (from 1)."""
+    """Take every `count`-th pair, beginning with the `number`-th (from 1).
+
+    Raises A2UError where there is no such part.
+    """
+    if count < 1:
+        raise A2UError(f"shard {number}/{count} does not exist; expected I/N, such as 2/8")
     if not 1 <= number <= count:
         raise A2UError(
             f"shard {number}/{count} does not exist; expected 1/{count} to {count}/{count}"
         )
     return pairs[number - 1 :: count]
+
+
+def share_of_free(_size: Size) -> int:
+    """Give pictures in flight their share of what is free now."""
+    return int(SHARE * free_memory())
+
+
+def room_beside(matter: "Matter") -> Room:
+    """Give pictures in flight what a matter's bound leaves beside the matting of one."""
+    bound = matter.max_memory
+    if bound is None:
+        return share_of_free
+
+    def room(size: Size) -> int:
+        try:
+            return bound - matter.plan(size).memory
+        except OutOfMemory:  # its matting will say so
+            return 0
+
+    return room
 
 
 def run(
@@ -61,139 +125,184 @@ def run(
     *,
     journal: Journal,
     fail_fast: bool = False,
+    room: Room = share_of_free,
 ) -> Iterator[Outcome]:
     """Matte pair after pair and give their outcomes in order; a failure is one of them.
 
-    Reading, the network and writing overlap; at most a few pictures are in memory.
+    Reading, the network and writing overlap, as far as the pictures in flight fit into the `room`
+    there is beside the one that is matted; at most a few are in memory in any case.
     """
+    job = _Job(folder, matte, options, journal, room)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        writing: deque[Future[Outcome]] = deque()
         try:
-            for result in _ahead(pairs, lambda pair: _load(pair, folder, options, journal), reader):
-                if isinstance(result, Outcome):
-                    work: Future[Outcome] = Future()
-                    work.set_result(result)
-                else:
-                    work = _matte(result, folder, matte, options, journal, writer)
-                writing.append(work)
-                while len(writing) > AHEAD or (fail_fast and writing):
-                    outcome = writing.popleft().result()
-                    yield outcome
-                    if fail_fast and outcome.state == "failed":
-                        return
-            while writing:
-                yield writing.popleft().result()
+            flight = _Flight(job, pairs, reader, writer)
+            for outcome in flight.outcomes(behind=0 if fail_fast else AHEAD):
+                yield outcome
+                if fail_fast and outcome.state == "failed":
+                    return
         finally:
             for executor in (reader, writer):
                 executor.shutdown(cancel_futures=True)
 
 
-def _ahead(
-    pairs: Iterable[Pair], load: Callable[[Pair], Any], reader: ThreadPoolExecutor
-) -> Iterator[Any]:
-    """Load in order, a few ahead of what is taken."""
-    loading: deque[Future[Any]] = deque()
-    for pair in pairs:
-        loading.append(reader.submit(load, pair))
-        if len(loading) > AHEAD:
-            yield loading.popleft().result()
-    while loading:
-        yield loading.popleft().result()
+class _Flight:
+    """The pictures in flight, in their order: read ahead, and waiting to be written."""
+
+    def __init__(
+        self,
+        job: _Job,
+        pairs: Iterable[Pair],
+        reader: ThreadPoolExecutor,
+        writer: ThreadPoolExecutor,
+    ) -> None:
+        self.job, self.reader, self.writer = job, reader, writer
+        self.coming = ((pair, _size_in_head(pair.image)) for pair in pairs)
+        self.next = next(self.coming, None)
+        self.reading: deque[_Reading] = deque()
+        self.writing: deque[_Writing] = deque()
+
+    def outcomes(self, *, behind: int) -> Iterator[Outcome]:
+        """Give what became of every picture; at most `behind` wait to be written."""
+        while self.next or self.reading or self.writing:
+            self._read_ahead()
+            if self.reading:
+                loaded = self.reading.popleft().loaded.result()
+                while self.writing and not self._fits(loaded):
+                    yield self.writing.popleft().outcome.result()
+                self.writing.append(self._matte(loaded))
+                del loaded  # else it would stay until the next is there
+            while len(self.writing) > (behind if self.reading else 0):
+                yield self.writing.popleft().outcome.result()
+
+    def _read_ahead(self) -> None:
+        """Begin to read what there is room for; what is alone is read in any case."""
+        while self.next and len(self.reading) <= AHEAD:
+            pair, size = self.next
+            sizes = [size, *(ahead.size for ahead in self.reading)]
+            if self.reading or self.writing:
+                if None in sizes:
+                    return  # nobody knows what it takes
+                room = min(self.job.room(other) for other in sizes if other)
+                if self._held() + _memory(size) > room:
+                    return
+            self.reading.append(_Reading(size, self.reader.submit(_load, pair, self.job)))
+            self.next = next(self.coming, None)
+
+    def _held(self) -> int:
+        """Count the bytes that pictures in flight take."""
+        reading = sum(_memory(ahead.size) for ahead in self.reading)
+        return reading + sum(behind.memory for behind in self.writing)
+
+    def _fits(self, loaded: _Loaded | Outcome) -> bool:
+        """Tell whether a picture can be matted beside the others."""
+        return isinstance(loaded, Outcome) or self._held() <= self.job.room(loaded.picture.size)
+
+    def _matte(self, loaded: _Loaded | Outcome) -> _Writing:
+        """Matte a picture, and leave what is written of it to the writer."""
+        if isinstance(loaded, Outcome):
+            return _settled(loaded)
+        start = time.perf_counter()
+        try:
+            alpha = self.job.matte(loaded.picture.image, loaded.trimap)
+        except Exception as error:  # of one picture: the others go on
+            return _settled(_failed(loaded.pair, error, loaded.inputs, self.job))
+        seconds = time.perf_counter() - start
+        colours = COLOURS if self.job.options.saves_colours else 0
+        memory = _memory(loaded.picture.size, IN_FLIGHT + colours)
+        return _Writing(memory, self.writer.submit(_write, loaded, alpha, seconds, self.job))
 
 
-def _load(pair: Pair, folder: Path, options: Options, journal: Journal) -> _Loaded | Outcome:
+def _size_in_head(path: Path) -> Size | None:
+    """Tell a picture's size as it is stored; unlike `picture_size` this decodes nothing."""
+    try:
+        require_regular(path)
+        with path.open("rb") as file, open_picture(file) as picture:
+            return picture.height, picture.width
+    except DAMAGE:
+        return None
+
+
+def _memory(size: Size | None, pixel: int = IN_FLIGHT) -> int:
+    return pixel * size[0] * size[1] if size else 0
+
+
+def _settled(outcome: Outcome) -> _Writing:
+    """Put what is already known in line with what is still written."""
+    future: Future[Outcome] = Future()
+    future.set_result(outcome)
+    return _Writing(0, future)
+
+
+def _load(pair: Pair, job: _Job) -> _Loaded | Outcome:
     """Read a pair, or say that it is done, or why it cannot be read."""
-    digest = ""
+    inputs = ""
+    options = job.options.of_picture(is_mask=pair.is_mask)
     try:
         data = [read_bytes(path, str(path)) for path in (pair.image, pair.hint)]
-        digest = hashlib.sha256(b"".join(hashlib.sha256(d).digest() for d in data)).hexdigest()
-        there = all(path.is_file() for path in outputs(pair, folder, options).values())
-        if there and journal.holds(pair.name, digest, options):
+        inputs = hashlib.sha256(b"".join(hashlib.sha256(d).digest() for d in data)).hexdigest()
+        there = all(path.is_file() for path in outputs(pair, job.folder, options).values())
+        if there and job.journal.holds(pair.name, inputs, options, job.options):
             return Outcome(pair.name, "skipped", "done before")
         names = str(pair.image), str(pair.hint)
         picture = read_image(data[0], name=names[0])
         trimap = _trimap(pair, data[1], options)
-        check_pair(picture.size, trimap, names=names, image_orientation=picture.orientation)
-        return _Loaded(pair, digest, picture, trimap)
+        turn = picture.orientation
+        check_pair(picture.size, trimap, names=names, image_orientation=turn, image=picture.image)
+        return _Loaded(pair, inputs, picture, trimap)
     except Exception as error:  # of one picture: the others go on
-        return _failed(pair, error, digest, journal, options)
+        return _failed(pair, error, inputs, job)
 
 
 def _trimap(pair: Pair, data: bytes, options: Options) -> Trimap:
     name = str(pair.hint)
     if not pair.is_mask:
-        return parse_trimap(read_grey(data, name=name), strict=options.strict, name=name)
+        return read_trimap(data, strict=options.strict, name=name)
     mask = read_mask(data, name=name)
     reach = band_pixels(options.band, (mask.shape[0], mask.shape[1]))
     return make_trimap(mask, inside=reach, outside=reach)
 
 
-def _matte(
-    loaded: _Loaded,
-    folder: Path,
-    matte: Matte,
-    options: Options,
-    journal: Journal,
-    writer: ThreadPoolExecutor,
-) -> Future[Outcome]:
-    """Matte a picture, and leave what is written of it to the writer."""
-    start = time.perf_counter()
-    try:
-        alpha = matte(loaded.picture.image, loaded.trimap)
-    except Exception as error:  # of one picture: the others go on
-        failed: Future[Outcome] = Future()
-        failed.set_result(_failed(loaded.pair, error, loaded.digest, journal, options))
-        return failed
-    seconds = time.perf_counter() - start
-    return writer.submit(_write, loaded, alpha, seconds, folder, options, journal)
-
-
-def _write(
-    loaded: _Loaded,
-    alpha: FloatArray,
-    seconds: float,
-    folder: Path,
-    options: Options,
-    journal: Journal,
-) -> Outcome:
+def _write(loaded: _Loaded, alpha: FloatArray, seconds: float, job: _Job) -> Outcome:
     picture, pair = loaded.picture, loaded.pair
+    options = job.options.of_picture(is_mask=pair.is_mask)
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
     try:
-        made = results(picture.image, alpha, options, name=pair.name)
-        places = outputs(pair, folder, options)
+        saved = results(picture.image, alpha, options, name=pair.name)
+        places = outputs(pair, job.folder, options)
         for kind, path in places.items():
-            write_image(path, made[kind], **metadata)
+            beside = alpha if kind == "cutout" else None
+            write_image(path, saved[kind], alpha=beside, **metadata)
     except Exception as error:  # of one picture: the others go on
-        return _failed(pair, error, loaded.digest, journal, options)
+        return _failed(pair, error, loaded.inputs, job)
     outcome = Outcome(pair.name, "done", seconds=round(seconds, 3))
-    journal.add(outcome, loaded.digest, options, places.values())
+    job.journal.add(outcome, loaded.inputs, options, places.values())
     return outcome
 
 
 def results(
     image: FloatArray, alpha: FloatArray, options: Options, *, name: str
 ) -> dict[str, FloatArray]:
-    """Make what is to be saved, from an image (H, W, 3) and its alpha (H, W), by its kind."""
-    made = {"alpha": alpha}
-    if set(options.save) - {"alpha"}:
+    """Make what is to be saved, from an image (H, W, 3) and its alpha (H, W), by its kind.
+
+    A cut-out's colours are the foreground's; its alpha is not repeated.
+    """
+    saved = {"alpha": alpha}
+    if not options.saves_colours:
+        return saved
+    foreground = estimate_foreground(image, alpha, method=options.colours)
+    saved |= {"foreground": foreground, "cutout": foreground}
+    if "composite" in options.save:
         from ..backgrounds import choose_background, make_background
 
-        foreground = estimate_foreground(image, alpha, method=options.colours)
-        made["foreground"] = foreground
-        made["cutout"] = np.dstack([foreground, alpha])
-        if "composite" in options.save:
-            fit: Any = options.fit
-            chosen = choose_background(options.background, name)
-            background = make_background(chosen, image, fit=fit)
-            made["composite"] = composite(foreground, alpha, background, linear=options.linear)
-    return made
+        chosen = choose_background(options.background, name)
+        background = make_background(chosen, image, fit=options.fit)
+        saved["composite"] = composite(foreground, alpha, background, linear=options.linear)
+    return saved
 
 
-def _failed(
-    pair: Pair, error: BaseException, digest: str, journal: Journal, options: Options
-) -> Outcome:
+def _failed(pair: Pair, error: BaseException, inputs: str, job: _Job) -> Outcome:
     outcome = Outcome(pair.name, "failed", reason(error))
-    journal.add(outcome, digest, options)
+    job.journal.add(outcome, inputs, job.options.of_picture(is_mask=pair.is_mask))
     return outcome
 
 

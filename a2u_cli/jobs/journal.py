@@ -41,11 +41,15 @@ class Journal:
                     # torn by a kill, or not written by us: that picture is redone
                     continue
 
-    def holds(self, name: str, inputs: str, options: Options) -> bool:
-        """Tell whether a picture is done for these inputs and options."""
+    def holds(self, name: str, inputs: str, *options: Options) -> bool:
+        """Tell whether a picture is done for these inputs and one of these options."""
         entry = self.done.get(name, {})
-        expected = {"state": "done", "inputs": inputs, "options": options.digest}
-        return all(entry.get(key) == value for key, value in expected.items())
+        digests = [chosen.digest for chosen in options]
+        return (
+            entry.get("state") == "done"
+            and entry.get("inputs") == inputs
+            and entry.get("options") in digests
+        )
 
     def add(
         self, outcome: Outcome, inputs: str, options: Options, written: Iterable[Path] = ()

@@ -2,10 +2,14 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from ..backgrounds import Fit
 from ..errors import A2UError
 from ..foreground import Method, require_method
+
+OUTPUTS = ("alpha", "cutout", "foreground", "composite")
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Options:
     strict: bool = False
     band: str = "1.5%"
     background: str = "white"
-    fit: str = "cover"
+    fit: Fit = "cover"
     linear: bool = False
     colours: Method = "multilevel"
     dtype: str = "float32"
@@ -30,10 +34,26 @@ class Options:
         require_method(self.colours)
 
     @property
+    def saves_colours(self) -> bool:
+        """Tell whether anything but the matte is saved."""
+        return bool(set(self.save) - {"alpha"})
+
+    def of_picture(self, *, is_mask: bool) -> "Options":
+        """Give the options that shape a picture's outputs; the others are as if not given.
+
+        So a background that is never seen does not make a run start afresh. Options that were
+        never given keep their digest, and so do the journals of earlier versions.
+        """
+        idle = ["strict" if is_mask else "band"]
+        if not self.saves_colours:
+            idle.append("colours")
+        if "composite" not in self.save:
+            idle += ["background", "fit", "linear"]
+        unset: dict[str, Any] = {name: getattr(Options, name) for name in idle}
+        return replace(self, save=tuple(kind for kind in OUTPUTS if kind in self.save), **unset)
+
+    @property
     def digest(self) -> str:
         """A short name for all options together."""
         text = json.dumps(vars(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-OUTPUTS = ("alpha", "cutout", "foreground", "composite")

@@ -1,0 +1,75 @@
+"""What people and programs are shown, in one place: nothing from outside commands a terminal.
+
+Names of files, headers of weights, words of other libraries may hold anything. On a terminal, and
+in messages wherever they go, what could be obeyed or hidden is written as its escape. JSON escapes
+by itself. Only a result's path in a pipe stays as it is: a script must be able to open it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+# Unicode's controls (ESC), formats (turns of direction), bytes that are no text, ends of lines.
+ESCAPED = ("Cc", "Cf", "Cs", "Zl", "Zp")
+JOINERS = "\u200c\u200d"  # formats that Persian names and emoji need
+
+
+def plain(text: object) -> str:
+    """Write what a terminal would obey or hide as its escape: ESC as \\x1b, a new line as \\n."""
+    text = str(text)
+    if text.isprintable():
+        return text
+    import unicodedata  # late: most texts need none
+
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if unicodedata.category(char) in ESCAPED and char not in JOINERS
+        else char
+        for char in text
+    )
+
+
+def say(text: object) -> None:
+    """Print a line of progress, or a message, on stderr."""
+    typer.echo(plain(text), err=True)
+
+
+def show(text: object) -> None:
+    """Print a line of a result on stdout."""
+    typer.echo(plain(text))
+
+
+def show_path(path: Path) -> None:
+    """Print a result's path on stdout: plain on a terminal, byte by byte where a script reads."""
+    typer.echo(plain(path) if sys.stdout.isatty() else os.fsencode(path))
+
+
+def show_json(facts: Any, *, indent: int | None = None, err: bool = False) -> None:
+    """Print facts for machines on stdout, or on stderr where that is taken."""
+    typer.echo(json.dumps(facts, indent=indent), err=err)
+
+
+def show_table(titles: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str]) -> None:
+    """Print a table on stdout: names on the left, numbers on the right, a last row set apart."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*titles)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    table.add_section()
+    table.add_row(*(Text(plain(cell)) for cell in total))
+    Console(soft_wrap=True).print(table)
+
+
+def confirm(question: str) -> bool:
+    """Ask on stderr, where somebody can answer; elsewhere the answer is no."""
+    return sys.stdin.isatty() and typer.confirm(plain(question), err=True)
