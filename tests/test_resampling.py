@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from a2u_cli.operators.fused import library, resampling
+from a2u_cli.operators.affinity import AffinityPair
+from a2u_cli.operators.fused import c_kernels, library, resampling
 
 pytestmark = pytest.mark.skipif(
     not resampling.available(),
@@ -134,7 +136,7 @@ def test_memory_layout_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_one_and_two_threads_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(c_kernels, "_WORTH_A_THREAD", 1)
     tensors = inputs(name, SIZES[name][0], (3, 5, 5, 4), torch.float32)
     results = []
     before = torch.get_num_threads()
@@ -244,9 +246,73 @@ def test_nothing_in_gives_nothing_out(shape: tuple[int, ...]) -> None:
 def test_own_threads_serve_where_those_of_torch_cannot_be_had(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resampling, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(c_kernels, "_WORTH_A_THREAD", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     tensors = inputs("upsample", 3, (2, 8, 5, 4), torch.float32)
     expected = resampling.upsample(*tensors)
     monkeypatch.setattr(library, "_openmp", lambda: None)
     assert torch.equal(resampling.upsample(*tensors), expected)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_operators_are_what_torch_asks_of_its_own(name: str) -> None:
+    """The schema, the form for fake tensors, and the gradients, eager and traced."""
+    tensors = inputs(name, SIZES[name][0], (2, 3, 2, 3), torch.float32)
+    last = [resampling._last(t).requires_grad_() for t in tensors]
+    torch.library.opcheck(getattr(torch.ops.a2u, name).default, tuple(last))
+
+
+class Pair(nn.Module):
+    """Down and up again by one pair: all three operators."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = AffinityPair(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        half, state = self.pair.down(x)
+        return self.pair.up(half, state)
+
+
+def operators_of(graph: fx.Graph) -> list[str]:
+    names = [str(node.target) for node in graph.nodes]
+    return sorted(name.split(".")[1] for name in names if name.startswith("a2u."))
+
+
+def test_a_compiled_graph_keeps_the_operators_and_their_gradients() -> None:
+    from functorch.compile import make_boxed_func  # here: they are slow to import
+    from torch._dynamo.backends.common import aot_autograd
+
+    graphs: list[fx.Graph] = []
+
+    def keep(module: fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(module.graph)
+        return make_boxed_func(module.forward)
+
+    pair, x = Pair(), torch.randn(1, 4, 8, 8, requires_grad=True)
+    backend = aot_autograd(fw_compiler=keep, bw_compiler=keep)
+    compiled = torch.compile(pair, backend=backend, fullgraph=True)
+    found, expected = compiled(x), pair(x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert operators_of(graphs[0]) == sorted(SIZES)
+    gradients = [torch.autograd.grad(y.square().sum(), x)[0] for y in (found, expected)]
+    torch.testing.assert_close(*gradients)
+    assert set(operators_of(graphs[1])) == {"filter_gradients", "image_gradient", "kernel_gradient"}
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.filterwarnings("ignore")
+def test_an_exported_graph_needs_nothing_from_here(strict: bool) -> None:
+    pair, x = Pair(), torch.randn(1, 4, 8, 8)
+    exported = torch.export.export(pair, (x,), strict=strict)
+    assert operators_of(exported.graph) == []
+    torch.testing.assert_close(exported.module()(x), pair(x))
+
+
+def test_a_second_derivative_is_refused() -> None:
+    x, kernels = (t.requires_grad_() for t in inputs("upsample", 3, (1, 2, 2, 2), torch.float32))
+    (gradient,) = torch.autograd.grad(
+        resampling.upsample(x, kernels).sum(), kernels, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="kernel_gradient"):
+        gradient.sum().backward()

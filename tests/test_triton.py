@@ -1,8 +1,14 @@
-"""The fused CUDA operators against the CPU's oracle: on a GPU, else by Triton's interpreter."""
+"""The fused CUDA operators against the CPU's oracle: on a GPU, else by Triton's interpreter.
+
+Triton asks whether to interpret when it is imported, which torch or another test may have done:
+without a GPU, one test starts a process of its own for all the others.
+"""
 
 import os
-from collections.abc import Iterator
-from unittest.mock import patch
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,35 +16,55 @@ from test_resampling import SIZES, assert_close, call, inputs, oracle, with_grad
 from torch import Tensor
 
 from a2u_cli.operators.affinity import AffinityPair
-from a2u_cli.operators.fused import resampling as native
+from a2u_cli.operators.fused import resampling
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-INTERPRET = {} if DEVICE.type == "cuda" else {"TRITON_INTERPRET": "1"}
-with patch.dict(os.environ, INTERPRET):
-    pytest.importorskip("triton", reason="Triton, which torch's CUDA builds bring, is not here")
-    from a2u_cli.operators.fused import triton_kernels as _affinity_triton
+if find_spec("triton") is None:
+    reason = "Triton, which torch's CUDA builds bring, is not here"
+    pytest.skip(reason, allow_module_level=True)
 
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if CUDA else "cpu")
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+by_triton = pytest.mark.skipif(
+    not (CUDA or INTERPRETED),
+    reason="no GPU: test_the_interpreter_passes_the_rest runs this in a process of its own",
+)
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
 # samples, channels, coarse height, coarse width
-SHAPES = [(2, 3, 1, 1), (1, 20, 5, 3)] + [(2, 100, 33, 47)] * (DEVICE.type == "cuda")
+SHAPES = [(2, 3, 1, 1), (1, 20, 5, 3)] + [(2, 100, 33, 47)] * CUDA
 CASES = [(name, SIZES[name][0], shape) for name in SIZES for shape in SHAPES]
 CASES += [(name, size, (1, 5, 3, 2)) for name in SIZES for size in SIZES[name][1:]]
 
 
 @pytest.fixture(autouse=True)
-def triton_serves(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def triton_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a GPU, send tensors in main memory to the interpreted kernels.
 
     Tiles are made small, so that small images have more than one, and parts of one at the edges.
     """
-    with patch.dict(os.environ, INTERPRET):
-        if DEVICE.type == "cpu":
-            monkeypatch.setattr(native, "_run", _affinity_triton.run)
-            monkeypatch.setattr(native, "_loads", lambda device: True)
-            for name, value in {"_VALUES": 128, "_COLUMNS": 2, "_CHANNELS": 16}.items():
-                monkeypatch.setattr(_affinity_triton, name, value)
-            monkeypatch.setitem(native._DTYPES, "cpu", native._DTYPES["cuda"])
-        yield
+    if CUDA or not INTERPRETED:
+        return
+    from a2u_cli.operators.fused import triton_kernels
+
+    monkeypatch.setattr(resampling, "_form", lambda device_type: triton_kernels)
+    for name, value in {"_VALUES": 128, "_COLUMNS": 2, "_CHANNELS": 16}.items():
+        monkeypatch.setattr(triton_kernels, name, value)
+    monkeypatch.setitem(resampling._DTYPES, "cpu", resampling._DTYPES["cuda"])
+
+
+@pytest.mark.skipif(CUDA or INTERPRETED, reason="the rest runs in this process")
+def test_the_interpreter_passes_the_rest() -> None:
+    file = Path(__file__)
+    options = ["-p", "no:cacheprovider", "-p", "no:xdist", "-rs", str(file)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *options],
+        cwd=file.parent.parent,
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
 
 
 def on_device(name: str, size: int, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
@@ -56,6 +82,7 @@ def check(name: str, tensors: list[Tensor], tolerance: float) -> None:
         assert_close(one.cpu(), other, tolerance)
 
 
+@by_triton
 @pytest.mark.parametrize(("name", "size", "shape"), CASES)
 def test_results_and_gradients_match_the_oracle(
     name: str, size: int, shape: tuple[int, ...]
@@ -63,6 +90,7 @@ def test_results_and_gradients_match_the_oracle(
     check(name, on_device(name, size, shape, torch.float32), TOLERANCE[torch.float32])
 
 
+@by_triton
 @pytest.mark.parametrize("kernels_too", [True, False])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize(("name", "size"), [("downsample", 2), ("upsample", 3), ("filter_pair", 4)])
@@ -74,6 +102,7 @@ def test_half_precision_matches_the_oracle(
     check(name, [x.to(dtype), *kernels], TOLERANCE[dtype])
 
 
+@by_triton
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("wanted", [0, 1])
 def test_only_the_wanted_gradient_is_computed(name: str, wanted: int) -> None:
@@ -88,6 +117,7 @@ def test_only_the_wanted_gradient_is_computed(name: str, wanted: int) -> None:
     assert_close(gradients[0], gradients[1], 1e-5)
 
 
+@by_triton
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("shape", [(0, 4, 3, 3), (1, 0, 3, 3)], ids=str)
 def test_nothing_in_gives_nothing_out(name: str, shape: tuple[int, ...]) -> None:
@@ -101,14 +131,14 @@ def test_nothing_in_gives_nothing_out(name: str, shape: tuple[int, ...]) -> None
 @pytest.mark.requires_cuda
 def test_cuda_tensors_are_taken_and_the_doctor_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.zeros(1, 4, 6, 6, device="cuda")
-    for dtype in native._DTYPES["cuda"]:
-        assert native.usable(x.to(dtype), 6)
-    assert not native.usable(x.double(), 6)
-    assert "Triton" in native.describe()
+    for dtype in resampling._DTYPES["cuda"]:
+        assert resampling.usable(x.to(dtype), 6)
+    assert not resampling.usable(x.double(), 6)
+    assert "Triton" in resampling.describe()
     with pytest.raises(ValueError, match="cuda"):
-        native.downsample(x, torch.zeros(1, 36, 3, 3))
+        resampling.downsample(x, torch.zeros(1, 36, 3, 3))
     monkeypatch.setenv("A2U_NATIVE", "0")
-    assert not native.usable(x, 6)
+    assert not resampling.usable(x, 6)
 
 
 @pytest.mark.requires_cuda
@@ -126,9 +156,10 @@ def test_a_pair_of_operators_agrees_with_the_cpu() -> None:
     pair = AffinityPair(64)
     x = torch.randn(2, 64, 24, 40)
     results = []
-    for device in ("cpu", "cuda"):
-        half, state = pair.to(device).down(x.to(device))
-        results.append(pair.up(half, state).cpu())
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for device in ("cpu", "cuda"):
+            half, state = pair.to(device).down(x.to(device))
+            results.append(pair.up(half, state).cpu())
     assert_close(results[1], results[0].double(), 1e-4)
 
 

@@ -1,28 +1,27 @@
 """The fused forms of the resampling operators, differentiable once.
 
-On the CPU `resampling.c` by ctypes, on CUDA devices `triton_kernels.py`, which torch's CUDA builds
-bring the compiler for. Kernels are float32 for images of any dtype, others are converted to it.
+On the CPU they are C (`c_kernels.py`), on CUDA devices Triton (`triton_kernels.py`), which torch's
+CUDA builds bring. Kernels are float32 for images of any dtype, others are converted to it.
 
-Plain `torch.autograd.Function`, not `torch.library.custom_op`: it is shorter and its calls cost
-less, and a traced or exported graph needs nothing from here: `usable` sends it to the torch form.
+They are operators of torch: `torch.compile` keeps them as they are. A graph that is exported must
+need nothing from here: there `usable` says no, and the plain form serves.
 """
 
-import ctypes
 import functools
 import math
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from .arguments import Operation, Resampling
-from .library import absence, available, has_avx2, library, spread, switched_off, traced_or_off
+from . import c_kernels
+from .arguments import Operation
+from .library import absence, available, has_avx2, switched_off
 
 _MAX_SIZE = 8  # MAX_TAPS in resampling.c is its square
-_WORTH_A_THREAD = 4_000_000  # products; about a millisecond of one core
 _DTYPES = {
     "cpu": (torch.float32, torch.bfloat16),
     "cuda": (torch.float32, torch.bfloat16, torch.float16),
@@ -43,19 +42,35 @@ def describe() -> str:
 def usable(x: Tensor, size: int, groups: int = 1) -> bool:
     """Tell whether a fused form can take `x` with kernels of `size` x `size`.
 
-    `A2U_NATIVE=0` in the environment says no.
+    `A2U_NATIVE=0` in the environment says no, and so does a graph that is exported.
     """
     return (
         x.dtype in _DTYPES.get(x.device.type, ())
         and size <= _MAX_SIZE
         and groups == 1
-        and not traced_or_off()
-        and _loads(x.device)
+        and not _exported()
+        and _serves(x.device.type)
     )
 
 
-def _loads(device: torch.device) -> bool:
-    return _triton() is not None if device.type == "cuda" else available()
+def _exported() -> bool:
+    # torch 2.6 does not tell an export from a compilation
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    return bool(exporting() or torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
+def _serves(device_type: str) -> bool:
+    return not switched_off() and _form(device_type) is not None
+
+
+# torch.compiler.assume_constant_result does this too, but imports the compiler, and that Triton
+_serves._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _form(device_type: str) -> ModuleType | None:
+    if device_type == "cuda":
+        return _triton()
+    return c_kernels if available() else None
 
 
 @functools.cache
@@ -66,11 +81,9 @@ def _triton() -> ModuleType | None:
     except ImportError:
         return None
     x = torch.zeros(1, 1, 2, 2, dtype=torch.float32, device="cuda")
-    kernels = x.new_zeros(1, 1, 1, 1)
+    kernels, out = x.new_zeros(1, 1, 1, 1), x.new_zeros(1, 1, 1, 1)
     try:
-        triton_kernels.run(
-            Operation.DOWN, 1, kernels, x=x, kernels=kernels, out=torch.empty_like(kernels)
-        )
+        triton_kernels.weigh(Operation.DOWN, [x], [kernels], [out])
     except Exception as error:  # of the compiler, the driver, the linker: no common class
         reason = str(error).partition("\n")[0]
         warnings.warn(f"Triton does not run here, plain torch serves: {reason}", stacklevel=2)
@@ -91,9 +104,7 @@ def downsample(x: Tensor, kernels: Tensor) -> Tensor:
     expected = (x.shape[0], size * size, x.shape[2] // 2, x.shape[3] // 2)
     _even(x, "downsample")
     _fits("downsample", x, kernels, expected)
-    result: Tensor = _Downsample.apply(  # type: ignore[no-untyped-call]
-        _last(x), _last(kernels.float()), size
-    )
+    result: Tensor = _downsample(_last(x), _last(kernels.float()))
     return result
 
 
@@ -108,9 +119,7 @@ def upsample(x: Tensor, kernels: Tensor) -> Tensor:
     """
     size = _check("upsample", x, kernels)
     _fits("upsample", x, kernels, (x.shape[0], size * size, 2 * x.shape[2], 2 * x.shape[3]))
-    result: Tensor = _Upsample.apply(  # type: ignore[no-untyped-call]
-        _last(x), _last(kernels.float()), size
-    )
+    result: Tensor = _upsample(_last(x), _last(kernels.float()))
     return result
 
 
@@ -128,124 +137,101 @@ def filter_pair(x: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tenso
     _even(x, "filter_pair")
     for kernels in (first, second):
         _fits("filter_pair", x, kernels, (x.shape[0], size * size))
-    result: tuple[Tensor, Tensor] = _FilterPair.apply(  # type: ignore[no-untyped-call]
-        _last(x), first.float().contiguous(), second.float().contiguous(), size
-    )
-    return result
+    results: tuple[Tensor, Tensor] = _filter_pair(_last(x), first.float(), second.float())
+    return results
 
 
-class _Downsample(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernels: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(x, kernels)
-        ctx.size = size
-        out = _image(x, x.shape[2] // 2, x.shape[3] // 2)
-        _run(Operation.DOWN, size, out, x=x, kernels=kernels, out=out)
-        return out
+@torch.library.custom_op("a2u::downsample", mutates_args=())
+def _downsample(x: Tensor, kernels: Tensor) -> Tensor:
+    return _weigh(Operation.DOWN, [x], [kernels], [_halved(x)])[0]
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+
+@torch.library.custom_op("a2u::upsample", mutates_args=())
+def _upsample(x: Tensor, kernels: Tensor) -> Tensor:
+    return _weigh(Operation.UP, [x], [kernels], [_doubled(x)])[0]
+
+
+@torch.library.custom_op("a2u::filter_pair", mutates_args=())
+def _filter_pair(x: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    outs = _weigh(Operation.FILTER, [x], [first, second], [_halved(x), _halved(x)])
+    return outs[0], outs[1]
+
+
+@torch.library.custom_op("a2u::image_gradient", mutates_args=())
+def _image_gradient(operation: int, grads: list[Tensor], kernels: list[Tensor]) -> Tensor:
+    out = _unlike(operation, grads[0])
+    return _weigh(Operation(operation), grads, kernels, [out])[0]
+
+
+@torch.library.custom_op("a2u::kernel_gradient", mutates_args=())
+def _kernel_gradient(operation: int, x: Tensor, grad: Tensor, size: int) -> Tensor:
+    out = _taps(grad, size)
+    _serving(x).dot(Operation(operation), _last(x), _last(grad), out)
+    return out
+
+
+@torch.library.custom_op("a2u::filter_gradients", mutates_args=())
+def _filter_gradients(x: Tensor, grad: Tensor, grad2: Tensor, size: int) -> Tensor:
+    sums: Tensor = _serving(x).dot_filters(_last(x), _last(grad), _last(grad2), size)
+    return sums.float()  # (N, 2, K*K)
+
+
+_downsample.register_fake(lambda x, kernels: _halved(x))
+_upsample.register_fake(lambda x, kernels: _doubled(x))
+_filter_pair.register_fake(lambda x, first, second: (_halved(x), _halved(x)))
+_image_gradient.register_fake(lambda operation, grads, kernels: _unlike(operation, grads[0]))
+_kernel_gradient.register_fake(lambda operation, x, grad, size: _taps(grad, size))
+_filter_gradients.register_fake(
+    lambda x, grad, grad2, size: x.new_empty(len(x), 2, size * size, dtype=torch.float32)
+)
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(operation: Operation) -> Callable[..., tuple[Tensor | None, ...]]:
+    def gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, kernels = ctx.saved_tensors
-        dx, dkernels = _like(x, ctx.needs_input_grad[0]), _like(kernels, ctx.needs_input_grad[1])
-        grad = _last(grad)
-        _run(
-            Operation.DOWN_BACKWARD,
-            ctx.size,
-            grad,
-            x=x,
-            kernels=kernels,
-            grad=grad,
-            out=dx,
-            out2=dkernels,
-        )
-        return dx, dkernels, None
+        dx = dkernels = None
+        if ctx.needs_input_grad[0]:
+            dx = _image_gradient(operation, [grad], [kernels])
+        if ctx.needs_input_grad[1]:
+            dkernels = _kernel_gradient(operation, x, grad, math.isqrt(kernels.shape[1]))
+        return dx, dkernels
+
+    return gradients
 
 
-class _Upsample(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernels: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(x, kernels)
-        ctx.size = size
-        out = _image(x, 2 * x.shape[2], 2 * x.shape[3])
-        _run(Operation.UP, size, x, x=x, kernels=kernels, out=out)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, kernels = ctx.saved_tensors
-        dx, dkernels = _like(x, ctx.needs_input_grad[0]), _like(kernels, ctx.needs_input_grad[1])
-        grad = _last(grad)
-        _run(
-            Operation.UP_BACKWARD,
-            ctx.size,
-            x,
-            x=x,
-            kernels=kernels,
-            grad=grad,
-            out=dx,
-            out2=dkernels,
-        )
-        return dx, dkernels, None
+def _filter_pair_backward(ctx: Any, grad: Tensor, grad2: Tensor) -> tuple[Tensor | None, ...]:
+    x, first, second = ctx.saved_tensors
+    dx = dfirst = dsecond = None
+    if ctx.needs_input_grad[0]:
+        dx = _image_gradient(Operation.FILTER_BACKWARD, [grad, grad2], [first, second])
+    if any(ctx.needs_input_grad[1:]):
+        both = _filter_gradients(x, grad, grad2, math.isqrt(first.shape[1]))
+        dfirst, dsecond = both.unbind(1)
+    return dx, dfirst, dsecond
 
 
-class _FilterPair(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, first: Tensor, second: Tensor, size: int
-    ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(x, first, second)
-        ctx.size = size
-        a, b = (_image(x, x.shape[2] // 2, x.shape[3] // 2) for _ in range(2))
-        _run(Operation.FILTER, size, a, x=x, kernels=first, kernels2=second, out=a, out2=b)
-        return a, b
-
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, grad_a: Tensor, grad_b: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        x, first, second = ctx.saved_tensors
-        dx = _like(x, ctx.needs_input_grad[0])
-        grad_a, grad_b = _last(grad_a), _last(grad_b)
-        tensors = {"x": x, "kernels": first, "kernels2": second, "grad": grad_a, "grad2": grad_b}
-        parts = _run(Operation.FILTER_BACKWARD, ctx.size, grad_a, **tensors, out=dx)
-        sums = torch.stack(parts).sum(0)  # (N, 2, K*K)
-        return dx, sums[:, 0].float(), sums[:, 1].float(), None
+_downsample.register_autograd(_backward(Operation.DOWN_BACKWARD), setup_context=_save)
+_upsample.register_autograd(_backward(Operation.UP_BACKWARD), setup_context=_save)
+_filter_pair.register_autograd(_filter_pair_backward, setup_context=_save)
 
 
-def _run(op: int, size: int, coarse: Tensor, **tensors: Tensor | None) -> list[Tensor]:
-    """Do one operation on the device of its tensors, on the CPU split over torch's threads.
+def _weigh(
+    operation: Operation, images: list[Tensor], kernels: list[Tensor], outs: list[Tensor]
+) -> list[Tensor]:
+    """Fill `outs` on their device; a compiler may have laid the others in another order."""
+    images, kernels = [_last(t) for t in images], [_last(t) for t in kernels]
+    _serving(outs[0]).weigh(operation, images, kernels, outs)
+    return outs
 
-    `coarse` has the coarse images' shape. Returns the parts of the filters' gradients, each float64
-    (N, 2, K*K); nothing for other operations.
-    """
-    if coarse.is_cuda:
-        triton = _triton()
-        assert triton is not None  # _check has asked
-        sums: list[Tensor] = triton.run(op, size, coarse, **tensors)
-        return sums
-    samples, channels, height, width = coarse.shape
-    rows = samples * height
-    products = rows * width * channels * size * size
-    threads = max(1, min(torch.get_num_threads(), rows, products // _WORTH_A_THREAD))
-    parts = [
-        coarse.new_zeros(samples, 2, size * size, dtype=torch.float64)
-        for _ in range(threads if op == Operation.FILTER_BACKWARD else 0)
-    ]
-    pointers = {name: tensor.data_ptr() for name, tensor in tensors.items() if tensor is not None}
-    image = (op, coarse.dtype == torch.bfloat16, height, width, channels, size)
-    jobs = []
-    for thread in range(threads):
-        share = (rows * thread // threads, rows * (thread + 1) // threads)
-        jobs.append(Resampling(*image, *share, **pointers))
-    for job, part in zip(jobs, parts, strict=False):  # no parts: the field stays null
-        job.sums = part.data_ptr()
-    function = library().a2u_resample
-    function.argtypes, function.restype = [ctypes.POINTER(Resampling)], None
-    spread(function, jobs)
-    return parts
+
+def _serving(x: Tensor) -> ModuleType:
+    form = _form(x.device.type)
+    assert form is not None  # _check has asked
+    return form
 
 
 def _check(name: str, x: Tensor, kernels: Tensor) -> int:
@@ -255,7 +241,7 @@ def _check(name: str, x: Tensor, kernels: Tensor) -> int:
             f"{name}: expected both on the CPU or on one CUDA device, "
             f"found {x.device} and {kernels.device}"
         )
-    if not _loads(x.device):
+    if not _serves(x.device.type):
         raise ValueError(f"{name}: no fused form for {x.device}; a2u doctor tells what is there")
     dtypes = _DTYPES[x.device.type]
     if x.dtype not in dtypes or kernels.dtype not in (x.dtype, torch.float32):
@@ -286,13 +272,28 @@ def _fits(name: str, x: Tensor, kernels: Tensor, expected: tuple[int, ...]) -> N
 
 
 def _last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
+    """Lay channels, or taps, side by side."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x.contiguous()
 
 
-def _image(x: Tensor, height: int, width: int) -> Tensor:
-    shape = (*x.shape[:2], height, width)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+def _unlike(operation: int, grad: Tensor) -> Tensor:
+    """Give room for the gradient of x: upsampling made its results twice as large, others half."""
+    return _halved(grad) if operation == Operation.UP_BACKWARD else _doubled(grad)
 
 
-def _like(x: Tensor, wanted: bool) -> Tensor | None:
-    return torch.empty_like(x) if wanted else None
+def _halved(x: Tensor) -> Tensor:
+    return _image(x, x.shape[1], x.shape[2] // 2, x.shape[3] // 2, x.dtype)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return _image(x, x.shape[1], 2 * x.shape[2], 2 * x.shape[3], x.dtype)
+
+
+def _taps(grad: Tensor, size: int) -> Tensor:
+    return _image(grad, size * size, grad.shape[2], grad.shape[3], torch.float32)
+
+
+def _image(x: Tensor, channels: int, height: int, width: int, dtype: torch.dtype) -> Tensor:
+    last = torch.channels_last
+    shape = (x.shape[0], channels, height, width)
+    return torch.empty(shape, dtype=dtype, device=x.device, memory_format=last)
