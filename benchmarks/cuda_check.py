@@ -24,7 +24,7 @@ from torch import Tensor
 from a2u_cli.network.folding import fold_norms
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.operators import affinity
-from a2u_cli.operators.fused import resampling as native
+from a2u_cli.operators.fused import resampling
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -84,7 +84,7 @@ def main() -> None:
         sys.exit("no CUDA device here: not measured. On a CPU use --rehearse.")
     setup = Setup(torch.device("cpu" if options.rehearse else "cuda"), options.rehearse)
     name = "CPU, rehearsal" if options.rehearse else torch.cuda.get_device_name()
-    setup.add("machine", name, "", f"torch {torch.__version__}; forms: {native.describe()}")
+    setup.add("machine", name, "", f"torch {torch.__version__}; forms: {resampling.describe()}")
     for part in (check_operators, check_network, time_operators, time_network, time_training):
         part(setup)
     finish(setup, options.folder)
@@ -165,7 +165,7 @@ def difference(found: Tensor, expected: Tensor) -> float:
 def check_operators(setup: Setup) -> None:
     """Compare every fused form, forward and backward, with the plain form in float64."""
     shapes = [(2, 4, 3, 5)] if setup.rehearse else [(2, 64, 37, 61), (1, 256, 17, 9), (3, 33, 5, 7)]
-    fused = native.usable(torch.zeros(1, device=setup.device), 6)
+    fused = resampling.usable(torch.zeros(1, device=setup.device), 6)
     verdict = "ok" if fused else "rehearsed" if setup.rehearse else "FAILED"
     setup.add("fused forms are in use", "yes" if fused else "no", "", verdict)
     for name in OPERATORS:

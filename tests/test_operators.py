@@ -1,5 +1,10 @@
 """The operator family: shapes, slow oracles, gradients, export, and what each costs."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -50,11 +55,11 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
     x = torch.rand(1, CHANNELS, 6, 6, dtype=torch.float64, requires_grad=True)
     features = torch.rand(1, CHANNELS, 3, 3, dtype=torch.float64, requires_grad=True)
 
-    def work(x: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    def both(x: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         half, state = pair.down(x)
         return half, pair.up(features, state)
 
-    assert torch.autograd.gradcheck(work, (x, features), atol=1e-6)
+    assert torch.autograd.gradcheck(both, (x, features), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,6 +87,17 @@ def test_the_operator_can_be_exported(name: str) -> None:
     module, x = Once(), torch.rand(1, CHANNELS, 8, 8)
     exported = torch.export.export(module, (x,), strict=False).module()
     torch.testing.assert_close(exported(x), module(x))
+
+
+def test_importing_the_operators_brings_no_triton(tmp_path: Path) -> None:
+    """It takes seconds and memory, and is needed on CUDA alone."""
+    (tmp_path / "triton.py").write_text("raise SystemExit('triton was imported')")
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-c", "import a2u_cli.operators, a2u_cli.operators.fused.resampling"]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
