@@ -355,3 +355,24 @@ def test_a_network_of_the_hub_is_pickled_by_its_name() -> None:
     assert f"{type(again).__module__}.{type(again).__qualname__}" == (
         "a2u_cli.weights.hub.HubMattingNetwork"
     )
+
+
+def test_the_command_line_tells_the_hub_nothing_of_this_machines_packages(
+    hub: Hub, machine: Machine, file: Path
+) -> None:
+    """Where the library is called, that is left to the program that calls it."""
+
+    def agents() -> set[str]:
+        told = {headers["user-agent"] for _, _, headers in hub.requests}
+        hub.requests.clear()
+        return told
+
+    hub.files["me/mats/model.safetensors"] = file.read_bytes()
+    unasked = {"DO_NOT_TRACK": "", "DISABLE_TELEMETRY": ""}
+    locate = "from a2u_cli.weights import registry; registry.locate('hf://me/mats')"
+    machine.python(locate, **unasked)
+    assert any("torch/" in agent for agent in agents()), "what the Hub's library tells by itself"
+    assert machine.get("hf://me/mats", "--force", **unasked).returncode == 0
+    quiet = agents()
+    assert quiet
+    assert not any("torch/" in agent for agent in quiet)
