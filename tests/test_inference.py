@@ -23,6 +23,7 @@ from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
 from a2u_cli.matting import devices, inference
 from a2u_cli.matting.inference import matte
 from a2u_cli.matting.refinement import refine
+from a2u_cli.matting.planning import PROCESS
 from a2u_cli.matting.streaming import pad_to_stride
 from a2u_cli.network.model import MattingNetwork
 
@@ -467,7 +468,7 @@ def test_a_picture_that_fits_runs_through_the_network_itself(
     taken = ways(monkeypatch)
     whole = matte(network, image, trimap)
     assert taken == ["run_whole"]
-    windows = matte(network, image, trimap, max_memory=(512 << 20) + 20_000_000)
+    windows = matte(network, image, trimap, max_memory=PROCESS + 20_000_000)
     assert taken == ["run_whole", "stream"]
     np.testing.assert_allclose(windows, whole, rtol=0, atol=2 * TOLERANCE[torch.float32])
 

@@ -25,7 +25,7 @@ AFFINITY = 4 * sum(1 / 4 ** STAGES[name].level for name in RESAMPLING)  # bytes 
 PICTURE = 12 + 1 + 1 + 4  # bytes a pixel: image, trimap, what is needed, result
 LOWEST_STRIP = 16  # rows: the halo of a lower one costs more than cutting tiles
 CONTAINER = Path("/sys/fs/cgroup")
-PROCESS = 512 << 20  # Python, torch and the weights, twice
+PROCESS = 576 << 20  # Python, torch and the weights, twice
 TENSORS = 9  # as large as a tile of 64 channels, that are alive at once
 
 
