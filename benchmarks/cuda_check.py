@@ -54,20 +54,20 @@ class Setup:
         text = f"{value:.3g} {unit}".strip()
         self.add(what, text, f"<= {limit:g}", verdict)
 
-    def seconds(self, work: Callable[[], object], runs: int = 20) -> float:
-        """Give the median time of `work`, on the GPU between CUDA events."""
+    def seconds(self, timed: Callable[[], object], runs: int = 20) -> float:
+        """Give the median time of `timed`, on the GPU between CUDA events."""
         runs = 1 if self.rehearse else runs
         for _ in range(1 if self.rehearse else 5):
-            work()
+            timed()
         if self.device.type == "cpu":
             start = time.perf_counter()
-            work()
+            timed()
             return time.perf_counter() - start
         times = []
         for _ in range(runs):
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             begin.record()
-            work()
+            timed()
             end.record()
             end.synchronize()
             times.append(begin.elapsed_time(end) / 1000)
@@ -155,10 +155,10 @@ def with_gradients(name: str, tensors: list[Tensor]) -> list[Tensor]:
     return [*outputs, *torch.autograd.grad(outputs, leaves, grads)]
 
 
-def difference(found: Tensor, expected: Tensor) -> float:
+def difference(result: Tensor, expected: Tensor) -> float:
     """Give the largest difference, relative to the largest value."""
     expected = expected.double()
-    error = (found.to(expected) - expected).abs().max() / expected.abs().max()
+    error = (result.to(expected) - expected).abs().max() / expected.abs().max()
     return float(error)
 
 
@@ -173,10 +173,10 @@ def check_operators(setup: Setup) -> None:
             worst = 0.0
             for shape in shapes:
                 tensors = operands(name, shape, dtype, setup.device)
-                found = with_gradients(name, tensors)
+                result = with_gradients(name, tensors)
                 with plain_torch():
                     expected = with_gradients(name, [tensor.double() for tensor in tensors])
-                worst = max(worst, *map(difference, found, expected))
+                worst = max(worst, *map(difference, result, expected))
             setup.judge(f"{name} {label}: error, gradients included", worst, TOLERANCE[label])
 
 
@@ -204,9 +204,9 @@ def check_network(setup: Setup) -> None:
     with torch.inference_mode():
         with plain_torch():
             expected = make_network(cpu)(*make_input(cpu, 1, side, side))
-        found = make_network(setup.device)(*make_input(setup.device, 1, side, side))
+        result = make_network(setup.device)(*make_input(setup.device, 1, side, side))
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = precise
-    error = difference(found.cpu(), expected)
+    error = difference(result.cpu(), expected)
     setup.judge(f"network float32, {side} px: device against CPU", error, PARITY)
 
 

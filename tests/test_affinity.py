@@ -63,8 +63,8 @@ def test_downsample_equals_a_slow_loop(size: int, groups: int) -> None:
     x = torch.randn(2, 6, 6, 10, dtype=torch.float64)
     kernels = torch.randn(2, groups * size * size, 3, 5, dtype=torch.float64)
     expected = slow_downsample(x, kernels, groups)
-    found = downsample(x, kernels, groups=groups)
-    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    result = downsample(x, kernels, groups=groups)
+    torch.testing.assert_close(result, expected, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(("size", "groups"), [(3, 1), (5, 2), (1, 3)])
@@ -85,9 +85,9 @@ def test_a_centre_tap_upsamples_to_the_nearest_pixel() -> None:
 
 def test_even_kernels_of_ones_downsample_to_window_sums() -> None:
     x = torch.ones(1, 1, 8, 8)
-    found = downsample(x, torch.ones(1, 36, 4, 4))
+    result = downsample(x, torch.ones(1, 36, 4, 4))
     # the first window begins two pixels outside, the last ends two outside: 4 of 6 rows count
-    assert found[0, 0].tolist()[0] == [16.0, 24.0, 24.0, 16.0]
+    assert result[0, 0].tolist()[0] == [16.0, 24.0, 24.0, 16.0]
 
 
 def test_every_operator_case_of_the_authors_holds(parity) -> None:
@@ -99,8 +99,8 @@ def test_every_operator_case_of_the_authors_holds(parity) -> None:
         features, masks, expected = (
             torch.from_numpy(arrays[name]) for name in ("features", "masks", "expected")
         )
-        found = operator(features, masks, groups=int(arrays["groups"]))
-        assert (found - expected).abs().max() < 1e-10, case["file"]
+        result = operator(features, masks, groups=int(arrays["groups"]))
+        assert (result - expected).abs().max() < 1e-10, case["file"]
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -174,13 +174,15 @@ def test_a_part_with_the_wholes_moments_is_a_part_of_the_whole(rank: int) -> Non
     def moments(encoded: Tensor) -> Moments:
         grouped = encoded.reshape(1, 2 * rank, -1).double()
         mean, variance = grouped.mean(2), grouped.var(2, correction=0)
-        each = encoded.shape[1] // grouped.shape[1]
-        return Moments(*(m.repeat_interleave(each, 1).view(1, -1, 1, 1) for m in (mean, variance)))
+        channels = encoded.shape[1] // grouped.shape[1]
+        return Moments(
+            *(m.repeat_interleave(channels, 1).view(1, -1, 1, 1) for m in (mean, variance))
+        )
 
     part = (slice(None), slice(None), slice(2, 5), slice(1, 7))
-    found = generator.affinity_with(a[part], b[part], (moments(a), moments(b)))
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, generator.affinity(x)[part], rtol=1e-4, atol=1e-5)
+    result = generator.affinity_with(a[part], b[part], (moments(a), moments(b)))
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, generator.affinity(x)[part], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -188,22 +190,24 @@ def test_a_part_with_the_wholes_moments_is_a_part_of_the_whole(rank: int) -> Non
     [("dynamic", False, False), ("hybrid", True, False), ("static", True, True)],
 )
 def test_a_pair_has_the_constants_of_its_form(form, filters: bool, projections: bool) -> None:
-    made = AffinityPair(
+    generator = AffinityPair(
         48, rank=2, groups=3, shared=False, form=form, normalise=("none", "softmax")
     ).generator
-    assert (made.rank, made.groups, made.normalise) == (2, 3, ("none", "softmax"))
-    assert made.norm_u.num_groups == 2 * 16  # the greatest that divides 32 and 48
-    assert isinstance(made.filter_u, Constant) == filters
-    assert isinstance(made.project_down, Constant) == isinstance(made.project_up, Constant)
-    assert isinstance(made.project_up, Constant) == projections
-    assert made.filter_v.weight.shape == ((1, 96, 6, 6) if filters else (96, 48, 1, 1))
+    assert (generator.rank, generator.groups, generator.normalise) == (2, 3, ("none", "softmax"))
+    assert generator.norm_u.num_groups == 2 * 16  # the greatest that divides 32 and 48
+    assert isinstance(generator.filter_u, Constant) == filters
+    assert isinstance(generator.project_down, Constant) == isinstance(
+        generator.project_up, Constant
+    )
+    assert isinstance(generator.project_up, Constant) == projections
+    assert generator.filter_v.weight.shape == ((1, 96, 6, 6) if filters else (96, 48, 1, 1))
 
 
 def test_a_pair_is_shared_rank_one_and_dynamic_unless_told() -> None:
-    made, whole = AffinityPair(32).generator, KernelGenerator(32)
-    shapes = [{name: p.shape for name, p in g.named_parameters()} for g in (made, whole)]
+    generator, whole = AffinityPair(32).generator, KernelGenerator(32)
+    shapes = [{name: p.shape for name, p in g.named_parameters()} for g in (generator, whole)]
     assert shapes[0] == shapes[1]
-    assert made.filter_u.weight.shape == (1, 32, 1, 1)
+    assert generator.filter_u.weight.shape == (1, 32, 1, 1)
 
 
 @pytest.mark.parametrize("options", [{"groups": 3}, {"norm_groups": 5}])
@@ -285,14 +289,14 @@ def test_half_precision_keeps_statistics_and_softmax_in_float32(dtype: torch.dty
 def test_channel_wise_filters_learn_in_half_precision_what_they_learn_in_float32() -> None:
     torch.manual_seed(0)
     x, u = torch.randn(2, 4, 16, 16).bfloat16(), torch.randn(2, 1, 4, 6, 6)
-    found = []
+    results = []
     for dtype in (torch.float32, torch.bfloat16):
         leaves = [x.to(dtype).requires_grad_(), u.clone().requires_grad_()]
         a, _ = encode(leaves[0], leaves[1], leaves[1])
         assert a.dtype == dtype
         a.square().sum().backward()
-        found.append([a.detach(), *(leaf.grad for leaf in leaves)])
-    for exact, half in zip(*found, strict=True):
+        results.append([a.detach(), *(leaf.grad for leaf in leaves)])
+    for exact, half in zip(*results, strict=True):
         assert (half.float() - exact).abs().max() < TOLERANCE[torch.bfloat16] * exact.abs().max()
 
 
@@ -323,7 +327,7 @@ def test_cuda_gives_what_the_cpu_gives(dtype: torch.dtype) -> None:
     back = pair.up(expected, state)
     pair = pair.cuda()
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # else float32 is not exact
-        found, cuda_state = pair.down(x.cuda())
-    assert (found.cpu().double() - expected.double()).abs().max() < TOLERANCE[dtype]
-    found = pair.up(expected.cuda(), cuda_state)
-    assert (found.cpu().double() - back.double()).abs().max() < TOLERANCE[dtype]
+        result, cuda_state = pair.down(x.cuda())
+    assert (result.cpu().double() - expected.double()).abs().max() < TOLERANCE[dtype]
+    result = pair.up(expected.cuda(), cuda_state)
+    assert (result.cpu().double() - back.double()).abs().max() < TOLERANCE[dtype]

@@ -37,10 +37,10 @@ def tensors(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
     return x, weight, torch.randn(outputs, generator=generator)
 
 
-def assert_close(found: Tensor, expected: Tensor) -> None:
-    assert found.shape == expected.shape
-    assert found.dtype == torch.float32
-    error = ((found.double() - expected).abs().max() / expected.abs().max()).item()
+def assert_close(result: Tensor, expected: Tensor) -> None:
+    assert result.shape == expected.shape
+    assert result.dtype == torch.float32
+    error = ((result.double() - expected).abs().max() / expected.abs().max()).item()
     assert error <= TOLERANCE, f"relative error {error:.2e}"
 
 
@@ -48,11 +48,11 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 def test_results_match_float64(shape: tuple[int, ...]) -> None:
     x, weight, bias = tensors(shape)
     expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
-    found = convolution.convolve(x, convolution.transform(weight), bias)
-    assert_close(found, expected)
-    plus = torch.randn_like(found)
-    found = convolution.convolve(x, convolution.transform(weight), bias, plus=plus, slope=0.1)
-    assert_close(found, F.leaky_relu(expected + plus, 0.1))
+    result = convolution.convolve(x, convolution.transform(weight), bias)
+    assert_close(result, expected)
+    plus = torch.randn_like(result)
+    result = convolution.convolve(x, convolution.transform(weight), bias, plus=plus, slope=0.1)
+    assert_close(result, F.leaky_relu(expected + plus, 0.1))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -63,9 +63,9 @@ def test_gradients_match_float64(shape: tuple[int, ...]) -> None:
     assert convolution.usable(x, layer)
     leaf = x.clone().requires_grad_()
     wide = [t.double().requires_grad_() for t in (x, weight)]
-    found, expected = layer(leaf), F.conv2d(*wide, padding=1)
+    result, expected = layer(leaf), F.conv2d(*wide, padding=1)
     grad = torch.randn(expected.shape, generator=torch.Generator().manual_seed(6))
-    found.backward(grad)
+    result.backward(grad)
     expected.backward(grad.double())
     for one, other in zip((leaf, layer.weight), wide, strict=True):
         assert one.grad is not None and other.grad is not None
@@ -99,8 +99,8 @@ def test_layout_windows_and_threads_change_nothing(monkeypatch: pytest.MonkeyPat
     for threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         for one, other in variants:
-            found = convolution.convolve(one, filter, bias, plus=other)
-            assert torch.equal(found, expected)
+            result = convolution.convolve(one, filter, bias, plus=other)
+            assert torch.equal(result, expected)
 
 
 def test_only_layers_that_it_can_do_take_the_fast_form(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_every_parameter_learns(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore")
 def test_the_operator_can_be_exported(name: str) -> None:
-    class Once(nn.Module):
+    class ThereAndBack(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.pair = make_pair(name, CHANNELS).eval()
@@ -84,7 +84,7 @@ def test_the_operator_can_be_exported(name: str) -> None:
             half, state = self.pair.down(x)
             return self.pair.up(half, state)
 
-    module, x = Once(), torch.rand(1, CHANNELS, 8, 8)
+    module, x = ThereAndBack(), torch.rand(1, CHANNELS, 8, 8)
     exported = torch.export.export(module, (x,), strict=False).module()
     torch.testing.assert_close(exported(x), module(x))
 
@@ -174,7 +174,7 @@ def test_logits_are_projections_of_the_affinity_planes(form: str, shared: bool, 
     pooled = F.adaptive_avg_pool2d(x, 6)
     mean = x.mean((2, 3), keepdim=True)
 
-    def made(layer: nn.Module, source: Tensor) -> Tensor:
+    def evaluate(layer: nn.Module, source: Tensor) -> Tensor:
         return layer(source)[0] if isinstance(layer, nn.Conv2d) else layer.weight[0]
 
     padded = F.pad(x, (2, 2, 2, 2))[0]
@@ -183,7 +183,7 @@ def test_logits_are_projections_of_the_affinity_planes(form: str, shared: bool, 
         (generator.filter_u, generator.norm_u),
         (generator.filter_v, generator.norm_v),
     ):
-        filters = made(layer, pooled)
+        filters = evaluate(layer, pooled)
         planes = torch.zeros(rank * 4, 3, 4, dtype=torch.float64)
         for r, c, i, j in np.ndindex(rank, 4, 3, 4):
             taps = filters[r] if shared else filters[4 * r + c]
@@ -191,7 +191,7 @@ def test_logits_are_projections_of_the_affinity_planes(form: str, shared: bool, 
         encodings.append(F.leaky_relu(norm(planes[None]), 0.01)[0])
     affinity = (encodings[0] * encodings[1]).unflatten(0, (rank, 4)).sum(1) / 2.0
     p_down, p_up = (
-        made(layer, mean)[:, 0, 0] for layer in (generator.project_down, generator.project_up)
+        evaluate(layer, mean)[:, 0, 0] for layer in (generator.project_down, generator.project_up)
     )
     for m, i, j in np.ndindex(36, 3, 4):
         expected = sum(p_down[rank * m + r] * affinity[r, i, j] for r in range(rank))

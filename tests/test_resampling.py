@@ -32,8 +32,8 @@ def windows(x: Tensor, size: int, stride: int) -> Tensor:
     x = F.pad(x, (pad, size - 1 - pad, pad, size - 1 - pad))
     columns = (x.shape[3] - size) // stride + 1
     flat = F.unfold(x, size, stride=stride)  # (N, C*K*K, H/stride * W/stride)
-    found: Tensor = flat.unflatten(2, (-1, columns)).unflatten(1, (-1, size * size))
-    return found
+    result: Tensor = flat.unflatten(2, (-1, columns)).unflatten(1, (-1, size * size))
+    return result
 
 
 def oracle(name: str, x: Tensor, *kernels: Tensor) -> tuple[Tensor, ...]:
@@ -89,9 +89,9 @@ def changed(default: str | torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
-def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
-    assert found.shape == expected.shape
-    error = (found.double() - expected).abs().max() / expected.abs().max()
+def assert_close(result: Tensor, expected: Tensor, tolerance: float) -> None:
+    assert result.shape == expected.shape
+    error = (result.double() - expected).abs().max() / expected.abs().max()
     assert error <= tolerance, f"relative error {error:.2e}"
 
 
@@ -102,9 +102,9 @@ def test_results_and_gradients_match_the_oracle(
     name: str, size: int, shape: tuple[int, ...], dtype: torch.dtype
 ) -> None:
     tensors = inputs(name, size, shape, dtype)
-    found = with_gradients(call, name, tensors)
+    result = with_gradients(call, name, tensors)
     expected = with_gradients(oracle, name, [t.double() for t in tensors])
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(result, expected, strict=True):
         assert one.dtype == dtype
         assert_close(one, other, TOLERANCE[dtype])
 
@@ -113,10 +113,10 @@ def test_results_and_gradients_match_the_oracle(
 def test_float32_kernels_keep_their_precision_beside_bfloat16(name: str) -> None:
     x, *kernels = inputs(name, SIZES[name][0], (2, 33, 5, 7), torch.float32)
     tensors = [x.bfloat16(), *kernels]
-    found = with_gradients(call, name, tensors)
+    result = with_gradients(call, name, tensors)
     expected = with_gradients(oracle, name, [t.double() for t in tensors])
-    gradients = zip(found[-len(kernels) :], expected[-len(kernels) :], strict=True)
-    for one, other in zip(found, expected, strict=True):
+    gradients = zip(result[-len(kernels) :], expected[-len(kernels) :], strict=True)
+    for one, other in zip(result, expected, strict=True):
         assert_close(one, other, TOLERANCE[torch.bfloat16])
     for one, other in gradients:
         assert one.dtype == torch.float32
@@ -292,10 +292,10 @@ def test_a_compiled_graph_keeps_the_operators_and_their_gradients() -> None:
     pair, x = Pair(), torch.randn(1, 4, 8, 8, requires_grad=True)
     backend = aot_autograd(fw_compiler=keep, bw_compiler=keep)
     compiled = torch.compile(pair, backend=backend, fullgraph=True)
-    found, expected = compiled(x), pair(x)
-    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    result, expected = compiled(x), pair(x)
+    torch.testing.assert_close(result, expected, rtol=0, atol=0)
     assert operators_of(graphs[0]) == sorted(SIZES)
-    gradients = [torch.autograd.grad(y.square().sum(), x)[0] for y in (found, expected)]
+    gradients = [torch.autograd.grad(y.square().sum(), x)[0] for y in (result, expected)]
     torch.testing.assert_close(*gradients)
     assert set(operators_of(graphs[1])) == {"filter_gradients", "image_gradient", "kernel_gradient"}
 

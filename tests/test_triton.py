@@ -57,7 +57,7 @@ def test_the_interpreter_passes_the_rest() -> None:
     file = Path(__file__)
     options = ["-p", "no:cacheprovider", "-p", "no:xdist", "-rs", str(file)]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *options],
+        [sys.executable, "-m", "pytest", *options],
         cwd=file.parent.parent,
         env=os.environ | {"TRITON_INTERPRET": "1"},
         capture_output=True,
@@ -73,11 +73,11 @@ def on_device(name: str, size: int, shape: tuple[int, ...], dtype: torch.dtype) 
 
 def check(name: str, tensors: list[Tensor], tolerance: float) -> None:
     """Compare results and gradients, each in its own input's dtype, with the oracle's."""
-    found = with_gradients(call, name, tensors)
+    result = with_gradients(call, name, tensors)
     expected = with_gradients(oracle, name, [t.double().cpu() for t in tensors])
-    outputs = len(found) - len(tensors)
+    outputs = len(result) - len(tensors)
     dtypes = [tensors[0].dtype] * outputs + [t.dtype for t in tensors]
-    for one, other, dtype in zip(found, expected, dtypes, strict=True):
+    for one, other, dtype in zip(result, expected, dtypes, strict=True):
         assert one.dtype == dtype
         assert_close(one.cpu(), other, tolerance)
 
@@ -122,8 +122,8 @@ def test_only_the_wanted_gradient_is_computed(name: str, wanted: int) -> None:
 @pytest.mark.parametrize("shape", [(0, 4, 3, 3), (1, 0, 3, 3)], ids=str)
 def test_nothing_in_gives_nothing_out(name: str, shape: tuple[int, ...]) -> None:
     tensors = on_device(name, SIZES[name][0], shape, torch.float32)
-    found = with_gradients(call, name, tensors)
-    for gradient, tensor in zip(found[-len(tensors) :], tensors, strict=True):
+    result = with_gradients(call, name, tensors)
+    for gradient, tensor in zip(result[-len(tensors) :], tensors, strict=True):
         assert gradient.shape == tensor.shape
         assert not gradient.any()
 
@@ -178,9 +178,9 @@ def test_more_than_2_to_the_31_values_are_addressed(name: str) -> None:
     taps = 36 if down else 9
     kernels = torch.zeros(1, *kernel_size, taps, device="cuda").movedim(-1, 1)
     kernels[..., -8:, -8:] = torch.randn(taps, 8, 8)
-    (found,) = call(name, x, kernels)
+    (result,) = call(name, x, kernels)
     (expected,) = oracle(name, x[..., -8:, -8:].double(), _corner(kernels, down).double())
-    assert_close(found[..., -2:, -2:], expected[..., -2:, -2:], 1e-2)
+    assert_close(result[..., -2:, -2:], expected[..., -2:, -2:], 1e-2)
 
 
 def _corner(kernels: Tensor, down: bool) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fused import resampling as fused
+from .fused import resampling
 
 SCALE = 2
 LEAK = 0.01
@@ -39,8 +39,8 @@ def downsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
             f"downsample needs x of twice the kernels' height and width and an even kernel size, "
             f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
         )
-    if fused.usable(x, size, groups):
-        return fused.downsample(x, kernels)
+    if resampling.usable(x, size, groups):
+        return resampling.downsample(x, kernels)
     pad = (size - 1) // 2
     padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
     taps = kernels.to(_wide(x)).unflatten(1, (groups, size * size))
@@ -68,8 +68,8 @@ def upsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
             f"upsample needs kernels of twice x's height and width and an odd kernel size, "
             f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
         )
-    if fused.usable(x, size, groups):
-        return fused.upsample(x, kernels)
+    if resampling.usable(x, size, groups):
+        return resampling.upsample(x, kernels)
     pad = (size - 1) // 2
     padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
     taps = kernels.to(_wide(x)).unflatten(1, (groups, size * size))
@@ -156,23 +156,21 @@ class KernelGenerator(nn.Module):
             )
         if channels % groups or channels % norm_groups:
             raise ValueError(f"{channels} channels cannot be split into {groups}/{norm_groups}")
-        self.channels, self.encode_size, self.rank, self.groups = (
-            channels,
-            encode_size,
-            rank,
-            groups,
-        )
+        self.channels, self.encode_size = channels, encode_size
+        self.rank, self.groups = rank, groups
         self.normalise = normalise
 
         def filters() -> nn.Module:
             outputs = rank if shared else rank * channels
-            made = form == "dynamic"
-            return nn.Conv2d(channels, outputs, 1) if made else Constant(outputs, encode_size, 0.2)
+            if form == "dynamic":
+                return nn.Conv2d(channels, outputs, 1)
+            return Constant(outputs, encode_size, 0.2)
 
         def projection(taps: int) -> nn.Module:
             outputs = groups * taps * rank
-            made = form != "static"
-            return nn.Conv2d(channels, outputs, 1) if made else Constant(outputs, 1, 0.1)
+            if form != "static":
+                return nn.Conv2d(channels, outputs, 1)
+            return Constant(outputs, 1, 0.1)
 
         self.filter_u, self.filter_v = filters(), filters()
         self.norm_u = nn.GroupNorm(norm_groups * rank, rank * channels)
@@ -273,8 +271,8 @@ def encode(x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     `x` is (N, C, 2h, 2w), `u` and `v` (N, rank, 1 or C, K, K): one filter for all channels or one
     for each. Both results are (N, rank * C, h, w) in the dtype of `x`, rank-major.
     """
-    if u.shape[1:3] == (1, 1) and fused.usable(x, u.shape[-1]):
-        return fused.filter_pair(x, u.flatten(1), v.flatten(1))
+    if u.shape[1:3] == (1, 1) and resampling.usable(x, u.shape[-1]):
+        return resampling.filter_pair(x, u.flatten(1), v.flatten(1))
     return _correlate(x, u), _correlate(x, v)
 
 

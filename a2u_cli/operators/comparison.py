@@ -19,10 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..units import Size
 from .affinity import SCALE, AffinityPair, normalise_down, upsample
 from .pair import as_pair
-
-Shape = tuple[int, int]
 
 
 class PooledPair(nn.Module):
@@ -151,14 +150,14 @@ class AnySize(nn.Module):
         super().__init__()
         self.pair = pair
 
-    def down(self, x: Tensor) -> tuple[Tensor, tuple[Any, Shape]]:
+    def down(self, x: Tensor) -> tuple[Tensor, tuple[Any, Size]]:
         height, width = x.shape[-2:]
         if height % SCALE or width % SCALE:
             x = F.pad(x, (0, width % SCALE, 0, height % SCALE), mode="replicate")
         half, state = as_pair(self.pair).down(x)
         return half, (state, (height, width))
 
-    def up(self, features: Tensor, state: tuple[Any, Shape]) -> Tensor:
+    def up(self, features: Tensor, state: tuple[Any, Size]) -> Tensor:
         inner, (height, width) = state
         full: Tensor = as_pair(self.pair).up(features, inner)
         return full[..., :height, :width]

@@ -13,7 +13,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def count_operations(work: Callable[[], object]) -> int:
+def count_operations(computation: Callable[[], object]) -> int:
     """Count the multiply-adds of what runs: of convolutions, and of products of tensors.
 
     Run it on meta tensors, and nothing is computed. Activations, norms and sums are not counted.
@@ -22,7 +22,7 @@ def count_operations(work: Callable[[], object]) -> int:
 
     counter = _Counter(flop_registry)
     with counter:
-        work()
+        computation()
     return counter.total
 
 
