@@ -91,8 +91,12 @@ def batch(
     from ..jobs.options import Options
     from ..pairing import OUTPUT_FOLDER
 
+    kinds = tuple(kind.strip() for kind in save.split(","))
+    if "composite" not in kinds:
+        unseen = {"background": background, "fit": fit, "linear": linear}
+        refuse_idle("no composite is saved; --save composite", **unseen)
     options = Options(
-        save=tuple(kind.strip() for kind in save.split(",")),
+        save=kinds,
         depth=depth,
         strict=strict,
         band=band or BAND,
@@ -103,9 +107,8 @@ def batch(
     )
     if not options.saves_colours:
         refuse_idle("an alpha has no colours; --save more", colours=colours)
-    if "composite" not in options.save:
-        unseen = {"background": background, "fit": fit, "linear": linear}
-        refuse_idle("no composite is saved; --save composite", **unseen)
+    if "composite" in kinds:
+        _try_background(options)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
     out = output or folder / OUTPUT_FOLDER
@@ -133,6 +136,16 @@ def batch(
     say(f"{states}, {len(unpaired)} without a trimap")
     if failures or unpaired:
         raise typer.Exit(1)
+
+
+def _try_background(options: "Options") -> None:
+    """Refuse what is no background before any work is done; raises ImageError."""
+    import numpy as np
+
+    from ..backgrounds import choose_background, make_background
+
+    chosen = choose_background(options.background, "any")
+    make_background(chosen, np.zeros((1, 1, 3), np.float32), fit=options.fit)
 
 
 def _read_shard(text: str | None) -> tuple[int, int]:

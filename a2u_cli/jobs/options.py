@@ -8,13 +8,17 @@ from typing import Any
 from ..backgrounds import Fit
 from ..errors import A2UError
 from ..foreground import Method, require_method
+from ..trimap import band_pixels
 
 OUTPUTS = ("alpha", "cutout", "foreground", "composite")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What shapes the results: it is part of what the journal compares."""
+    """What shapes the results: it is part of what the journal compares.
+
+    Raises A2UError for what no picture can be made with.
+    """
 
     save: tuple[str, ...] = ("alpha",)
     depth: int = 8
@@ -31,7 +35,10 @@ class Options:
     def __post_init__(self) -> None:
         if strange := [name for name in self.save if name not in OUTPUTS]:
             raise A2UError(f"cannot save {', '.join(strange)}; expected {', '.join(OUTPUTS)}")
+        if self.depth not in (8, 16):
+            raise A2UError(f"depth {self.depth} was asked for, expected 8 or 16; choose one")
         require_method(self.colours)
+        band_pixels(self.band, (1, 1))
 
     @property
     def saves_colours(self) -> bool:
