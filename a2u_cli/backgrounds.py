@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ImageColor
 
 from .errors import ImageError
+from .images.arrays import require_array
 from .images.reading import SUFFIXES, read_image
 from .units import FloatArray
 
@@ -26,8 +27,10 @@ def make_background(what: str, image: FloatArray, *, fit: Fit = "cover") -> Floa
     `what` is "gradient", "checker", "blur" (of the image itself), a colour as CSS writes it
     ("white", "#2b5f9e", "rgb(10, 20, 30)"), or a picture's path.
 
-    Raises ImageError where it is none of these, or the picture cannot be read.
+    Raises ImageError where it is none of these, the picture cannot be read, or the image is no such
+    array.
     """
+    require_array(image, "image", channels=(3,))
     height, width = image.shape[:2]
     if what == "gradient":
         top, bottom = np.array(GRADIENT, np.float32)
@@ -75,8 +78,9 @@ def fit_to(picture: FloatArray, size: tuple[int, int], fit: Fit) -> FloatArray:
     "cover" scales it to fill and cuts what reaches over, "contain" scales it to fit on black,
     "stretch" changes its shape, "tile" repeats it at its own size; the first two are centred.
 
-    Raises ImageError for another word.
+    Raises ImageError for another word, or another kind of array.
     """
+    require_array(picture, "picture", channels=(3,))
     if fit not in get_args(Fit):
         raise ImageError(f"fit {fit!r} is unknown; expected {', '.join(get_args(Fit))}")
     height, width = size

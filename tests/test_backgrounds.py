@@ -1,9 +1,12 @@
 """Backgrounds are what their names say, and pictures fill as asked."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from a2u_cli.backgrounds import fit_to, make_background
 from a2u_cli.errors import ImageError
@@ -59,6 +62,15 @@ def test_a_picture_fills_as_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fit", ["cover", "contain", "stretch", "tile"])
 def test_any_size_is_filled(size: tuple[int, int], fit: str) -> None:
     assert fit_to(IMAGE, size, fit).shape == (*size, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [Image.new("RGB", (3, 2)), torch.zeros(2, 3, 3), None])
+def test_what_is_no_array_is_refused_in_words(wrong: Any) -> None:
+    for what in ("gradient", "checker", "blur", "white"):
+        with pytest.raises(ImageError, match=r"image is a .*, expected a numpy array \(H, W, 3\)"):
+            make_background(what, wrong)
+    with pytest.raises(ImageError, match=r"picture is a .*, expected a numpy array \(H, W, 3\)"):
+        fit_to(wrong, (2, 2), "cover")
 
 
 def test_what_is_no_background_is_refused() -> None:

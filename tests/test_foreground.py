@@ -1,12 +1,16 @@
 """Foreground colours come back from behind the matte, without a trace of the old background."""
 
+import subprocess
+import sys
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from a2u_cli.errors import ImageError
+from a2u_cli.errors import ImageError, OutOfMemory
 from a2u_cli.foreground import (
     METHODS,
     Method,
@@ -156,6 +160,87 @@ def test_the_arguments_are_not_changed(rng: np.random.Generator) -> None:
     image = rng.random((*alpha.shape, 3), dtype=np.float32)
     alpha.flags.writeable = image.flags.writeable = False
     estimate_foreground(image, alpha)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (150, 61), (61, 150), (9, 200)])
+def test_strips_give_the_bytes_of_the_whole(
+    method: Method, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(4)
+    image, alpha = rng.random((*size, 3), np.float32), soft_disc(*size)
+    whole = estimate_colours(image, alpha, method=method)
+    monkeypatch.setattr("a2u_cli.foreground.LEAST_ROWS", 1)
+    for strip in (1, 700, 3000):
+        monkeypatch.setattr("a2u_cli.foreground.STRIP", strip)
+        for found, expected in zip(
+            estimate_colours(image, alpha, method=method), whole, strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+        assert np.array_equal(estimate_foreground(image, alpha, method=method), whole[0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_little_memory_does_not_change_the_colours(method: Method) -> None:
+    image = np.random.default_rng(4).random((300, 20, 3), np.float32)
+    alpha = soft_disc(300, 20)
+    expected = estimate_foreground(image, alpha, method=method)
+    found = estimate_foreground(image, alpha, method=method, max_memory=430_000)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(cut_out(image, alpha, max_memory=10**9)[..., 3], alpha)
+    with pytest.raises(OutOfMemory, match=r"20x300 take at least 0\.4 MB, expected at most 0\.1"):
+        estimate_foreground(image, alpha, method=method, max_memory=100_000)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of Linux")
+@pytest.mark.parametrize("method", METHODS)
+def test_the_bound_on_memory_holds(method: Method) -> None:
+    bound = 160_000_000
+    code = f"""
+import resource, sys, numpy as np, torch
+from a2u_cli.foreground import estimate_foreground
+torch.set_num_threads(1)
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+small = np.full((64, 64, 3), 0.5, np.float32)
+estimate_foreground(small, small[..., 0].copy(), method={method!r})
+image = np.full((2000, 2000, 3), 0.5, np.float32)
+alpha = np.tile(np.linspace(0, 1, 2000, dtype=np.float32), (2000, 1))
+before = peak()
+estimate_foreground(image, alpha, method={method!r}, max_memory={bound})
+print(peak() - before)
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert int(run.stdout) <= bound
+
+
+@pytest.mark.parametrize("wrong", [Image.new("RGB", (3, 2)), torch.zeros(2, 3, 3), None])
+def test_what_is_no_array_is_refused_in_words(wrong: Any) -> None:
+    image, alpha = np.zeros((2, 3, 3), np.float32), np.zeros((2, 3), np.float32)
+    for name, call in (
+        ("image", partial(estimate_foreground, wrong, alpha)),
+        ("alpha", partial(estimate_colours, image, wrong)),
+        ("alpha", partial(cut_out, image, wrong)),
+        ("foreground", partial(composite, wrong, alpha, image)),
+        ("alpha", partial(composite, image, wrong, image)),
+        ("background", partial(composite, image, alpha, wrong)),
+    ):
+        with pytest.raises(ImageError, match=rf"^{name} is a .*, expected a numpy array \(H, W"):
+            call()
+
+
+def test_levels_are_no_colours() -> None:
+    alpha = np.zeros((2, 3), np.float32)
+    with pytest.raises(ImageError, match=r"image holds uint8 values, expected floats in \[0, 1\]"):
+        estimate_foreground(np.zeros((2, 3, 3), np.uint8), alpha)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match=r"image holds values from 0 to 255, expected \[0, 1\]"):
+        estimate_foreground(np.float32([[[0, 0, 255]] * 3] * 2), alpha)
+
+
+def test_what_a_resize_has_overshot_is_solid(rng: np.random.Generator) -> None:
+    alpha = soft_disc()
+    image = rng.random((*alpha.shape, 3), dtype=np.float32)
+    shot = np.where(alpha == 1, np.nextafter(np.float32(1), np.float32(2)), alpha)
+    assert np.array_equal(estimate_foreground(image, shot)[alpha == 1], image[alpha == 1])
 
 
 @pytest.mark.parametrize("estimate", [estimate_foreground, cut_out])
