@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError
 from ..units import FloatArray, Levels
@@ -141,6 +141,11 @@ def _decode(
         raise ImageError(
             f"{name} is not a picture that can be read, expected an 8- or 16-bit PNG, JPEG, "
             "TIFF, WebP, AVIF, BMP or GIF; export it as one of these"
+        ) from error
+    except Image.DecompressionBombError as error:  # WebP: Pillow asks before there is a picture
+        raise ImageError(
+            f"{name} has more pixels than Pillow reads of its kind ({words(error)}); make it "
+            "smaller, or save it as PNG or TIFF"
         ) from error
     except DAMAGE as error:
         raise ImageError(
