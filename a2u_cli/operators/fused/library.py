@@ -67,8 +67,9 @@ def absence() -> str:
 
 
 def compiled() -> bool:
-    """Tell whether the compiled library may be called now, from wherever torch is."""
-    return not traced_or_off() and available()
+    """Tell whether the compiled library may be called now: a traced graph needs nothing from it."""
+    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return not tracing and not switched_off() and available()
 
 
 def library() -> ctypes.CDLL:
@@ -114,13 +115,8 @@ def _openmp() -> ctypes.CDLL | None:
     return openmp
 
 
-def traced_or_off() -> bool:
-    """A traced or exported graph needs nothing from here."""
-    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return tracing or switched_off()
-
-
 def switched_off() -> bool:
+    """Tell whether the environment wants plain torch."""
     return os.environ.get("A2U_NATIVE") == "0"
 
 
