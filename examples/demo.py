@@ -5,9 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from a2u_cli import composite, estimate_foreground, load_model, matte
-from a2u_cli.images import read_grey, read_image, write_image
-from a2u_cli.trimap import parse_trimap
+from a2u_cli import Matter, composite, read_image, read_trimap, write_image
 
 EXAMPLES = Path(__file__).parent
 OUTPUT = EXAMPLES.parent / "demo"
@@ -16,11 +14,10 @@ PANEL = 400
 
 def main() -> None:
     image = read_image(EXAMPLES / "plush.png").image
-    trimap = parse_trimap(read_grey(EXAMPLES / "plush_trimap.png"))
-    alpha = matte(load_model(), image, trimap, quality="best")
-    foreground = estimate_foreground(image, alpha)
+    trimap = read_trimap(EXAMPLES / "plush_trimap.png")
+    foreground, alpha = Matter(quality="best").cut_out(image, trimap)
     write_image(OUTPUT / "alpha.png", alpha)
-    write_image(OUTPUT / "cutout.png", np.dstack([foreground, alpha]))
+    write_image(OUTPUT / "cutout.png", foreground, alpha=alpha)
     new = composite(foreground, alpha, sunset(foreground.shape))
     panels = [image, trimap / np.float32(255.0), alpha, new]
     write_image(OUTPUT / "overview.png", np.concatenate([panel(p) for p in panels], 1))

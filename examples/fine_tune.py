@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from a2u_cli.images import write_image
-from a2u_cli.rendering import foregrounds as synthesis
+from a2u_cli import write_image
+from a2u_cli.rendering.foregrounds import render_background, render_foreground
 from a2u_cli.trimap import make_trimap
 
 KIND = "feather"
@@ -52,33 +52,33 @@ def fine_tune(
         *("--held-out", folder / "held-out", "--picture-share", 0.8, "--learning-rate", 1e-3),
         *("--licence", "CC0-1.0", *training),
     )
-    found = []
+    sads = []
     for name, weights in (("before", "a2u-open"), ("after", run / "weights.safetensors")):
         output = folder / name
         a2u("batch", folder / "pictures", "-o", output, "--weights", weights)
         report = output.with_suffix(".json")
-        a2u("eval", output / "alpha", "--gt", folder / "truth", "--json", report)
-        found.append(json.loads(report.read_text())["means"]["sad"])
-    return found[0], found[1]
+        a2u("eval", output / "alpha", "--gt", folder / "truth" / "alpha", "--json", report)
+        sads.append(json.loads(report.read_text())["means"]["sad"])
+    return sads[0], sads[1]
 
 
 def render(folder: Path, cutouts: int, side: int) -> None:
     """Write the cut-outs, and pictures of the held-out ones with trimap and truth."""
     for number in range(cutouts):
         rng = np.random.default_rng((11, number))
-        colour, alpha = synthesis.render_foreground(side, rng, kind=KIND)
+        colour, alpha = render_foreground(side, rng, kind=KIND)
         held_out = number % 8 == 0
         name = f"{KIND}{number:03}.png"
         cutout = np.dstack([colour, alpha])
         write_image(folder / ("held-out" if held_out else "cutouts") / name, cutout)
         if held_out:
-            background = synthesis.render_background(side, rng)
+            background = render_background(side, rng)
             image = background + (colour - background) * alpha[..., None]
             trimap = make_trimap(alpha, inside=4, outside=4)
             write_image(folder / "pictures" / name, image)
             write_image(folder / "pictures" / name.replace(".png", "_trimap.png"), trimap)
-            write_image(folder / "truth" / name, alpha)
-            write_image(folder / "trimap" / name, trimap)
+            write_image(folder / "truth" / "alpha" / name, alpha)
+            write_image(folder / "truth" / "trimap" / name, trimap)
 
 
 def a2u(*arguments: object) -> None:

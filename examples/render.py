@@ -10,22 +10,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from a2u_cli import images
-from a2u_cli.rendering import foregrounds as synthesis
+from a2u_cli import write_image
+from a2u_cli.rendering.foregrounds import render_background, render_foreground
 
 SIZE = 640
 FOLDER = Path(__file__).parent
 
 
 def main() -> None:
-    colour, alpha = synthesis.render_foreground(SIZE, np.random.default_rng(304), kind="fur")
-    background = synthesis.render_background(SIZE, np.random.default_rng(1))
+    colour, alpha = render_foreground(SIZE, np.random.default_rng(304), kind="fur")
+    background = render_background(SIZE, np.random.default_rng(1))
     background = cv2.GaussianBlur(background, (0, 0), 6.0)
     image = background + (colour - background) * alpha[..., None]
     noise = np.random.default_rng(1).normal(0.0, 0.006, image.shape)
-    images.write_image(FOLDER / "plush.png", np.clip(image + noise, 0.0, 1.0))
-    images.write_image(FOLDER / "plush_trimap.png", trimap_of(alpha))
-    images.write_image(FOLDER / "plush_truth.png", alpha)
+    write_image(FOLDER / "plush.png", np.clip(image + noise, 0.0, 1.0))
+    write_image(FOLDER / "plush_trimap.png", trimap_of(alpha))
+    write_image(FOLDER / "plush_truth.png", alpha)
 
 
 def trimap_of(alpha: np.ndarray) -> np.ndarray:
