@@ -283,6 +283,16 @@ def test_our_tiff_is_what_its_tags_say(channels: int, depth: int) -> None:
     assert again == data
 
 
+@pytest.mark.parametrize("kind", ["png", "tiff", "jpeg"])
+def test_names_in_any_script_survive(kind: Any) -> None:
+    exif = Image.Exif()
+    exif[Base.Artist] = "Жанна é 写".encode()
+    source = read_image(saved(Image.new("RGB", (8, 6)), "JPEG", exif=exif.tobytes()))
+    result = read_image(encode_image(np.zeros((6, 8, 3)), kind, exif=source.exif))
+    assert result.exif is not None
+    assert "Жанна é 写".encode() in result.exif
+
+
 @pytest.mark.parametrize("resolution", ["72", (1, 2), None])
 def test_an_odd_resolution_does_not_hinder_writing(resolution: Any) -> None:
     exif = Image.Exif()

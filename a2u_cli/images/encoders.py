@@ -11,7 +11,7 @@ from PIL.ExifTags import IFD
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from ..units import Levels
-from .metadata import DIRECTORIES, RESOLUTION, TEXTS
+from .metadata import DIRECTORIES, RESOLUTION, TEXTS, as_stored
 
 JPEG_QUALITY = 95
 PLACEHOLDER = 1  # below a directory's tag no other is known
@@ -42,9 +42,7 @@ def encode_tiff(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
     described = Image.Exif()
     described.load(exif or b"")
     tags: list[tuple[int, int, int, Any, bool]] = [
-        (tag, 2, 0, str(described[tag]).encode("ascii", "replace"), True)
-        for tag in TEXTS
-        if tag in described
+        (tag, 2, 0, as_stored(str(described[tag])), True) for tag in TEXTS if tag in described
     ]
     directories = {tag: entries for tag in DIRECTORIES if (entries := described.get_ifd(tag))}
     tags += [(tag - PLACEHOLDER, 4, 1, 0, True) for tag in directories]

@@ -1,5 +1,7 @@
 """What a file says of its picture beside the pixels: EXIF, and which way is up."""
 
+from typing import Any
+
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
@@ -8,7 +10,8 @@ from .decoding import DAMAGE
 
 # What describes the picture and stays true of the result; layout tags and thumbnails do not.
 TEXTS = (
-    *(Base.ImageDescription, Base.Make, Base.Model, Base.DateTime, Base.Artist, Base.Copyright),
+    *(Base.ImageDescription, Base.Make, Base.Model),
+    *(Base.DateTime, Base.Artist, Base.Copyright),
 )
 RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
 DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
@@ -23,7 +26,7 @@ def read_exif(picture: Image.Image) -> tuple[int, bytes | None]:
         kept = Image.Exif()
         for tag in (*TEXTS, *RESOLUTION):
             if tag in found:
-                kept[tag] = found[tag]
+                kept[tag] = as_stored(found[tag])
         for directory in DIRECTORIES:
             entries = found.get_ifd(directory).items()
             if subtags := {tag: value for tag, value in entries if tag not in DROPPED_SUBTAGS}:
@@ -31,6 +34,11 @@ def read_exif(picture: Image.Image) -> tuple[int, bytes | None]:
         return (orientation if orientation in range(1, 9) else 1), kept.tobytes() if kept else None
     except DAMAGE:
         return 1, None
+
+
+def as_stored(value: Any) -> Any:
+    """Give a text its bytes back: Pillow reads all as Latin-1 and would write ASCII alone."""
+    return value.encode("latin-1", "replace") if isinstance(value, str) else value
 
 
 def turn_upright(levels: Levels, orientation: int) -> Levels:
