@@ -5,21 +5,25 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import RunA2U
 
-from a2u_cli.errors import A2UError
+from a2u_cli.errors import A2UError, OutOfMemory
 from a2u_cli.images import read_grey, write_image
 from a2u_cli.images.files import locked
 from a2u_cli.jobs import folder as batch
 from a2u_cli.jobs.folder import outputs, run, shard
 from a2u_cli.jobs.journal import JOURNAL, Journal, Outcome
 from a2u_cli.jobs.options import OUTPUTS, Options
+from a2u_cli.matting.planning import free_memory
 from a2u_cli.pairing import Pair, find_pairs
 
 Array = np.ndarray
@@ -107,6 +111,55 @@ def test_what_has_changed_is_done_again(photos: Path, tmp_path: Path) -> None:
     assert states(work(photos, out, both)) == {"done": 6}
     other = Options(save=("alpha", "cutout"), weights="others")
     assert states(work(photos, out, other)) == {"done": 6}
+
+
+def masked(folder: Path) -> None:
+    """Put two pictures there, one with a trimap and one with a mask."""
+    put(folder, "drawn", 1, size=(100, 100))
+    put(folder, "masked", 2, size=(100, 100))
+    (folder / "masked_trimap.png").unlink()
+    mask = np.zeros((100, 100), np.uint8)
+    mask[20:80, 20:80] = 255
+    write_image(folder / "masked_mask.png", mask)
+
+
+def test_what_shapes_no_saved_output_redoes_nothing(tmp_path: Path) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    masked(folder)
+    assert states(work(folder, out, Options(band="3"))) == {"done": 2}
+    unseen = Options(band="3", background="red", fit="tile", linear=True, colours="blur-fusion")
+    assert states(work(folder, out, unseen)) == {"skipped": 2}
+    assert states(work(folder, out, Options(band="4"))) == {"done": 1, "skipped": 1}  # the mask's
+    strict = Options(band="4", strict=True)
+    assert states(work(folder, out, strict)) == {"done": 1, "skipped": 1}  # the trimap's
+    both = Options(save=("cutout", "alpha"), band="4", strict=True)
+    assert states(work(folder, out, both)) == {"done": 2}
+    other_order = Options(save=("alpha", "cutout"), band="4", strict=True, background="red")
+    assert states(work(folder, out, other_order)) == {"skipped": 2}
+    rougher = Options(save=("alpha", "cutout"), band="4", strict=True, colours="blur-fusion")
+    assert states(work(folder, out, rougher)) == {"done": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "digest"),  # of version 0.1.0, whose digest held every option
+    [
+        (Options(), "98aa9c726ea871ea"),
+        (Options(weights="w", depth=16), "13f52d1c277b5bb0"),
+        (Options(background="red", band="3", strict=True), "50e4151073aa71eb"),
+        (Options(save=("cutout", "alpha"), fit="tile"), "fd9e6350bf5039e8"),
+    ],
+)
+def test_journals_of_the_first_version_are_understood(
+    tmp_path: Path, options: Options, digest: str
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    masked(folder)
+    work(folder, out, options)
+    journal = out / JOURNAL
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    old = [json.dumps(entry | {"options": digest}) for entry in entries]
+    journal.write_text("\n".join(old) + "\n")
+    assert states(work(folder, out, options)) == {"skipped": 2}
 
 
 def test_all_outputs_keep_the_tree_and_the_size(photos: Path, tmp_path: Path) -> None:
@@ -233,6 +286,83 @@ def test_memory_does_not_grow_with_the_folder(tmp_path: Path) -> None:
     out.mkdir()
     for number, _ in enumerate(run(lazily(), out, mean_matte, Options(), journal=Journal(out))):
         assert len(read) <= number + 2 * batch.AHEAD + 2
+
+
+class Watch:
+    """Count the pictures that are alive between reading and the end of writing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.alive = self.most = 0
+        self.lock = threading.Lock()
+        read = batch.read_image
+
+        def reading(*arguments: object, **options: object) -> object:
+            picture = read(*arguments, **options)  # type: ignore[arg-type]
+            with self.lock:
+                self.alive += 1
+                self.most = max(self.most, self.alive)
+            weakref.finalize(picture, self.freed)
+            return picture
+
+        monkeypatch.setattr(batch, "read_image", reading)
+
+    def freed(self) -> None:
+        with self.lock:
+            self.alive -= 1
+
+
+@pytest.mark.parametrize(("pictures", "most"), [(0, 1), (1, 2), (2, 3), (99, 7)])
+def test_pictures_in_flight_fit_into_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int, most: int
+) -> None:
+    """As many as there is room for beside the one at hand: 99 is what the queues hold at most."""
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    out.mkdir()
+    for number in range(12):
+        put(folder, f"p{number}", number)
+    watch = Watch(monkeypatch)
+    room = pictures * batch.IN_FLIGHT * 9 * 12
+    pairs = find_pairs(folder).found
+    done = run(pairs, out, mean_matte, Options(), journal=Journal(out), room=lambda _: room)
+    assert states(list(done)) == {"done": 12}
+    assert 1 <= watch.most <= most
+
+
+def test_a_large_picture_waits_until_the_others_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    out.mkdir()
+    for number in range(6):
+        put(folder, f"p{number}", number, size=(90, 120) if number == 3 else (9, 12))
+    watch = Watch(monkeypatch)
+    beside = []
+
+    def matte(image: Array, trimap: Array) -> Array:
+        if len(image) == 90:
+            beside.append(watch.alive - 1)
+        return mean_matte(image, trimap)
+
+    def room(size: tuple[int, int]) -> int:
+        return 0 if size[0] == 90 else 9 * batch.IN_FLIGHT * 9 * 12
+
+    pairs = find_pairs(folder).found
+    outcomes = list(run(pairs, out, matte, Options(), journal=Journal(out), room=room))
+    assert [outcome.name for outcome in outcomes] == [f"p{number}" for number in range(6)]
+    assert beside == [0]
+
+
+def test_the_room_is_what_the_bound_leaves() -> None:
+    matter = SimpleNamespace(max_memory=10**9, plan=lambda size: SimpleNamespace(memory=size[0]))
+    assert batch.room_beside(matter)((7, 9)) == 10**9 - 7
+    matter.max_memory = None
+    assert 0 < batch.room_beside(matter)((7, 9)) <= free_memory()
+
+    def refuse(size: tuple[int, int]) -> None:
+        raise OutOfMemory("too large")
+
+    matter = SimpleNamespace(max_memory=10**9, plan=refuse)
+    assert batch.room_beside(matter)((7, 9)) == 0
 
 
 @pytest.fixture
