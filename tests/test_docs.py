@@ -4,6 +4,7 @@ import ast
 import csv
 import importlib
 import re
+import runpy
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -303,3 +304,10 @@ def test_the_readme_s_scores_are_means_of_committed_rows() -> None:
         sads = [float(row["SAD"]) for row in rows if row["method"] == method]
         assert len(sads) == 18
         assert f"{fmean(sads):.2f}" in text, method
+
+
+def test_the_page_of_the_commands_is_their_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")  # of the terminal at hand, which the page does not follow
+    page = runpy.run_path(str(DOCS / "commands.py"))["page"]()
+    written = (DOCS / "commands.md").read_text(encoding="utf-8")
+    assert written == page, "run: python docs/commands.py"
