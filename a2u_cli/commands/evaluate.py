@@ -67,17 +67,17 @@ def evaluate(
     rule = choose("protocol", protocol, get_args(ConnRule))
     _refuse_files(images, as_csv, html)
     other = comparison.read_other(against) if against else None
-    items = find_items(predictions, gt, trimap, images)
-    with progress(len(items.items), lines=False) as advance:
+    data_set = find_items(predictions, gt, trimap, images)
+    with progress(len(data_set.items), lines=False) as advance:
         rows = score_all(
-            items,
+            data_set,
             conn_rule=rule,
             workers=os.cpu_count() or 1,
             report=lambda row: advance(row.item.name, row.state),
         )
-    _write_reports(items, rows, rule, as_json=as_json, as_csv=as_csv, html=html)
+    _write_reports(data_set, rows, rule, as_json=as_json, as_csv=as_csv, html=html)
     if as_json != STDOUT:
-        _show(rows, report.conventions(items, rule))
+        _show(rows, report.conventions(data_set, rule))
     if other is not None:
         changes = comparison.compare(rows, other, "sad")
         _compare(changes, say if as_json == STDOUT else show)
@@ -101,7 +101,7 @@ def _refuse_files(images: Path | None, as_csv: Path | None, html: Path | None) -
 
 
 def _write_reports(
-    items: "Set",
+    data_set: "Set",
     rows: "list[Row]",
     rule: "ConnRule",
     *,
@@ -112,13 +112,13 @@ def _write_reports(
     from ..scoring import report
 
     if as_json == STDOUT:
-        show_json(report.document(items, rows, rule), indent=1)
+        show_json(report.document(data_set, rows, rule), indent=1)
     elif as_json:
-        _write(as_json, json.dumps(report.document(items, rows, rule), indent=1) + "\n")
+        _write(as_json, json.dumps(report.document(data_set, rows, rule), indent=1) + "\n")
     if as_csv:
         _write(as_csv, report.to_csv(rows))
     if html:
-        _write(html, report.page(items, rows, rule))
+        _write(html, report.page(data_set, rows, rule))
 
 
 def _write(path: Path, text: str) -> None:
@@ -129,8 +129,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _show(rows: "list[Row]", conventions: dict[str, str]) -> None:
-    from ..scoring.comparison import COLUMNS
-    from ..scoring.evaluation import means
+    from ..scoring.evaluation import COLUMNS, means
     from ..scoring.report import TITLES, cells, counts, printed
 
     tally = counts(rows)

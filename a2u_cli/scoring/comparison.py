@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import A2UError
 from ..images.files import require_regular
-from .evaluation import Row, means
+from .evaluation import COLUMNS, THOUSANDTHS, Row, means
 
 CONDITION = re.compile(r" *(\w+) *([<>]) *([+-]?)(\d+(?:\.\d+)?) *(%?) *")
 
@@ -45,14 +45,14 @@ def compare(rows: list[Row], other: dict[str, dict[str, Any]], name: str) -> lis
 
     Raises A2UError where there is none.
     """
-    found = [
+    changes = [
         Change(row.item.name, getattr(row.scores, name), float(other[row.item.name][name]))
         for row in rows
         if row.scores and row.item.name in other
     ]
-    if not found:
+    if not changes:
         raise A2UError("the two runs have no scored picture in common; compare like with like")
-    return sorted(found, key=lambda change: change.theirs - change.ours)
+    return sorted(changes, key=lambda change: change.theirs - change.ours)
 
 
 def holds(condition: str, rows: list[Row], other: dict[str, dict[str, Any]] | None) -> bool:
@@ -88,7 +88,3 @@ def holds(condition: str, rows: list[Row], other: dict[str, dict[str, Any]] | No
                 100 * (ours - theirs) / theirs if theirs else (0.0 if ours == theirs else np.inf)
             )
     return bool(value > limit if operator == ">" else value < limit)
-
-
-COLUMNS = ("sad", "mse", "grad", "conn", "whole_mad", "whole_mse")
-THOUSANDTHS = ("mse", "whole_mad", "whole_mse")  # printed x 1000, as in papers

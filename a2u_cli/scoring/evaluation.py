@@ -1,4 +1,4 @@
-"""Score a folder of mattes against a data set's truth: layout, pairs, scores of each."""
+"""Score a data set's mattes against its truth, picture by picture; a failure is a row."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +20,8 @@ from .metrics import ConnRule, Scores, score
 Levels = npt.NDArray[np.uint8]
 
 STATES = ("scored", "failed", "missing", "extra")
+COLUMNS = ("sad", "mse", "grad", "conn", "whole_mad", "whole_mse")  # of a table, as in `Scores`
+THOUSANDTHS = ("mse", "whole_mad", "whole_mse")  # printed x 1000, as in papers
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Row:
 
 
 def evaluate(
-    found: Set,
+    data_set: Set,
     *,
     conn_rule: ConnRule = "dim",
     workers: int = 1,
@@ -45,12 +47,12 @@ def evaluate(
 ) -> list[Row]:
     """Score every item, in order; a failure is a row. `report` is told of each as it is done."""
 
-    def work(item: Item) -> Row:
-        return score_item(item, whole=not found.has_trimaps, conn_rule=conn_rule)
+    def score_one(item: Item) -> Row:
+        return score_item(item, whole=not data_set.has_trimaps, conn_rule=conn_rule)
 
     rows = []
     with ThreadPoolExecutor(workers) as executor:
-        for row in executor.map(work, found.items):
+        for row in executor.map(score_one, data_set.items):
             rows.append(row)
             report(row)
     return rows
@@ -82,15 +84,16 @@ def _levels(path: Path) -> Levels:
 def means(rows: Iterable[Row]) -> dict[str, float]:
     """Average each score over the rows that have any; empty where none has."""
     scored = [row.scores for row in rows if row.scores]
-    names = ("sad", "mse", "grad", "conn", "whole_mad", "whole_mse")
-    return {n: fmean(getattr(s, n) for s in scored) for n in names} if scored else {}
+    if not scored:
+        return {}
+    return {name: fmean(getattr(scores, name) for scores in scored) for name in COLUMNS}
 
 
 def to_json(row: Row) -> dict[str, Any]:
     """Lay a row out for machines: name, state, reason, and the scores where there are any."""
-    found: dict[str, Any] = {"name": row.item.name, "state": row.state}
+    facts: dict[str, Any] = {"name": row.item.name, "state": row.state}
     if row.reason:
-        found["reason"] = row.reason
+        facts["reason"] = row.reason
     if row.scores:
-        found |= vars(row.scores) | {"strays": row.strays}
-    return found
+        facts |= vars(row.scores) | {"strays": row.strays}
+    return facts

@@ -96,27 +96,28 @@ def find_items(
     if predictions and predictions.resolve() == truth_folder.resolve():
         raise A2UError(f"{predictions} is both predictions and truth; give two folders")
     truths = _by_name(truth_folder)
-    found = _by_name(predictions, MATTE_ROLES) if predictions else {}
+    predicted = _by_name(predictions, MATTE_ROLES) if predictions else {}
     if not truths:
         raise A2UError(f"{truth_folder} has no pictures, expected the true alphas; check --gt")
-    if predictions and not found:
+    if predictions and not predicted:
         raise A2UError(f"{predictions} has no pictures, expected mattes to score; check the folder")
     beside = truth_folder.resolve().parent
     trimaps = (
         _by_name(trimap_folder, TRIMAP_ROLES) if trimap_folder else suffixed(beside, TRIMAP_ROLES)
     )
     pictures = _by_name(image_folder) if image_folder else _beside(beside)
-    copies = {n for n in trimaps if n not in truths and _truth_of(n, truths)}
-    expected = {n for n in truths if not any(_truth_name(c) == n for c in copies)} | copies
+    copies = {name for name in trimaps if name not in truths and _truth_of(name, truths)}
+    copied = {_truth_name(copy) for copy in copies}
+    expected = {name for name in truths if name not in copied} | copies
     items = [
         Item(
             name,
-            found.get(name),
+            predicted.get(name),
             _truth_of(name, truths),
             _truth_of(name, trimaps),
             _truth_of(name, pictures),
         )
-        for name in sorted(expected | set(found))
+        for name in sorted(expected | set(predicted))
     ]
     return Set(layout, bool(trimaps), tuple(items))
 

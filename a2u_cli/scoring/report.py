@@ -1,4 +1,4 @@
-"""Lay out an evaluation for people and machines: table, JSON, CSV and a page; compare two runs."""
+"""Lay out an evaluation for people and machines: cells of a table, JSON, CSV and a page."""
 
 import base64
 import contextlib
@@ -14,8 +14,7 @@ import numpy.typing as npt
 from ..errors import ImageError
 from ..images.reading import read_grey, read_image
 from ..images.writing import encode_image, quantise
-from .comparison import COLUMNS, THOUSANDTHS
-from .evaluation import STATES, Row, means, to_json
+from .evaluation import COLUMNS, STATES, THOUSANDTHS, Row, means, to_json
 from .layouts import Set
 from .metrics import ConnRule
 
@@ -30,16 +29,18 @@ TITLES = {
 WORST, SIDE, BINS = 8, 360, 24  # pictures on the page, pixels of their longer side, bars
 
 
-def conventions(found: Set, conn_rule: ConnRule) -> dict[str, str]:
+def conventions(data_set: Set, conn_rule: ConnRule) -> dict[str, str]:
     """Say how the numbers were made: they mean nothing without."""
-    region = "the pixels whose trimap is exactly 128" if found.has_trimaps else "the whole picture"
+    region = (
+        "the pixels whose trimap is exactly 128" if data_set.has_trimaps else "the whole picture"
+    )
     empty = {
         "dim": "a threshold that no pixel reaches in both mattes ends all connections "
         "(Deep Image Matting, GCA)",
         "a2u": "a threshold that no pixel reaches in both mattes is skipped (IndexNet, A2U)",
     }
     return {
-        "layout": found.layout,
+        "layout": data_set.layout,
         "region": region,
         "SAD": "sum of |p - t| / 255 over the region, / 1000",
         "MSE": "mean of ((p - t) / 255)^2 over the region, x 1000",
@@ -51,10 +52,10 @@ def conventions(found: Set, conn_rule: ConnRule) -> dict[str, str]:
     }
 
 
-def document(found: Set, rows: list[Row], conn_rule: ConnRule) -> dict[str, Any]:
+def document(data_set: Set, rows: list[Row], conn_rule: ConnRule) -> dict[str, Any]:
     """Lay out everything for machines: conventions, counts, means in their own units, rows."""
     return {
-        "conventions": conventions(found, conn_rule),
+        "conventions": conventions(data_set, conn_rule),
         "counts": counts(rows),
         "means": means(rows),
         "rows": [to_json(row) for row in rows],
@@ -89,7 +90,7 @@ def to_csv(rows: list[Row]) -> str:
     return text.getvalue()
 
 
-def page(found: Set, rows: list[Row], conn_rule: ConnRule) -> str:
+def page(data_set: Set, rows: list[Row], conn_rule: ConnRule) -> str:
     """Lay everything out as one page that needs nothing else."""
     import jinja2
 
@@ -100,7 +101,7 @@ def page(found: Set, rows: list[Row], conn_rule: ConnRule) -> str:
     ).get_template("report.html.j2")
     scored = sorted((r for r in rows if r.scores), key=lambda r: -r.scores.sad if r.scores else 0)
     return template.render(
-        conventions=conventions(found, conn_rule),
+        conventions=conventions(data_set, conn_rule),
         counts=counts(rows),
         titles=[TITLES[name] for name in COLUMNS],
         means=[printed(name, value) for name, value in means(rows).items()],
