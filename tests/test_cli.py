@@ -25,6 +25,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
 from a2u_cli import __version__, cli
+from a2u_cli.images import read_image
 from a2u_cli.matting import devices, inference, matter
 
 SIZE = (40, 56)
@@ -95,18 +96,34 @@ def assert_refused(run: Run, code: int, *parts: str) -> None:
         assert part in last
 
 
-def test_help_and_version_do_not_import_torch() -> None:
+def test_help_and_version_import_nothing_heavy() -> None:
     code = (
         "import os, sys; from a2u_cli.cli import main\n"
         "for line in ('--help', '--version', 'matte --help', 'weights --help'):\n"
         "    sys.argv = ['a2u', *line.split()]\n"
         "    try: main()\n"
         "    except SystemExit as stop: assert not stop.code, line\n"
-        "    heavy = {'torch', 'cv2', 'numpy', 'huggingface_hub'} & set(sys.modules)\n"
+        "    heavy = {'torch', 'cv2', 'numpy', 'PIL', 'rich', 'jinja2', 'huggingface_hub'}\n"
+        "    heavy &= set(sys.modules)\n"
         "    assert not heavy, (line, heavy)\n"
-        "assert os.environ['GOMP_SPINCOUNT']  # in time for the threads, which torch brings"
+        "# in time for the threads that torch brings, and for OpenCV's import\n"
+        "assert os.environ['GOMP_SPINCOUNT'] and os.environ['OPENCV_LOG_LEVEL'] == 'SILENT'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_warnings_of_decoders_stay_off_the_screen(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[Base.ImageDescription] = "x" * 50
+    path = save(tmp_path / "t.jpg", bands(), exif=exif)
+    data = path.read_bytes()
+    entries = data.index(b"Exif\0\0MM") + 14
+    path.write_bytes(data[:entries] + b"\x03\xff" + data[entries + 2 :])  # far more than there are
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        read_image(path)
+    command = [sys.executable, "-m", "a2u_cli", "trimap", "check", path]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert done.stderr == b""
 
 
 def test_the_version_shows_the_licence_of_the_default_weights(run_a2u: RunA2U) -> None:
