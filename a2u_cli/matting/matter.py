@@ -12,7 +12,7 @@ from ..weights.cache import sha256_of
 from ..weights.format import load_model
 from .devices import DtypeName, describe_device, pick_device, pick_dtype
 from .inference import Quality, matte, plan_memory, require_quality
-from .planning import Plan, parse_bytes
+from .planning import PROCESS, Plan, parse_bytes
 
 
 class Matter:
@@ -81,7 +81,10 @@ class Matter:
         Takes and raises what `matte` does.
         """
         alpha = self.matte(image, trimap)
-        return estimate_foreground(image, alpha), alpha
+        bound = self.max_memory
+        if bound is not None:  # what is left beside the process and the pictures it holds
+            bound -= PROCESS + image.nbytes + trimap.nbytes + alpha.nbytes
+        return estimate_foreground(image, alpha, max_memory=bound), alpha
 
     def plan(self, size: Size) -> Plan:
         """Tell how a picture of (height, width) would be walked, and in how much memory.
