@@ -86,29 +86,11 @@ def batch(
 
     Example: a2u batch photos/ -o mattes/ --save alpha,cutout
     """
-    from ..foreground import METHODS
     from ..jobs.journal import JOURNAL
-    from ..jobs.options import Options
     from ..pairing import OUTPUT_FOLDER
 
-    kinds = tuple(kind.strip() for kind in save.split(","))
-    if "composite" not in kinds:
-        unseen = {"background": background, "fit": fit, "linear": linear}
-        refuse_idle("no composite is saved; --save composite", **unseen)
-    options = Options(
-        save=kinds,
-        depth=depth,
-        strict=strict,
-        band=band or BAND,
-        background=background or BACKGROUND,
-        fit=choose_fit(fit, background or BACKGROUND),
-        linear=linear,
-        colours=choose("colours", colours, METHODS),
-    )
-    if not options.saves_colours:
-        refuse_idle("an alpha has no colours; --save more", colours=colours)
-    if "composite" in kinds:
-        _try_background(options)
+    options = _choose_results(save, background=background, fit=fit, linear=linear, colours=colours)
+    options = replace(options, depth=depth, strict=strict, band=band or BAND)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
     out = output or folder / OUTPUT_FOLDER
@@ -128,14 +110,37 @@ def batch(
         return
     name = JOURNAL if parts == 1 else f"journal-{part}-of-{parts}.jsonl"
     tally, failures = _run(pairs, out, matter, options, name, fail_fast=fail_fast, as_json=as_json)
-    for outcome in failures:
-        say(f"failed: {outcome.name}: {outcome.reason}")
-    for path in unpaired:
-        say(f"failed: {path}: no trimap or mask")
-    states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
-    say(f"{states}, {len(unpaired)} without a trimap")
-    if failures or unpaired:
-        raise typer.Exit(1)
+    _report(tally, failures, unpaired)
+
+
+def _choose_results(
+    save: str,
+    *,
+    background: str | None,
+    fit: str | None,
+    linear: bool,
+    colours: str | None,
+) -> "Options":
+    """Take what is to be saved and how it looks; raises A2UError for what nothing saved shows."""
+    from ..foreground import METHODS
+    from ..jobs.options import Options
+
+    kinds = tuple(kind.strip() for kind in save.split(","))
+    if "composite" not in kinds:
+        unseen = {"background": background, "fit": fit, "linear": linear}
+        refuse_idle("no composite is saved; --save composite", **unseen)
+    options = Options(
+        save=kinds,
+        background=background or BACKGROUND,
+        fit=choose_fit(fit, background or BACKGROUND),
+        linear=linear,
+        colours=choose("colours", colours, METHODS),
+    )
+    if not options.saves_colours:
+        refuse_idle("an alpha has no colours; --save more", colours=colours)
+    if "composite" in kinds:
+        _try_background(options)
+    return options
 
 
 def _try_background(options: "Options") -> None:
@@ -215,6 +220,18 @@ def _run(
             "the same command goes on from there"
         ) from None
     return tally, failures
+
+
+def _report(tally: "Counter[str]", failures: "list[Outcome]", unpaired: tuple[Path, ...]) -> None:
+    """Say what failed and count the rest; exits with 1 where anything is not done."""
+    for outcome in failures:
+        say(f"failed: {outcome.name}: {outcome.reason}")
+    for path in unpaired:
+        say(f"failed: {path}: no trimap or mask")
+    states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
+    say(f"{states}, {len(unpaired)} without a trimap")
+    if failures or unpaired:
+        raise typer.Exit(1)
 
 
 def _show_plan(

@@ -86,15 +86,14 @@ def train(
     )
     place = distributed.join(pick_device(device))
     first = distributed.rank() == 0
-    share = PICTURE_SHARE if picture_share is None else picture_share
-    source = SampleSource(
-        seed=seed, foregrounds=foregrounds, backgrounds=backgrounds, picture_share=share
-    )
-    judge = None
-    if held_out:
-        judge = SampleSource(
-            seed=seed, foregrounds=held_out, backgrounds=backgrounds, picture_share=1.0
+
+    def draw_from(foregrounds: Path | None, share: float) -> SampleSource:
+        return SampleSource(
+            seed=seed, foregrounds=foregrounds, backgrounds=backgrounds, picture_share=share
         )
+
+    source = draw_from(foregrounds, PICTURE_SHARE if picture_share is None else picture_share)
+    judge = draw_from(held_out, 1.0) if held_out else None
     with locked(folder, CURVE) if first else nullcontext():
         network = start_network(weights, seed=seed)
         trainer = Trainer(
