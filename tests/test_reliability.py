@@ -1,16 +1,14 @@
 """The promises of docs/reliability.md that have no better home, and the page itself."""
 
 import ast
-import os
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from a2u_cli import Matter, cli, read_image, read_trimap
+from a2u_cli import Matter, read_image, read_trimap
 from a2u_cli.images import quantise
 from a2u_cli.matting.planning import PROCESS
 
@@ -93,16 +91,6 @@ def test_nothing_switches_verification_off() -> None:
 )
 def test_a_planted_switch_is_found(line: str) -> None:
     assert weakened(f"def fetch():\n    {line}\n")
-
-
-def test_the_command_reports_nothing_to_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY", raising=False)
-    monkeypatch.setattr(cli, "reuse_memory", lambda: None)
-    for name in ("GOMP_SPINCOUNT", "OPENCV_LOG_LEVEL"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    with warnings.catch_warnings():
-        cli.prepare_process()
-    assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
 
 
 NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", PAGE)))
