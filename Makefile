@@ -43,7 +43,7 @@ eval-dev: .venv/bench
 reconstruct: .venv/bench
 	$(BIN)/python -m benchmarks.reconstruction $(FASHION) $(QUICK)
 
-.venv/ready: pyproject.toml setup.py $(wildcard a2u_cli/operators/fused/*.c)
+.venv/ready: pyproject.toml setup.py $(wildcard a2u_cli/operators/fused/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e .
 	touch $@

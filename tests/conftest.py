@@ -20,6 +20,7 @@ from a2u_cli.weights import registry, save_weights
 
 os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
 os.environ["TERMINAL_WIDTH"] = "200"
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # as the command line does for itself
 for name in ("A2U_WEIGHTS", "A2U_DEVICE", "A2U_CACHE", "A2U_NATIVE"):
     os.environ.pop(name, None)
 

@@ -92,7 +92,7 @@ def test_dynamo_traces_the_network_in_one_graph(network) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_cuda_gives_what_the_cpu_gives(network, dtype: torch.dtype) -> None:
     inputs = sample(96, 128)
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         expected = network(*inputs)
         network.cuda()
         with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):

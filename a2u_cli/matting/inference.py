@@ -5,14 +5,14 @@ from typing import Any, Literal, cast, get_args
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from ..errors import A2UError, ImageError, OutOfMemory, TrimapError, is_memory
+from ..errors import A2UError, ImageError, OutOfMemory, is_memory
+from ..images.arrays import require_array
 from ..network.folding import fold_norms
 from ..network.model import ConvNorm, MattingNetwork
-from ..trimap import check_pair, halve_trimap, restore_known
-from ..units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Mask, Size, Trimap
+from ..trimap import check_pair, halve_trimap, require_trimap, restore_known
+from ..units import UNKNOWN, FloatArray, Mask, Size, Trimap
 from .devices import exactly, free_memory
 from .planning import Plan, make_plan
 from .refinement import refine
@@ -26,7 +26,6 @@ HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixe
 CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
 SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
 WORTH_WINDOWS = 1 / 3  # of the whole's cost: dearer windows lose to the network in one piece
-ROUNDING = 1e-5  # what a resize in float32 may leave beyond 0 and 1
 
 
 def matte(
@@ -57,9 +56,7 @@ def matte(
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
     """
-    _check_image(image)
-    _check_trimap(trimap)
-    check_pair(image.shape[:2], trimap)
+    _check_pair(image, trimap)
     require_quality(quality)
     with torch.inference_mode(), exactly(dtype):
         if isinstance(network.stem, ConvNorm):  # else folded by the caller
@@ -182,24 +179,10 @@ def plan_memory(
     return make_plan(size, budget=max_memory, value=dtype.itemsize, largest=largest)
 
 
-def _check_image(image: npt.NDArray[Any]) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32 or not image.size:
-        raise ImageError(
-            f"image is {image.dtype} {image.shape}, expected float32 (height, width, 3) RGB in "
-            "[0, 1]; read it with a2u_cli.images.read_image, or divide 8-bit values by 255"
-        )
-    low, high = image.min(), image.max()
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
-        raise ImageError(
-            f"image holds values from {low:.7g} to {high:.7g}, expected [0, 1]; divide 8-bit "
-            "values by 255, clip what a resize has overshot"
-        )
-
-
-def _check_trimap(trimap: npt.NDArray[Any]) -> None:
-    legal = (BACKGROUND, UNKNOWN, FOREGROUND)
-    if trimap.ndim != 2 or trimap.dtype != np.uint8 or not np.isin(trimap, legal).all():
-        raise TrimapError(
-            f"trimap is {trimap.dtype} {trimap.shape}, expected uint8 (height, width) of "
-            f"{legal}; make it with a2u_cli.trimap.parse_trimap"
-        )
+def _check_pair(image: Any, trimap: Any) -> None:
+    """Refuse what is no image and its trimap; raises ImageError or TrimapError."""
+    require_array(image, "image", channels=(3,))
+    if image.dtype != np.float32:
+        raise ImageError(f"image is {image.dtype}, expected float32; convert it")
+    require_trimap(trimap)
+    check_pair(image.shape[:2], trimap)
