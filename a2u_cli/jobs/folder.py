@@ -36,9 +36,7 @@ Room = Callable[[Size], int]  # bytes for pictures in flight while one of a size
 AHEAD = 2  # pictures read before their turn, and mattes not yet written
 IN_FLIGHT = 32  # bytes a pixel: image, trimap and matte, and what they are decoded from or to
 COLOURS = 48  # bytes a pixel: foreground colours and what they are laid on take beside that
-SHARE = (
-    0.2  # of the free memory is for pictures in flight, unless bounded: a matting takes the rest
-)
+SHARE = 0.2  # of the free memory is for pictures in flight, unless bounded: matting takes the rest
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from huggingface_hub import (  # noqa: TID253 -- this module is itself imported late
+from huggingface_hub import (
     ModelCard,
     PyTorchModelHubMixin,
     hf_hub_download,
