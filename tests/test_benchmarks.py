@@ -4,6 +4,7 @@ import csv
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import numpy as np
 import pytest
@@ -81,7 +82,10 @@ def test_report_writes_milliseconds_and_names_the_machine(tmp_path: Path) -> Non
 
 
 def test_startup_takes_the_time_of_a_whole_process() -> None:
-    assert startup.seconds_to_run(["-S", "-c", "pass"]) > 0
+    """From its start to its end: one that sleeps takes at least as long; a failure is no time."""
+    assert startup.seconds_to_run(["-S", "-c", "import time; time.sleep(0.3)"]) >= 0.3
+    with pytest.raises(CalledProcessError):
+        startup.seconds_to_run(["-S", "-c", "raise SystemExit(3)"])
 
 
 def test_means_leave_the_easy_picture_out_and_say_their_count(results: eval_dev.Results) -> None:
@@ -92,9 +96,9 @@ def test_means_leave_the_easy_picture_out_and_say_their_count(results: eval_dev.
 
 
 def test_ratios_are_to_the_better_rival_of_each_metric(results: eval_dev.Results) -> None:
-    found = eval_dev.ratios(results, "mine")
-    assert found["SAD"] == pytest.approx(6.0 / 6.3)
-    assert found["Grad"] == 1.0
+    shares = eval_dev.ratios(results, "mine")
+    assert shares["SAD"] == pytest.approx(6.0 / 6.3)
+    assert shares["Grad"] == 1.0
     assert eval_dev.ratios(results, "mine", "wide")["SAD"] == pytest.approx(2.0 / 0.3)
 
 
@@ -111,6 +115,37 @@ def test_report_shows_means_lost_pictures_and_the_bar(results: eval_dev.Results)
     assert "| mine / better of closed-form and knn | 0.95 |" in text
     assert "mine: worst against closed-form is GT1 (wide), SAD 2.00, limit 0.80" in text
     assert "bar: missed (SAD <= 0.8, MSE x 1e3 <= 0.8, every picture within its limit)" in text
+
+
+def test_every_pictures_scores_are_written_in_place_of_the_methods_former_ones(
+    results: eval_dev.Results, tmp_path: Path
+) -> None:
+    path = tmp_path / "eval_dev.csv"
+    eval_dev.write_rows(results, path)
+    eval_dev.write_rows({"mine": {("wide", "GT1"): scores(7.0, mse=0.5)}}, path)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == ["closed-form"] * 4 + ["knn"] * 4 + ["mine"]
+    expected = {"picture": "GT1", "width": "wide", "method": "mine", "machine": describe_machine()}
+    assert rows[-1] == expected | {"SAD": "7", "MSE x 1e3": "500", "Grad": "1", "Conn": "7"}
+
+
+def test_the_committed_rows_are_what_the_model_card_says() -> None:
+    with eval_dev.RESULTS.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    card = (eval_dev.ROOT / "weights" / "README.md").read_text()
+    columns = ("a2u-open", "a2u-open, best", "fill", "closed-form", "knn")
+    for number, width in enumerate(eval_dev.TRIMAPS):
+        table = card.split("| SAD | a2u-open")[number + 1]
+        for name in {row["picture"] for row in rows if row["width"] == width}:
+            (line,) = (line for line in table.splitlines() if line.startswith(f"| {name} |"))
+            said = [float(cell) for cell in line.split("|")[2:-1]]
+            scored = {
+                row["method"]: float(row["SAD"])
+                for row in rows
+                if (row["picture"], row["width"]) == (name, width)
+            }
+            assert [scored[method] for method in columns] == pytest.approx(said, abs=0.02), name
 
 
 def test_missing_photographs_are_said_and_are_no_failure(
@@ -156,8 +191,8 @@ def test_the_reference_arithmetic_gives_our_gradients() -> None:
         half, state = module.down(x)
         return list(torch.autograd.grad(module.up(half, state).sin().sum(), module.parameters()))
 
-    for found, expected in zip(gradients(pair), gradients(ours), strict=True):
-        torch.testing.assert_close(found, expected)
+    for gradient, expected in zip(gradients(pair), gradients(ours), strict=True):
+        torch.testing.assert_close(gradient, expected)
 
 
 def test_the_floor_counts_every_convolution_but_the_generators_own() -> None:
@@ -199,7 +234,7 @@ def test_goals_are_ratios_of_medians_and_say_what_was_missed() -> None:
         return Timing.of([seconds]), peak
 
     screen = Plan().screen
-    found = {
+    measured = {
         Case("unfold", "float32", screen): took(70.0),
         Case("ours", "float32", screen): took(10.0, 3 * 2**30),
         Case("convolutions", "float32", screen): took(8.0),
@@ -207,7 +242,7 @@ def test_goals_are_ratios_of_medians_and_say_what_was_missed() -> None:
         Case("ours", "float32", screen, 0.1, "compact"): took(5.0),
         Case("closed-form", "float64", screen, 0.1, "compact"): "did not fit",
     }
-    lines = list(judge(found, Plan()))
+    lines = list(judge(measured, Plan()))
     assert "1. unfold float32 / ours float32: 7.00 (at least 6)" in lines
     assert "1. ours float32 / convolutions float32: 2.50 (at most 2) MISSED" in lines
     assert "1. ours float32, peak in GiB: 3.00 (at most 2) MISSED" in lines
@@ -237,9 +272,9 @@ def test_a_fresh_process_measures_itself_and_says_why_it_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    found = whole_pass.in_fresh_process(Case("convolutions", "float32", (16, 32)))
-    assert isinstance(found, Measured)
-    assert found.peak > 2**20
+    measured = whole_pass.in_fresh_process(Case("convolutions", "float32", (16, 32)))
+    assert isinstance(measured, Measured)
+    assert measured.peak > 2**20
     failed = whole_pass.in_fresh_process(Case("ours", "float32", (16, 0)))
     assert isinstance(failed, str)
     assert failed.startswith("failed: ")
@@ -256,12 +291,12 @@ def test_the_plot_is_drawn_of_what_was_measured(tmp_path: Path) -> None:
     from benchmarks.plot import draw
 
     plan = Plan()
-    found = {
+    measured = {
         case: (Timing.of([1.0 + case.share]), 2**30)
         for cases in plan.tables().values()
         for case in cases
     }
-    draw(found, plan, tmp_path / "plot.png")
+    draw(measured, plan, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000
 
 
