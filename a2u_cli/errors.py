@@ -29,7 +29,12 @@ class OutOfMemory(A2UError):
 
 def is_memory(error: BaseException) -> bool:
     """Tell whether an error of any library means that memory is used up."""
-    texts = ("out of memory", "can't allocate memory", "not enough memory")
+    texts = (
+        "out of memory",
+        "can't allocate memory",
+        "cannot allocate memory",
+        "not enough memory",
+    )
     return isinstance(error, MemoryError) or any(text in str(error).lower() for text in texts)
 
 

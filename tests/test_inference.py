@@ -468,12 +468,13 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_picture_that_fits_runs_through_the_network_itself(
     network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image, trimap = sample(96, 112)
+    image, trimap = sample(40, 56)
     trimap[...] = 128
     taken = ways(monkeypatch)
     whole = matte(network, image, trimap)
+    assert ((whole > 0) & (whole < 1)).mean() > 0.3  # not only what clipping has made alike
     assert taken == ["run_whole"]
-    windows = matte(network, image, trimap, max_memory=PROCESS + 20_000_000)
+    windows = matte(network, image, trimap, max_memory=PROCESS + 4_000_000)
     assert taken == ["run_whole", "stream"]
     np.testing.assert_allclose(windows, whole, rtol=0, atol=2 * TOLERANCE[torch.float32])
 

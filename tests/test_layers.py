@@ -26,6 +26,7 @@ WITHOUT_TORCH = (
     *("errors", "lazy", "units", "images", "pairing", "trimap", "backgrounds", "scoring", "jobs"),
     *("rendering", "weights/registry", "weights/cache", "weights/header", "weights/download"),
     *("matting/windows", "matting/planning", "training/data/samples", "training/data/pictures"),
+    *("training/data/folders", "training/data/planes"),
 )
 MOST_ENTRIES, MOST_LINES_OF_A_DOOR = 24, 40
 
