@@ -23,6 +23,7 @@ from benchmarks import (
     half,
     interleave,
     report,
+    revisions,
     startup,
     whole_pass,
 )
@@ -331,3 +332,32 @@ def test_the_sheet_of_failures_has_a_row_a_picture(
     failures.main(tmp_path / "sheet.png")
     assert read_image(tmp_path / "sheet.png").image.shape == (2 * 220, 5 * 220, 3)
     assert capsys.readouterr().out.count("standard") == 2
+
+
+def test_revisions_are_timed_by_turns_after_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int, int, int]] = []
+
+    class Clock:
+        """A revision whose first matte is slow, as with cold caches."""
+
+        def __init__(self, name: str, seconds: float) -> None:
+            self.name, self.answers = name, iter([99.0, seconds, seconds, seconds])
+
+        def seconds(self, height: int, width: int, side: int) -> float:
+            asked.append((self.name, height, width, side))
+            return next(self.answers)
+
+    monkeypatch.setattr(revisions, "SIZES", ((20, 40),))
+    monkeypatch.setattr(revisions, "KINDS", ("compact 10 %",))
+    (row,) = revisions.compare(Clock("here", 2.0), Clock("there", 4.0), 3)  # type: ignore[arg-type]
+    assert row["ratio"] == "0.500"
+    assert asked == [("here", 20, 40, 9), ("there", 20, 40, 9)] * 4
+
+
+def test_a_revision_runs_its_own_code_in_a_process_of_its_own() -> None:
+    revision = revisions.Revision(revisions.ROOT)
+    try:
+        assert revision.seconds(16, 16, 0) > 0
+    finally:
+        revision.process.kill()
+        revision.process.communicate()
