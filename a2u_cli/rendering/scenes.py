@@ -11,11 +11,13 @@ from .camera import LUMINANCE, develop, straighten
 from .growth import dot
 from .kinds.fur import fur
 from .kinds.hair import hair
+from .kinds.nets import nets
+from .kinds.plants import plants
 from .raster import blur, rasterise
 from .shading import shade
 from .shapes import Scene
 
-KINDS: dict[str, Callable[[np.random.Generator, float], Scene]] = {"hair": hair, "fur": fur}
+KINDS: dict[str, Callable[[np.random.Generator, float], Scene]] = {"hair": hair, "fur": fur, "plants": plants, "nets": nets}
 MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.006  # of alpha, and the share that is soft
 SOFT = (0.05, 0.95)
 TRIES = 12

@@ -217,7 +217,9 @@ class _LitSolid:
         if not light.sharp:  # of a wide direction, some comes round the edge
             lit = lit * 0.8 + 0.1
         half = unit(self._back + light.towards)
-        shine = np.clip(dot(self._normals, half), 0, 1) ** surface.exponent * surface.gloss
+        exponent = surface.exponent if light.sharp else min(surface.exponent, 5.0)
+        shine = np.clip(dot(self._normals, half), 0, 1) ** exponent * surface.gloss
+        shine = shine if light.sharp else 0.15 * shine
         gloss = np.where(facing > 0, 0.25 * shine, 0)
         seen = np.exp(-0.9 * depth)[:, None]
         colour = lit[:, None] / np.pi * solid.tint + gloss[:, None]

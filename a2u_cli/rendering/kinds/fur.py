@@ -163,7 +163,7 @@ def _grow(
     )
     tufts = max(number // int(rng.integers(5, 40)), 4)
     owner = nearest(roots, roots[rng.choice(number, tufts, replace=False)])[:, 0]
-    strength = rng.uniform(0.3, 0.9) * rng.beta(2.5, 1, tufts)
+    strength = rng.uniform(0.3, 0.9) * rng.beta(2.5, 1, tufts) * (0.4 if style == "plush" else 1)
     paths = clump(paths, owner, tufts, strength, rng.uniform(0.6, 1.5))
     if style == "curly":
         paths = curl(rng, paths, owner, rng.uniform(0.02, 0.045), rng.uniform(2, 4), jitter=0.2)
