@@ -15,7 +15,7 @@ EXPORT void *PyInit__raster(void) { return (void *)0; } /* setuptools' linker as
 #endif
 
 enum { ABI = 1, KNOTS = 256, PIECES = 16, NEAR_MOST = 4, TILE = 16 };
-static const float NEAREST = 0.01f;
+static const float NEAREST = 0.01f, WIDE = 4;
 static const uint64_t EMPTY = ~(uint64_t)0;
 
 typedef struct {
@@ -140,6 +140,41 @@ static void draw_piece(const Canvas *to, const float *a, const float *b, const f
     }
 }
 
+/* The same for a wide piece: its ends are cut across its course, with a little over for bends. */
+static void draw_wide(const Canvas *to, const float *a, const float *b, const float *near, const float *far,
+                      int columns, const float *along) {
+    float u[2] = {b[0] - a[0], b[1] - a[1]}, length = sqrtf(u[0] * u[0] + u[1] * u[1]), widest = most(a[3], b[3]);
+    int low[2], high[2];
+    if (length < 1e-6f) return;
+    for (int d = 0; d < 2; d++) {
+        u[d] /= length;
+        low[d] = up(least(a[d], b[d]) - 1.3f * widest - .5f);
+        high[d] = up(most(a[d], b[d]) + 1.3f * widest - .5f);
+        if (low[d] < 0) low[d] = 0;
+        if (high[d] > to->side) high[d] = to->side;
+    }
+    for (int y = low[1]; y < high[1]; y++)
+        for (int x = low[0]; x < high[0]; x++) {
+            float p = x + .5f - a[0], q = y + .5f - a[1], on = p * u[0] + q * u[1], off = q * u[0] - p * u[1], c[3];
+            if (on < -.3f * widest || on > length + .3f * widest) continue;
+            float t = on < 0 ? 0 : on > length ? 1 : on / length, r = a[3] + (b[3] - a[3]) * t;
+            if (off > r || off < -r) continue;
+            float z = a[2] + (b[2] - a[2]) * t, share = along[0] + (along[1] - along[0]) * t;
+            uint64_t *sample = to->samples + (int64_t)y * to->side + x;
+            if (bits(z) > *sample >> 32) continue;
+            float place = (off / r * .5f + .5f) * columns - .5f; /* between two columns */
+            place = place < 0 ? 0 : place > columns - 1.001f ? columns - 1.001f : place;
+            int column = columns > 1 ? 3 * (int)place : 0, next = columns > 1 ? column + 3 : 0;
+            float rest = columns > 1 ? place - (int)place : 0;
+            for (int d = 0; d < 3; d++) {
+                float m = near[column + d] + (near[next + d] - near[column + d]) * rest;
+                c[d] = m + (far[column + d] + (far[next + d] - far[column + d]) * rest - m) * share;
+            }
+            uint64_t word = code(z, c);
+            if (word < *sample) *sample = word;
+        }
+}
+
 static float spline(float a, float b, float c, float d, float t) {
     return b + .5f * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)));
 }
@@ -171,7 +206,8 @@ EXPORT void a2u_draw_strands(const Canvas *to, const View *view, const float *po
                 float t = (float)s / pieces, along[2] = {(s - 1.f) / pieces, t}, next[4];
                 for (int e = 0; e < 2; e++) next[e] = spline(a[e], b[e], c[e], d[e], t);
                 for (int e = 2; e < 4; e++) next[e] = b[e] + (c[e] - b[e]) * t;
-                if (!hidden(to, last, next)) draw_piece(to, last, next, colour, colour + columns * 3, columns, along);
+                if (!hidden(to, last, next))
+                    (most(last[3], next[3]) > WIDE ? draw_wide : draw_piece)(to, last, next, colour, colour + columns * 3, columns, along);
                 memcpy(last, next, sizeof last);
             }
         }

@@ -9,16 +9,20 @@ from ..errors import A2UError
 from ..units import FloatArray
 from .camera import LUMINANCE, develop, straighten
 from .growth import dot
+from .kinds.feathers import feathers
 from .kinds.fur import fur
+from .kinds.glass import glass
 from .kinds.hair import hair
+from .kinds.hard import hard
 from .kinds.nets import nets
 from .kinds.plants import plants
+from .kinds.smoke import smoke
 from .raster import blur, rasterise
 from .shading import shade
-from .shapes import Scene
+from .shapes import Plate, Scene
 
-KINDS: dict[str, Callable[[np.random.Generator, float], Scene]] = {"hair": hair, "fur": fur, "plants": plants, "nets": nets}
-MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.006  # of alpha, and the share that is soft
+KINDS: dict[str, Callable[[np.random.Generator, float], Scene | Plate]] = {"hair": hair, "fur": fur, "plants": plants, "nets": nets, "feathers": feathers, "smoke": smoke, "glass": glass, "hard": hard}
+MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.004  # of alpha, and the share that is soft
 SOFT = (0.05, 0.95)
 TRIES = 12
 WHITE = 8.0  # times the exposure: brighter light is cut
@@ -31,7 +35,7 @@ def render_scene(
 
     Returns straight sRGB colour float32 (side, side, 3), alpha float32 (side, side), both in
     [0, 1], and a record. Poor pictures are rejected, and the seed's next draw is taken: those with
-    a mean alpha over 0.95 or under 0.02, or less than 0.6 % of soft pixels. `detail` is the share
+    a mean alpha over 0.95 or under 0.02, or less than 0.4 % of soft pixels. `detail` is the share
     of strands, `passes` (a power of two) how often the picture is sampled.
 
     Raises A2UError where the kind is unknown, the renderer was not built, or no draw is good.
@@ -68,31 +72,50 @@ def _received(
         for thing, light in zip(scene.solids, solids, strict=True)
         if thing.shading is None
     ]
+    if not shares:
+        return float(dot(scene.surroundings.panorama, LUMINANCE).mean()) * 2
     return max(float(np.percentile(np.concatenate(shares), 85)), 1e-4)
 
 
 def _render(
     kind: str, rng: np.random.Generator, side: int, detail: float, passes: int | None
 ) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
-    scene = KINDS[kind](rng, detail)
+    """Grow a kind's next picture, light it, draw it and develop it."""
+    thing = KINDS[kind](rng, detail)
+    exposure = float(rng.uniform(0.75, 1.2))
+    if isinstance(thing, Plate):
+        picture, softness = thing.paint(side) * np.float32([*[exposure] * 3, 1]), thing.softness
+        white = 1.0
+    else:
+        picture, softness = _draw(thing, exposure, side, passes), thing.camera.softness
+        white = WHITE
+    linear, alpha = straighten(blur(picture, softness))
+    colour = develop(linear, alpha, white)
+    record = {**thing.record, **_settings(thing), "mean_alpha": round(float(alpha.mean()), 4)}
+    return colour, alpha, record
+
+
+def _settings(thing: Scene | Plate) -> dict[str, Any]:
+    """Record a scene's light and lens."""
+    if isinstance(thing, Plate):
+        return {}
+    camera = thing.camera
+    return {
+        "light": thing.surroundings.mode,
+        "frame": round(camera.frame, 3),
+        "defocus": round(camera.aperture, 4),
+        "motion": [round(float(way), 4) for way in camera.motion],
+    }
+
+
+def _draw(scene: Scene, exposure: float, side: int, passes: int | None) -> FloatArray:
+    """Light and draw a scene: premultiplied linear RGBA, `WHITE` times darker than it is exposed."""
     strands, solids = shade(scene)
-    exposure = rng.uniform(0.75, 1.25) / _received(scene, strands, solids)
-    drawn = [np.clip(light * (exposure / WHITE), 0, 1) for light in (*strands, *solids)]
-    picture = rasterise(
-        list(zip(scene.strands, drawn, strict=False)),
-        list(zip(scene.solids, drawn[len(strands) :], strict=True)),
+    share = exposure / (_received(scene, strands, solids) * WHITE)
+    return rasterise(
+        [(s, np.clip(light * share, 0, 1)) for s, light in zip(scene.strands, strands, strict=True)],
+        [(s, np.clip(light * share, 0, 1)) for s, light in zip(scene.solids, solids, strict=True)],
         scene.camera,
         side,
         passes=passes,
     )
-    linear, alpha = straighten(blur(picture, scene.camera.softness))
-    colour = develop(linear, alpha, WHITE)
-    camera = scene.camera
-    record = {
-        **scene.record,
-        "light": scene.surroundings.mode,
-        "defocus": round(camera.aperture, 4),
-        "motion": camera.motion.round(4).tolist(),
-        "mean_alpha": round(float(alpha.mean()), 4),
-    }
-    return colour, alpha, record

@@ -1,5 +1,6 @@
 """What a scene is made of: strands, solids, and how each takes light."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,15 @@ class Scene:
     camera: Camera
     surroundings: Surroundings
     record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plate:
+    """What is painted without samples: `paint(side)` gives premultiplied linear RGBA, exposed."""
+
+    paint: Callable[[int], FloatArray]
+    record: dict[str, Any]
+    softness: float = 0.6
 
 
 def make_strands(

@@ -8,7 +8,7 @@ import numpy as np
 from ...units import FloatArray
 from ..colours import CLOTH, METAL, STRAW, alter, dye, pick
 from ..growth import Numbers, course, curl, fuzz, grow, noise, normals, swirl, unit, wander
-from ..meshes import ball, sheet
+from ..meshes import sheet
 from ..shapes import Cord, Scene, Solid, Strands, Surface, make_solid, make_strands
 from ..surroundings import surround
 from .framing import frame_parts
@@ -88,17 +88,9 @@ def _net(rng: np.random.Generator, detail: float) -> Parts:
     tint = alter(rng, _thread(rng), len(paths), 0.1)
     radii = thick / 2 * rng.lognormal(0, 0.06, len(paths))
     strands = [make_strands(paths, radii, tint, YARN)]
-    knot_at = np.stack(np.meshgrid(*[np.linspace(-1.3, 1.3, number)] * 2, indexing="ij"), -1)
-    solids: list[Solid] = []
-    if number < 26 and rng.random() < 0.6:
-        cosine, sine = math.cos(turn), math.sin(turn)
-        flat = knot_at.reshape(-1, 2)
-        flat = np.stack([flat[:, 0] * cosine - flat[:, 1] * sine, flat[:, 0] * sine + flat[:, 1] * cosine], 1)
-        for at in drape(flat):
-            solids.append(make_solid(ball(at, thick * 0.85, 10), tint[0]))
     if rng.random() < 0.5:
         strands.append(_fuzz(rng, paths, int(4000 * detail), 0.05, tint))
-    return strands, solids
+    return strands, []
 
 
 def _fuzz(
@@ -211,7 +203,7 @@ def _knit(rng: np.random.Generator, detail: float) -> Parts:
         path[:, 1] += 0.16 * gap * np.cos(2 * turn)
         paths.append(path)
     yarn = np.stack(paths)
-    tint = alter(rng, _thread(rng), rows, 0.04)
+    tint = alter(rng, _thread(rng), rows, 0.03, 0.004)
     if rng.random() < 0.3:
         tint[rng.random(rows) < 0.4] = _thread(rng)
     plies, loose = rng.uniform(0.08, 0.11) * gap, rng.uniform(0.02, 0.1)
@@ -292,7 +284,8 @@ def _fence(rng: np.random.Generator, detail: float) -> Parts:
     else:
         knots = 4 * number + 1
         corner = np.abs((np.arange(knots) / 2) % 2 - 1) - 0.5
-        flat = _lines(number, knots, 1.2, 0) + np.stack([1.04 * gap * corner, 0 * corner], -1)
+        corners = np.where(np.arange(number)[:, None] % 2, -1.04, 1.04) * gap * corner
+        flat = _lines(number, knots, 1.2, 0) + np.stack([corners, 0 * corners], -1)
         paths = drape(flat)
         paths[..., 1] += 0.8 * thick * np.cos(math.pi * np.arange(knots))
     tint = alter(rng, metal, len(paths), 0.08)
