@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 
 from ..images.colour import from_linear
-from ..units import FloatArray
-from .growth import cross, dot, unit
+from .vectors import Numbers, cross, dot, unit
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 SHOULDER = 0.6  # linear light up to which the film answers in proportion
@@ -22,24 +21,24 @@ class Camera:
     `softness` is the blur of lens and sensor, in pixels.
     """
 
-    place: FloatArray
-    axes: FloatArray
+    place: Numbers
+    axes: Numbers
     focal: float
     focus: float
     frame: float
     aperture: float = 0.0
-    motion: FloatArray = field(default_factory=lambda: np.zeros(3, np.float32))
+    motion: Numbers = field(default_factory=lambda: np.zeros(3, np.float32))
     softness: float = 0.6
 
     @property
-    def back(self) -> FloatArray:
+    def back(self) -> Numbers:
         """The direction from what is looked at to the camera."""
-        return -self.axes[2]
+        return np.asarray(-self.axes[2])
 
 
 def look(
     rng: np.random.Generator,
-    target: FloatArray,
+    target: Numbers,
     frame: float,
     *,
     turn: float | None = None,
@@ -86,7 +85,7 @@ def look(
     )
 
 
-def straighten(picture: FloatArray) -> tuple[FloatArray, FloatArray]:
+def straighten(picture: Numbers) -> tuple[Numbers, Numbers]:
     """Divide premultiplied linear RGBA (H, W, 4) by its alpha, and fill what nothing covers.
 
     Returns straight linear RGB (H, W, 3), exact where alpha is over 0, and alpha (H, W) in [0, 1].
@@ -105,7 +104,7 @@ def straighten(picture: FloatArray) -> tuple[FloatArray, FloatArray]:
     return filled.astype(np.float32), alpha
 
 
-def develop(linear: FloatArray, alpha: FloatArray, exposure: float) -> FloatArray:
+def develop(linear: Numbers, alpha: Numbers, exposure: float) -> Numbers:
     """Turn linear light into sRGB in [0, 1], through a film's shoulder.
 
     The exposure is lowered where more than a few percent of what is covered would burn out.

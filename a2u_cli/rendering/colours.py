@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ..units import FloatArray
 from .shapes import MOST_TINT
+from .vectors import Numbers
 
 HAIR = (
     *((0.012, 0.009, 0.008), (0.022, 0.015, 0.011), (0.045, 0.026, 0.016), (0.09, 0.05, 0.028)),
@@ -53,13 +53,13 @@ def pick(
     palette: tuple[tuple[float, float, float], ...],
     *,
     shares: tuple[float, ...] | None = None,
-) -> FloatArray:
+) -> Numbers:
     """Draw a colour (3,) near one of a palette's."""
     colour = np.array(palette[int(rng.choice(len(palette), p=shares))])
-    return alter(rng, colour, 1, 0.12, 0.04)[0]
+    return np.asarray(alter(rng, colour, 1, 0.12, 0.04)[0])
 
 
-def dye(rng: np.random.Generator) -> FloatArray:
+def dye(rng: np.random.Generator) -> Numbers:
     """Draw a colour (3,) of any hue, muted more often than vivid."""
     phase = rng.random() + np.arange(3) / 3
     hue = 0.5 + 0.5 * np.cos(2 * math.pi * phase)
@@ -69,11 +69,11 @@ def dye(rng: np.random.Generator) -> FloatArray:
 
 def alter(
     rng: np.random.Generator,
-    colour: FloatArray,
+    colour: Numbers,
     number: int,
     spread: float = 0.15,
     tone: float = 0.03,
-) -> FloatArray:
+) -> Numbers:
     """Vary a colour, or (number, 3) of them, in lightness and a little in tone: (number, 3)."""
     light = rng.lognormal(0, spread, (number, 1))
     tones = 1 + rng.normal(0, tone, (number, 3))

@@ -6,52 +6,27 @@ a matrix product may round by the number of threads.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from ..units import FloatArray
+from .vectors import Numbers, cross, dot, length, unit
 
-Numbers = np.ndarray[Any, np.dtype[Any]]
-Ball = tuple[FloatArray, FloatArray]  # an ellipsoid's centre and radii, (3,) each
+Ball = tuple[Numbers, Numbers]  # an ellipsoid's centre and radii, (3,) each
 ORIGIN = np.zeros(3, np.float32)
 OUTSIDE = 1.02  # of a ball's radius: where what grew into it is put
 
 
-def dot(a: Numbers, b: Numbers) -> Numbers:
-    return np.asarray(a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2])
-
-
-def cross(a: Numbers, b: Numbers) -> Numbers:
-    a, b = np.broadcast_arrays(a, b)
-    turned = [
-        a[..., (i + 1) % 3] * b[..., (i + 2) % 3] - a[..., (i + 2) % 3] * b[..., (i + 1) % 3]
-        for i in range(3)
-    ]
-    return np.stack(turned, -1)
-
-
-def length(a: Numbers) -> Numbers:
-    return np.asarray(np.sqrt(dot(a, a)))
-
-
-def unit(a: Numbers) -> Numbers:
-    return np.asarray(a / np.maximum(length(a), 1e-9)[..., None])
-
-
-def noise(rng: np.random.Generator, *shape: int) -> FloatArray:
+def noise(rng: np.random.Generator, *shape: int) -> Numbers:
     """Draw from the normal distribution, float32."""
     return rng.standard_normal(shape, dtype=np.float32)
 
 
-def course(knots: int) -> FloatArray:
+def course(knots: int) -> Numbers:
     """The way from root to tip, 0 to 1, as (1, k, 1)."""
     return np.linspace(0, 1, knots, dtype=np.float32)[None, :, None]
 
 
-def wander(
-    rng: np.random.Generator, number: int, knots: int, waves: Sequence[float]
-) -> FloatArray:
+def wander(rng: np.random.Generator, number: int, knots: int, waves: Sequence[float]) -> Numbers:
     """Draw smooth offsets (n, k, 3) of size about 1, zero at the root: one sine a wave number."""
     way, total = course(knots), np.zeros((number, knots, 3), np.float32)
     for octave, frequency in enumerate(waves):
@@ -64,7 +39,7 @@ def wander(
 
 def swirl(
     rng: np.random.Generator, points: Numbers, frequency: float, waves: int = 10, size: int = 3
-) -> FloatArray:
+) -> Numbers:
     """Give a smooth random field at points (..., 3): `size` values of variance 1 each."""
     total = np.zeros((*points.shape[:-1], size), np.float32)
     for _ in range(waves):
@@ -74,7 +49,7 @@ def swirl(
     return total / np.float32(math.sqrt(waves / 2))
 
 
-def on_balls(rng: np.random.Generator, number: int, ball: Ball) -> tuple[FloatArray, FloatArray]:
+def on_balls(rng: np.random.Generator, number: int, ball: Ball) -> tuple[Numbers, Numbers]:
     """Draw points on an ellipsoid, and their outward normals: (n, 3) each."""
     centre, radii = ball
     way = unit(noise(rng, number, 3))
@@ -83,18 +58,18 @@ def on_balls(rng: np.random.Generator, number: int, ball: Ball) -> tuple[FloatAr
 
 def grow(
     rng: np.random.Generator,
-    roots: FloatArray,
-    ways: FloatArray,
-    lengths: FloatArray | float,
+    roots: Numbers,
+    ways: Numbers,
+    lengths: Numbers | float,
     knots: int,
     *,
-    pull: FloatArray = ORIGIN,
+    pull: Numbers = ORIGIN,
     stiffness: float = 0.9,
     crook: float = 0.0,
     bodies: Sequence[Ball] = (),
-    flow: Callable[[FloatArray, float], FloatArray] | None = None,
-) -> FloatArray:
-    """Grow guides (n, k, 3): their way gives in to the pull and the flow, and stays out of bodies."""
+    flow: Callable[[Numbers, float], Numbers] | None = None,
+) -> Numbers:
+    """Grow guides (n, k, 3): their way gives in to pull and flow, and stays out of bodies."""
     point, way = roots.astype(np.float32), unit(ways).astype(np.float32)
     step = np.broadcast_to(np.asarray(lengths, np.float32) / (knots - 1), len(roots))[:, None]
     path = [point]
@@ -103,7 +78,7 @@ def grow(
         if flow is not None:
             force = force + flow(point, knot / (knots - 1))
         way = unit(way + force * (1 - stiffness) + crook * noise(rng, *point.shape))
-        point = point + way * step
+        point = np.asarray(point + way * step, np.float32)
         for centre, radii in bodies:
             inner = (point - centre) / radii
             depth = length(inner)[:, None]
@@ -114,7 +89,7 @@ def grow(
     return np.stack(path, 1)
 
 
-def mean_by(owner: Numbers, values: FloatArray, number: int) -> FloatArray:
+def mean_by(owner: Numbers, values: Numbers, number: int) -> Numbers:
     """Average values (n, ...) over those of one owner: (number, ...)."""
     flat = values.reshape(len(values), -1)
     counts = np.bincount(owner, minlength=number)
@@ -126,9 +101,7 @@ def mean_by(owner: Numbers, values: FloatArray, number: int) -> FloatArray:
     return means.reshape(number, *values.shape[1:])
 
 
-def children(
-    guides: FloatArray, roots: FloatArray, near: Numbers, spread: float = 1.0
-) -> FloatArray:
+def children(guides: Numbers, roots: Numbers, near: Numbers, spread: float = 1.0) -> Numbers:
     """Lay children between their nearest guides: `near` (n, m) are indices, nearest first.
 
     The nearer weigh more; at the tips children keep `spread` of their distance from the guides.
@@ -146,15 +119,15 @@ def children(
 
 
 def clump(
-    paths: FloatArray, owner: Numbers, number: int, strength: FloatArray, shape: float = 1.0
-) -> FloatArray:
-    """Draw strands towards their owner's mean, by its `strength` (number,), more towards the tip."""
+    paths: Numbers, owner: Numbers, number: int, strength: Numbers, shape: float = 1.0
+) -> Numbers:
+    """Draw strands to their owner's mean, by its `strength` (number,), more towards the tip."""
     centres = mean_by(owner, paths, number)
     share = strength.astype(np.float32)[owner][:, None, None] * course(paths.shape[1]) ** shape
-    return paths + (centres[owner] - paths) * np.clip(share, 0, 1).astype(np.float32)
+    return np.asarray(paths + (centres[owner] - paths) * np.clip(share, 0, 1), np.float32)
 
 
-def normals(paths: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def normals(paths: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """Give the way along each path, and two normals to it: (n, k, 3) each."""
     along = unit(np.gradient(paths, axis=1))
     across = unit(cross(along, np.array([0.13, 0.97, 0.21], np.float32)))
@@ -163,14 +136,14 @@ def normals(paths: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 def curl(
     rng: np.random.Generator,
-    paths: FloatArray,
+    paths: Numbers,
     owner: Numbers,
     radius: float,
     turns: float,
     *,
     jitter: float = 0.15,
     start: float = 0.15,
-) -> FloatArray:
+) -> Numbers:
     """Wind strands about their path; those of one owner wind together, but for the jitter."""
     number, knots, _ = paths.shape
     locks = int(owner.max()) + 1
@@ -186,20 +159,22 @@ def curl(
     angle = (2 * math.pi * turns * pitch * drift[owner] + phase).astype(np.float32)
     reach = (radius * width * np.clip(way / start, 0, 1)).astype(np.float32)
     winding = reach * np.cos(angle), reach * np.sin(angle)
-    return paths + winding[0][..., None] * across + winding[1][..., None] * over
+    wound = winding[0][..., None] * across + winding[1][..., None] * over
+    return np.asarray(paths + wound, np.float32)
 
 
-def cut(paths: FloatArray, share: Numbers) -> FloatArray:
+def cut(paths: Numbers, share: Numbers) -> Numbers:
     """Cut each strand to a share (n,) of its length, with as many knots as before."""
     number, knots, _ = paths.shape
     at = np.linspace(0, 1, knots)[None] * share[:, None] * (knots - 1)
     before = np.clip(at.astype(np.int64), 0, knots - 2)
     rest = (at - before)[..., None].astype(np.float32)
     row = np.arange(number)[:, None]
-    return paths[row, before] * (1 - rest) + paths[row, before + 1] * rest
+    shorter = paths[row, before] * (1 - rest) + paths[row, before + 1] * rest
+    return np.asarray(shorter, np.float32)
 
 
-def along(paths: FloatArray, which: Numbers, share: Numbers) -> tuple[FloatArray, FloatArray]:
+def along(paths: Numbers, which: Numbers, share: Numbers) -> tuple[Numbers, Numbers]:
     """Give points on strands `which` (m,), a share (m,) of the way up, and the way there."""
     at = share * (paths.shape[1] - 1.001)
     before = at.astype(np.int64)
@@ -209,8 +184,8 @@ def along(paths: FloatArray, which: Numbers, share: Numbers) -> tuple[FloatArray
 
 
 def fuzz(
-    rng: np.random.Generator, paths: FloatArray, number: int, lengths: float, loose: float = 1.0
-) -> tuple[FloatArray, Numbers]:
+    rng: np.random.Generator, paths: Numbers, number: int, lengths: float, loose: float = 1.0
+) -> tuple[Numbers, Numbers]:
     """Grow short stray fibres out of cords, and tell each one's cord."""
     which = rng.integers(len(paths), size=number)
     feet, way = along(paths, which, rng.random(number))

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..units import FloatArray
-from .growth import cross, swirl, unit
+from .growth import (
+    swirl,
+)
 from .shapes import MOST_TINT, Faces
+from .vectors import Numbers, cross, unit
 
-Mesh = tuple[FloatArray, Faces]
-Shape = Callable[[FloatArray], FloatArray]
+Mesh = tuple[Numbers, Faces]
+Shape = Callable[[Numbers], Numbers]
 
 
 def grid_faces(rows: int, columns: int, *, closed: bool = False) -> Faces:
@@ -25,7 +27,7 @@ def grid_faces(rows: int, columns: int, *, closed: bool = False) -> Faces:
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
 
 
-def directions(rows: int) -> FloatArray:
+def directions(rows: int) -> Numbers:
     """Give the unit vectors of a ball's grid, (rows * 2 rows, 3), from top to bottom."""
     down = np.linspace(0.01, math.pi - 0.01, rows)[:, None]
     turn = np.linspace(0, 2 * math.pi, 2 * rows, endpoint=False)[None]
@@ -34,8 +36,8 @@ def directions(rows: int) -> FloatArray:
 
 
 def ball(
-    centre: FloatArray | list[float],
-    radii: FloatArray | list[float] | float,
+    centre: Numbers | list[float],
+    radii: Numbers | list[float] | float,
     rows: int = 48,
     *,
     shape: Shape | None = None,
@@ -47,7 +49,7 @@ def ball(
     return vertices.astype(np.float32), grid_faces(rows, 2 * rows, closed=True)
 
 
-def lathe(radii: FloatArray, heights: FloatArray, columns: int = 96) -> Mesh:
+def lathe(radii: Numbers, heights: Numbers, columns: int = 96) -> Mesh:
     """Turn an outline of (rows,) radii and falling heights about the z axis."""
     turn = np.linspace(0, 2 * math.pi, columns, endpoint=False)[None]
     radii, heights = radii[:, None], heights[:, None] + 0 * turn
@@ -56,12 +58,12 @@ def lathe(radii: FloatArray, heights: FloatArray, columns: int = 96) -> Mesh:
     return vertices.reshape(-1, 3).astype(np.float32), faces
 
 
-def sheet(points: FloatArray) -> Mesh:
+def sheet(points: Numbers) -> Mesh:
     """Make a surface of a grid of points (rows, columns, 3)."""
     return points.reshape(-1, 3).astype(np.float32), grid_faces(*points.shape[:2])
 
 
-def tube(path: FloatArray, radii: FloatArray, columns: int = 12) -> Mesh:
+def tube(path: Numbers, radii: Numbers, columns: int = 12) -> Mesh:
     """Make a tube along a path (k, 3) with radii (k,)."""
     way = unit(np.gradient(path, axis=0))
     side = unit(cross(way, np.array([0.13, 0.21, 0.97])))
@@ -74,14 +76,14 @@ def tube(path: FloatArray, radii: FloatArray, columns: int = 12) -> Mesh:
 
 
 def leaves(
-    feet: FloatArray,
-    ways: FloatArray,
-    facing: FloatArray,
-    lengths: FloatArray,
-    widths: FloatArray,
+    feet: Numbers,
+    ways: Numbers,
+    facing: Numbers,
+    lengths: Numbers,
+    widths: Numbers,
     *,
-    outline: FloatArray,
-    bend: FloatArray,
+    outline: Numbers,
+    bend: Numbers,
     fold: float = 0.2,
     columns: int = 5,
 ) -> Mesh:
@@ -113,13 +115,13 @@ def leaves(
 
 def mottle(
     rng: np.random.Generator,
-    vertices: FloatArray,
-    colour: FloatArray,
+    vertices: Numbers,
+    colour: Numbers,
     spread: float = 0.2,
     frequency: float = 3.0,
-) -> FloatArray:
+) -> Numbers:
     """Vary a colour over a surface, coarsely and finely: (v, 3)."""
     field = swirl(rng, vertices, frequency, 12, 1) + 0.5 * swirl(
         rng, vertices, 4 * frequency, 12, 1
     )
-    return np.clip(colour * np.exp(spread * field), 0.003, MOST_TINT).astype(np.float32)
+    return np.asarray(np.clip(colour * np.exp(spread * field), 0.003, MOST_TINT), np.float32)

@@ -1,4 +1,4 @@
-"""A supersampled z-buffer for strands and triangles: exact coverage, over the lens and in motion."""
+"""A supersampled z-buffer for strands and triangles: exact coverage, over lens and motion."""
 
 import ctypes
 import functools
@@ -11,16 +11,16 @@ import cv2
 import numpy as np
 
 from ..errors import A2UError
-from ..units import FloatArray
 from .camera import Camera
-from .growth import dot
 from .shapes import Solid, Strands
+from .vectors import Numbers, dot
 
 ABI = 1
 GRID, PASSES = 4, 8  # samples to a pixel's side in a pass, and passes: 128 a pixel
 FINE_GRID, FINE_PASSES = 2, 64  # where the lens or a motion has to be covered too: 256
 PIECE = 12.0  # samples: as long as one straight piece of a strand may be
 TILE = 16  # samples to the side of a square whose farthest is known, as in raster.c
+LIGHT = 400_000  # knots: scenes of fewer are sampled twice as often, clear things four times
 BATCH = 4000  # strands between two looks at what they hide
 _SUFFIXES = {".so", ".pyd", ".dll", ".dylib"}
 
@@ -79,7 +79,7 @@ def count(number: int) -> ctypes.c_int64:
     return ctypes.c_int64(number)
 
 
-def nearest(points: FloatArray, sites: FloatArray, most: int = 1) -> np.ndarray[Any, Any]:
+def nearest(points: Numbers, sites: Numbers, most: int = 1) -> np.ndarray[Any, Any]:
     """Find the `most` (up to 4) nearest of `sites` (m, 3) for points (n, 3): int32 (n, most)."""
     points, sites = (np.ascontiguousarray(array, np.float32) for array in (points, sites))
     found = np.empty((len(points), most), np.int32)
@@ -91,13 +91,13 @@ def nearest(points: FloatArray, sites: FloatArray, most: int = 1) -> np.ndarray[
 
 
 def rasterise(
-    strands: Sequence[tuple[Strands, FloatArray]],
-    solids: Sequence[tuple[Solid, FloatArray]],
+    strands: Sequence[tuple[Strands, Numbers]],
+    solids: Sequence[tuple[Solid, Numbers]],
     camera: Camera,
     side: int,
     *,
     passes: int | None = None,
-) -> FloatArray:
+) -> Numbers:
     """Draw things with their colours, each linear in [0, 1]: premultiplied linear RGBA.
 
     Colours are (n, k, columns, 3) for strands and (v, 3) for solids. Returns float32 (side, side,
@@ -105,7 +105,9 @@ def rasterise(
     """
     wandering = camera.aperture > 0 or bool(camera.motion.any())
     grid, usual = (FINE_GRID, FINE_PASSES) if wandering else (GRID, PASSES)
-    passes = passes or usual
+    knots = sum(strand.radii.size for strand, _ in strands)
+    clear = any(solid.opacity is not None for solid, _ in solids)
+    passes = passes or usual * (4 if clear else 2 if knots < LIGHT else 1)
     ordered = [_front_first(strand, np.sqrt(light), camera) for strand, light in strands]
     coded = [(solid, np.sqrt(light, dtype=np.float32)) for solid, light in solids]
     samples = np.empty((side * grid,) * 2, np.uint64)
@@ -124,9 +126,7 @@ def rasterise(
     return out
 
 
-def _front_first(
-    strands: Strands, colours: FloatArray, camera: Camera
-) -> tuple[Strands, FloatArray]:
+def _front_first(strands: Strands, colours: Numbers, camera: Camera) -> tuple[Strands, Numbers]:
     """Order strands by their distance, so that the front ones hide the others early."""
     middle = strands.points[:, strands.points.shape[1] // 2]
     order = np.argsort(dot(middle - camera.place, camera.axes[2]), kind="stable")
@@ -153,7 +153,7 @@ def _view(camera: Camera, samples: int, number: int, passes: int) -> View:
     )
 
 
-def _draw_strands(canvas: Canvas, view: View, strands: Strands, colours: FloatArray) -> None:
+def _draw_strands(canvas: Canvas, view: View, strands: Strands, colours: Numbers) -> None:
     number, knots, columns, _ = colours.shape
     for first in range(0, number, BATCH):
         library().a2u_look(ctypes.byref(canvas))
@@ -165,9 +165,7 @@ def _draw_strands(canvas: Canvas, view: View, strands: Strands, colours: FloatAr
         )
 
 
-def _draw_solid(
-    canvas: Canvas, view: View, solid: Solid, colours: FloatArray, layer: int
-) -> None:
+def _draw_solid(canvas: Canvas, view: View, solid: Solid, colours: Numbers, layer: int) -> None:
     corners = np.empty((len(solid.vertices), 4), np.float32)
     vertices = count(len(corners))
     library().a2u_project(ctypes.byref(view), pointer(solid.vertices), vertices, pointer(corners))
@@ -177,6 +175,6 @@ def _draw_solid(
     )
 
 
-def blur(picture: FloatArray, sigma: float) -> FloatArray:
+def blur(picture: Numbers, sigma: float) -> Numbers:
     """Blur as a lens and a sensor do; float32 (H, W, C)."""
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)

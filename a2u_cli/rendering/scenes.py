@@ -8,7 +8,6 @@ import numpy as np
 from ..errors import A2UError
 from ..units import FloatArray
 from .camera import LUMINANCE, develop, straighten
-from .growth import dot
 from .kinds.feathers import feathers
 from .kinds.fur import fur
 from .kinds.glass import glass
@@ -20,8 +19,18 @@ from .kinds.smoke import smoke
 from .raster import blur, rasterise
 from .shading import shade
 from .shapes import Plate, Scene
+from .vectors import dot
 
-KINDS: dict[str, Callable[[np.random.Generator, float], Scene | Plate]] = {"hair": hair, "fur": fur, "plants": plants, "nets": nets, "feathers": feathers, "smoke": smoke, "glass": glass, "hard": hard}
+KINDS: dict[str, Callable[[np.random.Generator, float], Scene | Plate]] = {
+    "hair": hair,
+    "fur": fur,
+    "plants": plants,
+    "nets": nets,
+    "feathers": feathers,
+    "smoke": smoke,
+    "glass": glass,
+    "hard": hard,
+}
 MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.004  # of alpha, and the share that is soft
 SOFT = (0.05, 0.95)
 TRIES = 12
@@ -59,9 +68,7 @@ def find_fault(alpha: FloatArray) -> str:
     return f"{soft:.2%} is soft, expected {LEAST_SOFT:.1%}" if soft < LEAST_SOFT else ""
 
 
-def _received(
-    scene: Scene, strands: Sequence[FloatArray], solids: Sequence[FloatArray]
-) -> float:
+def _received(scene: Scene, strands: Sequence[FloatArray], solids: Sequence[FloatArray]) -> float:
     """Measure what a white thing would send to the camera where the scene is well lit."""
     shares = [
         (dot(light[:, ::4].mean(2), LUMINANCE) / dot(thing.tint[:, ::4], LUMINANCE)).ravel()
@@ -84,7 +91,10 @@ def _render(
     thing = KINDS[kind](rng, detail)
     exposure = float(rng.uniform(0.75, 1.2))
     if isinstance(thing, Plate):
-        picture, softness = thing.paint(side) * np.float32([*[exposure] * 3, 1]), thing.softness
+        picture, softness = (
+            thing.paint(side) * np.array([*[exposure] * 3, 1], np.float32),
+            thing.softness,
+        )
         white = 1.0
     else:
         picture, softness = _draw(thing, exposure, side, passes), thing.camera.softness
@@ -109,11 +119,14 @@ def _settings(thing: Scene | Plate) -> dict[str, Any]:
 
 
 def _draw(scene: Scene, exposure: float, side: int, passes: int | None) -> FloatArray:
-    """Light and draw a scene: premultiplied linear RGBA, `WHITE` times darker than it is exposed."""
+    """Light and draw a scene: premultiplied linear RGBA, `WHITE` times darker than exposed."""
     strands, solids = shade(scene)
     share = exposure / (_received(scene, strands, solids) * WHITE)
     return rasterise(
-        [(s, np.clip(light * share, 0, 1)) for s, light in zip(scene.strands, strands, strict=True)],
+        [
+            (s, np.clip(light * share, 0, 1))
+            for s, light in zip(scene.strands, strands, strict=True)
+        ],
         [(s, np.clip(light * share, 0, 1)) for s, light in zip(scene.solids, solids, strict=True)],
         scene.camera,
         side,

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..units import FloatArray
-from .growth import cross, dot, length, unit
 from .raster import count, library, pointer
 from .shapes import Cord, Hair, Scene, Solid, Strands
 from .surroundings import Light
+from .vectors import Numbers, cross, dot, length, unit
 
 SHARP = (192, 64)  # cells of a lamp's grid, across and towards it
 BROAD = (64, 32)  # of one direction of the surroundings
@@ -41,8 +40,8 @@ class _Shade(ctypes.Structure):
 class _Stopping:
     """What stops light: points (m, 3), and the area of each (m,)."""
 
-    points: FloatArray
-    areas: FloatArray
+    points: Numbers
+    areas: Numbers
 
     def thinned(self) -> "_Stopping":
         """Take every so manieth, with as much area as all have."""
@@ -83,12 +82,12 @@ class _Grid:
         library().a2u_deposit(
             ctypes.byref(self._shade), pointer(stopping.points), pointer(stopping.areas), number
         )
-        depth = cv2.GaussianBlur(depth, (3, 3), 0.6)
-        beyond = np.cumsum(depth[..., ::-1], axis=2, dtype=np.float32)[..., ::-1]
-        self._depth = np.ascontiguousarray(beyond - depth * np.float32(0.7))
+        soft = np.asarray(cv2.GaussianBlur(depth, (3, 3), 0.6), np.float32)
+        beyond = np.cumsum(soft[..., ::-1], axis=2, dtype=np.float32)[..., ::-1]
+        self._depth = np.ascontiguousarray(beyond - soft * np.float32(0.7))
         self._shade.depth = self._depth.ctypes.data
 
-    def towards(self, points: FloatArray) -> FloatArray:
+    def towards(self, points: Numbers) -> Numbers:
         """Give the optical depth from points (n, 3) to the light, (n,)."""
         depth = np.zeros(len(points), np.float32)
         if not self._empty:
@@ -98,14 +97,14 @@ class _Grid:
             )
         return np.clip(depth, 0, 30)
 
-    def outside(self, points: FloatArray, normals: FloatArray, light: Light) -> FloatArray:
+    def outside(self, points: Numbers, normals: Numbers, light: Light) -> Numbers:
         """Give the depth read a little off a surface, so that it does not shade itself."""
         if self._empty:
             return np.zeros(len(points), np.float32)
         return self.towards(points + (normals + light.towards) * (OUTSIDE_CELLS * self.cell))
 
 
-def shade(scene: Scene) -> tuple[list[FloatArray], list[FloatArray]]:
+def shade(scene: Scene) -> tuple[list[Numbers], list[Numbers]]:
     """Give the light that comes from each knot and vertex: linear RGB, unbounded.
 
     Returns (n, k, columns, 3) for each of the scene's strands and (v, 3) for each of its solids.
@@ -130,8 +129,8 @@ def shade(scene: Scene) -> tuple[list[FloatArray], list[FloatArray]]:
 
 def _stopping(scene: Scene) -> tuple[_Stopping, _Stopping]:
     """Gather what stops light: strands and open surfaces, then closed bodies."""
-    loose: list[tuple[FloatArray, FloatArray]] = []
-    closed: list[tuple[FloatArray, FloatArray]] = []
+    loose: list[tuple[Numbers, Numbers]] = []
+    closed: list[tuple[Numbers, Numbers]] = []
     for strands in scene.strands:
         ends = strands.points[:, 1:], strands.points[:, :-1]
         width = strands.radii[:, 1:] + strands.radii[:, :-1]
@@ -139,14 +138,14 @@ def _stopping(scene: Scene) -> tuple[_Stopping, _Stopping]:
         loose.append((((ends[0] + ends[1]) / 2).reshape(-1, 3), area.ravel()))
     for solid in scene.solids:
         a, b, c = (solid.vertices[solid.faces[:, corner]] for corner in range(3))
-        area = length(cross(b - a, c - a)) / 2 * np.float32(3 if solid.closed else 0.7)
+        stops = length(cross(b - a, c - a)) / 2 * (3 if solid.closed else 0.7)
         if solid.opacity is not None:
-            area = area * solid.opacity[solid.faces[:, 0]] * np.float32(0.5)
-        (closed if solid.closed else loose).append(((a + b + c) / 3, area))
+            stops = stops * solid.opacity[solid.faces[:, 0]] * np.float32(0.5)
+        (closed if solid.closed else loose).append(((a + b + c) / 3, stops))
     return _join(loose), _join(closed)
 
 
-def _join(parts: Sequence[tuple[FloatArray, FloatArray]]) -> _Stopping:
+def _join(parts: Sequence[tuple[Numbers, Numbers]]) -> _Stopping:
     points = [np.zeros((0, 3), np.float32), *(points for points, _ in parts)]
     areas = [np.zeros(0, np.float32), *(areas for _, areas in parts)]
     joined = (np.concatenate(arrays).astype(np.float32) for arrays in (points, areas))
@@ -156,7 +155,7 @@ def _join(parts: Sequence[tuple[FloatArray, FloatArray]]) -> _Stopping:
 class _Lit:
     """Strands, the frame at each knot, and the light gathered so far."""
 
-    def __init__(self, strands: Strands, place: FloatArray) -> None:
+    def __init__(self, strands: Strands, place: Numbers) -> None:
         self._strands = strands
         along = unit(np.gradient(strands.points, axis=1))
         back = unit(place - strands.points)
@@ -173,9 +172,7 @@ class _Lit:
         colour = np.ascontiguousarray(light.colour, np.float32)
         towards = np.ascontiguousarray(light.towards, np.float32)
         if isinstance(material, Hair):
-            kind = np.array(
-                [material.roughness, material.gloss, material.transmission], np.float32
-            )
+            kind = np.array([material.roughness, material.gloss, material.transmission], np.float32)
             library().a2u_light_hair(
                 *(pointer(depth), *frame, count(len(points)), pointer(towards), pointer(colour)),
                 *(pointer(kind), ctypes.c_int32(not light.sharp), pointer(self.out)),
@@ -193,7 +190,7 @@ class _Lit:
 class _LitSolid:
     """A solid, its normals, and the light gathered so far."""
 
-    def __init__(self, solid: Solid, place: FloatArray) -> None:
+    def __init__(self, solid: Solid, place: Numbers) -> None:
         self._solid = solid
         self.out = np.zeros(solid.vertices.shape, np.float32)
         if solid.shading is not None:
@@ -236,7 +233,7 @@ class _LitSolid:
         self.out += (part * scene.surroundings.seen(way)).astype(np.float32)
 
 
-def vertex_normals(solid: Solid) -> FloatArray:
+def vertex_normals(solid: Solid) -> Numbers:
     """Give outward normals (v, 3): the mean of the faces around each vertex."""
     a, b, c = (solid.vertices[solid.faces[:, corner]] for corner in range(3))
     faces = cross(b - a, c - a)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..units import FloatArray
 from .camera import Camera
 from .surroundings import Surroundings
+from .vectors import Numbers
 
 Faces = np.ndarray[Any, np.dtype[np.int32]]
 MOST_TINT = 0.92  # nothing reflects all light
@@ -48,9 +48,9 @@ class Surface:
 class Strands:
     """Curves: points (n, k, 3), radii (n, k), tint (n, k, 3) as albedo, all float32."""
 
-    points: FloatArray
-    radii: FloatArray
-    tint: FloatArray
+    points: Numbers
+    radii: Numbers
+    tint: Numbers
     material: Hair | Cord = field(default_factory=Hair)
 
 
@@ -62,13 +62,13 @@ class Solid:
     `shading` (v, 3) is light already known, in place of any computed.
     """
 
-    vertices: FloatArray
+    vertices: Numbers
     faces: Faces
-    tint: FloatArray
+    tint: Numbers
     surface: Surface = field(default_factory=Surface)
     closed: bool = True
-    opacity: FloatArray | None = None
-    shading: FloatArray | None = None
+    opacity: Numbers | None = None
+    shading: Numbers | None = None
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,15 @@ class Scene:
 class Plate:
     """What is painted without samples: `paint(side)` gives premultiplied linear RGBA, exposed."""
 
-    paint: Callable[[int], FloatArray]
+    paint: Callable[[int], Numbers]
     record: dict[str, Any]
     softness: float = 0.6
 
 
 def make_strands(
-    points: FloatArray,
-    radius: FloatArray | float,
-    tint: FloatArray,
+    points: Numbers,
+    radius: Numbers | float,
+    tint: Numbers,
     material: Hair | Cord | None = None,
     *,
     taper: float = 0.0,
@@ -111,18 +111,18 @@ def make_strands(
     tint = np.asarray(tint, np.float32)
     tint = tint[:, None] if tint.ndim == 2 else tint
     tint = np.broadcast_to(np.clip(tint, 0.003, MOST_TINT), (number, knots, 3))
-    arrays = (np.ascontiguousarray(array, np.float32) for array in (points, radii, tint))
-    return Strands(*arrays, material or Hair())
+    points, radii, tint = (np.ascontiguousarray(a, np.float32) for a in (points, radii, tint))
+    return Strands(points, radii, tint, material or Hair())
 
 
 def make_solid(
-    mesh: tuple[FloatArray, Faces],
-    tint: FloatArray,
+    mesh: tuple[Numbers, Faces],
+    tint: Numbers,
     surface: Surface | None = None,
     *,
     closed: bool = True,
-    opacity: FloatArray | None = None,
-    shading: FloatArray | None = None,
+    opacity: Numbers | None = None,
+    shading: Numbers | None = None,
 ) -> Solid:
     """Make a solid of (vertices, faces); `tint` is (3,) or (v, 3)."""
     vertices, faces = np.ascontiguousarray(mesh[0], np.float32), mesh[1]

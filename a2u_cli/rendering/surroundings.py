@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..units import FloatArray
-from .growth import cross, dot, unit
+from .vectors import Numbers, cross, dot, unit
 
 MODES = ("overcast", "sun", "room", "studio", "backlit", "dim")
 SHARES = (0.2, 0.2, 0.22, 0.18, 0.14, 0.06)
@@ -19,8 +18,8 @@ PANORAMA = (32, 64)
 class Light:
     """Light from one direction; `sharp` where it comes from a lamp, not the surroundings."""
 
-    towards: FloatArray
-    colour: FloatArray
+    towards: Numbers
+    colour: Numbers
     sharp: bool
 
 
@@ -30,9 +29,9 @@ class Surroundings:
 
     mode: str
     lights: tuple[Light, ...]
-    panorama: FloatArray
+    panorama: Numbers
 
-    def seen(self, ways: FloatArray) -> FloatArray:
+    def seen(self, ways: Numbers) -> Numbers:
         """Give the light that comes from directions (..., 3)."""
         tall, wide = self.panorama.shape[:2]
         down = np.arccos(np.clip(ways[..., 2], -1, 1)) / math.pi * tall - 0.5
@@ -52,9 +51,7 @@ def _warmth(rng: np.random.Generator, spread: float = 0.1) -> np.ndarray[Any, An
     return np.array([1 + warm, 1 + 0.1 * warm, 1 - warm])
 
 
-def surround(
-    rng: np.random.Generator, back: FloatArray, mode: str | None = None
-) -> Surroundings:
+def surround(rng: np.random.Generator, back: Numbers, mode: str | None = None) -> Surroundings:
     """Draw surroundings for a scene seen from direction `back` (3,)."""
     mode = mode or str(rng.choice(MODES, p=SHARES))
     up = np.array([0.0, 0.0, 1.0])
@@ -94,7 +91,7 @@ def surround(
     return Surroundings(mode, (*lamps, *_gather(panorama)), panorama)
 
 
-def _panorama(rng: np.random.Generator, mode: str) -> FloatArray:
+def _panorama(rng: np.random.Generator, mode: str) -> Numbers:
     """Paint what is all around: a sky, or a room with windows and lamps."""
     tall, wide = PANORAMA
     high = (np.arange(tall) + 0.5)[:, None, None] / tall
@@ -119,7 +116,7 @@ def _panorama(rng: np.random.Generator, mode: str) -> FloatArray:
     return np.clip(base, 0.004, None).astype(np.float32)
 
 
-def _gather(panorama: FloatArray) -> list[Light]:
+def _gather(panorama: Numbers) -> list[Light]:
     """Gather the panorama into a few directions, each with the light of its share of the sphere."""
     number = np.arange(DIRECTIONS) + 0.5
     z, turn = 1 - 2 * number / DIRECTIONS, math.pi * (1 + math.sqrt(5)) * number

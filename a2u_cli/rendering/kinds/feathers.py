@@ -4,11 +4,19 @@ import math
 
 import numpy as np
 
-from ...units import FloatArray
 from ..colours import PLUMAGE, alter, pick
-from ..growth import along, clump, course, cross, grow, noise, swirl, unit, wander
+from ..growth import (
+    along,
+    clump,
+    course,
+    grow,
+    noise,
+    swirl,
+    wander,
+)
 from ..shapes import Cord, Scene, Strands, make_strands
 from ..surroundings import surround
+from ..vectors import Numbers, cross, unit
 from .framing import frame_parts
 
 STYLES = ("feather", "plume", "down")
@@ -44,9 +52,9 @@ def feathers(rng: np.random.Generator, detail: float = 1.0) -> Scene:
 
 def _vane(
     rng: np.random.Generator,
-    foot: FloatArray,
-    way: FloatArray,
-    colour: FloatArray,
+    foot: Numbers,
+    way: Numbers,
+    colour: Numbers,
     detail: float,
     *,
     plume: bool,
@@ -61,14 +69,20 @@ def _vane(
     across = unit(cross(ahead, noise(rng, 3))) * side
     narrow = np.where(side[:, 0] > 0, 1, rng.uniform(0.45, 1))  # one vane is often narrower
     reach = np.sin(math.pi * np.clip(share - 0.04, 0, 1) ** 0.8) ** 0.55 * narrow
-    reach = reach * rng.uniform(0.22, 0.42) * rng.uniform(0.93, 1.04, number) + 0.03 + 0.05 * share**14
-    loose = np.clip((0.33 - share) / 0.16, 0, 1)[:, None] if not plume else np.full((number, 1), 0.5)
+    reach = (
+        reach * rng.uniform(0.22, 0.42) * rng.uniform(0.93, 1.04, number) + 0.03 + 0.05 * share**14
+    )
+    loose = (
+        np.clip((0.33 - share) / 0.16, 0, 1)[:, None] if not plume else np.full((number, 1), 0.5)
+    )
     slant = rng.uniform(0.7, 1.3)
     ahead_share = slant - 0.5 * loose + 3 * share[:, None] ** 14  # the last close the tip
     ways = across + ahead * ahead_share + noise(rng, number, 3) * (0.02 + 0.4 * loose)
     knots = 18
     droop = np.array([0, 0, -0.6 if plume else 0], np.float32)
-    paths = grow(rng, feet, ways, reach * (1 + 0.25 * loose[:, 0]), knots, pull=droop, stiffness=0.96)
+    paths = grow(
+        rng, feet, ways, reach * (1 + 0.25 * loose[:, 0]), knots, pull=droop, stiffness=0.96
+    )
     paths = paths + 0.12 * ahead[:, None] * course(knots) ** 2 * reach[:, None, None]
     paths = paths + wander(rng, number, knots, (1, 3)) * course(knots) * (
         0.002 + 0.06 * loose[:, :, None]
@@ -87,8 +101,8 @@ def _vane(
 
 
 def _pattern(
-    rng: np.random.Generator, colour: FloatArray, share: FloatArray, number: int, knots: int
-) -> FloatArray:
+    rng: np.random.Generator, colour: Numbers, share: Numbers, number: int, knots: int
+) -> Numbers:
     """Colour barbs: plain, barred across the feather, tipped or speckled; the down is pale."""
     other = np.clip(colour * rng.uniform(0.2, 2.0) + 0.01, 0.005, 0.86)
     style = str(rng.choice(["plain", "barred", "tipped", "speckled"], p=[0.4, 0.25, 0.2, 0.15]))
@@ -110,9 +124,9 @@ def _pattern(
 
 def _barbules(
     rng: np.random.Generator,
-    barbs: FloatArray,
-    tint: FloatArray,
-    loose: FloatArray,
+    barbs: Numbers,
+    tint: Numbers,
+    loose: Numbers,
     detail: float,
     reach: float,
 ) -> Strands:
@@ -131,16 +145,16 @@ def _barbules(
 
 
 def _down(
-    rng: np.random.Generator, foot: FloatArray, way: FloatArray, colour: FloatArray, detail: float
+    rng: np.random.Generator, foot: Numbers, way: Numbers, colour: Numbers, detail: float
 ) -> list[Strands]:
-    """Grow a tuft of down: long limp barbs from one foot, each fringed with barbules finer still."""
+    """Grow a tuft of down: long limp barbs from one foot, fringed with barbules finer still."""
     number, knots = int(rng.integers(45, 110)), 22
     ways = unit(way) * rng.uniform(0.3, 1.0) + noise(rng, number, 3) * np.float32(0.75)
     reach = rng.uniform(0.4, 0.9) * rng.uniform(0.4, 1.1, number)
     feet = np.broadcast_to(foot, (number, 3)) + 0.02 * noise(rng, number, 3)
     seed = int(rng.integers(1 << 31))
 
-    def air(points: FloatArray, _share: float) -> FloatArray:
+    def air(points: Numbers, _share: float) -> Numbers:
         return 0.8 * swirl(np.random.default_rng(seed), points, 2.5)
 
     paths = grow(rng, feet, ways, reach, knots, crook=0.1, stiffness=0.88, flow=air)

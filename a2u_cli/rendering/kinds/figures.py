@@ -4,11 +4,16 @@ import math
 
 import numpy as np
 
-from ...units import FloatArray
 from ..colours import CLOTH, SKIN, alter, dye, pick
-from ..growth import Ball, course, swirl, unit, wander
+from ..growth import (
+    Ball,
+    course,
+    swirl,
+    wander,
+)
 from ..meshes import Shape, ball, directions, grid_faces, mottle
 from ..shapes import Hair, Solid, Strands, Surface, make_solid, make_strands
+from ..vectors import Numbers, unit, vector
 
 ROWS = 110
 NECK = np.array([0.0, 0.12, -1.15], np.float32)
@@ -25,11 +30,11 @@ def skull(rng: np.random.Generator) -> Ball:
     return np.zeros(3, np.float32), radii.astype(np.float32)
 
 
-def _hill(x: FloatArray, middle: float, width: float) -> FloatArray:
+def _hill(x: Numbers, middle: float, width: float) -> Numbers:
     return np.asarray(np.exp(-(((x - middle) / width) ** 2)), np.float32)
 
 
-def _features(rng: np.random.Generator, way: FloatArray) -> FloatArray:
+def _features(rng: np.random.Generator, way: Numbers) -> Numbers:
     """Give how far the face stands out from the skull at directions (v, 3)."""
     x, z = np.abs(way[:, 0]), way[:, 2]
     size = rng.uniform(0.8, 1.2, 8)
@@ -41,7 +46,7 @@ def _features(rng: np.random.Generator, way: FloatArray) -> FloatArray:
     lips = _hill(z, -0.43, 0.05) + 1.1 * _hill(z, -0.53, 0.05) - 0.7 * _hill(z, -0.478, 0.02)
     out += 0.055 * size[5] * _hill(x, 0, 0.19) * lips
     out += 0.1 * size[6] * _hill(x, 0, 0.22) * _hill(z, -0.78, 0.13)
-    return np.where(way[:, 1] < 0, out, 0) * np.clip(-way[:, 1] * 3, 0, 1)
+    return np.asarray(out * np.clip(-way[:, 1] * 3, 0, 1))
 
 
 def _face(rng: np.random.Generator, of: Ball) -> Shape:
@@ -49,7 +54,7 @@ def _face(rng: np.random.Generator, of: Ball) -> Shape:
     centre, radii = of
     seed, chin = int(rng.integers(1 << 31)), 0.3 * rng.uniform(0.7, 1.2)
 
-    def skin(way: FloatArray) -> FloatArray:
+    def skin(way: Numbers) -> Numbers:
         jaw = 1 - chin * np.clip(-way[:, 2], 0, 1) ** 1.5
         points = way * radii * np.float32(0.985)
         points[:, 0] *= jaw
@@ -60,7 +65,7 @@ def _face(rng: np.random.Generator, of: Ball) -> Shape:
     return skin
 
 
-def head(rng: np.random.Generator, of: Ball, brow: FloatArray) -> Parts:
+def head(rng: np.random.Generator, of: Ball, brow: Numbers) -> Parts:
     """Make a head: skin with painted lips, eyes, ears, brows and lashes of colour `brow` (3,)."""
     centre, radii = of
     way, face = directions(ROWS), _face(rng, of)
@@ -87,20 +92,20 @@ def head(rng: np.random.Generator, of: Ball, brow: FloatArray) -> Parts:
     iris = alter(rng, np.array([0.12, 0.08, 0.05]), 1, 0.5, 0.25)[0]
     gaze, hairs = rng.normal(0, 0.1, 2), []
     for side in (-1.0, 1.0):
-        solids.append(_eye(_on(face, side * 0.29, 0.04) + [0, 0.075, 0], iris, gaze))
+        solids.append(_eye(_on(face, side * 0.29, 0.04) + vector(0, 0.075, 0), iris, gaze))
         hairs += _lashes(rng, solids[-1].vertices.mean(0), brow)
         hairs.append(_brow(rng, face, side, brow))
     return solids, hairs
 
 
-def _on(face: Shape, x: FloatArray | float, z: FloatArray | float) -> FloatArray:
+def _on(face: Shape, x: Numbers | float, z: Numbers | float) -> Numbers:
     """Give points on the face before (x, z)."""
     x, z = np.atleast_1d(x), np.atleast_1d(z)
     way = np.stack([x, -np.sqrt(1 - x**2 - z**2), z], 1).astype(np.float32)
     return face(way)
 
 
-def _eye(at: FloatArray, iris: FloatArray, gaze: FloatArray) -> Solid:
+def _eye(at: Numbers, iris: Numbers, gaze: Numbers) -> Solid:
     eye = ball(at, 0.12, 40)
     out = unit(eye[0] - at)
     seen = (out[:, 0] - gaze[0]) ** 2 + (out[:, 2] - gaze[1]) ** 2
@@ -109,7 +114,7 @@ def _eye(at: FloatArray, iris: FloatArray, gaze: FloatArray) -> Solid:
     return make_solid(eye, tint, Surface(gloss=2.5, exponent=120.0, mirror=0.03))
 
 
-def _lashes(rng: np.random.Generator, eye: FloatArray, colour: FloatArray) -> list[Strands]:
+def _lashes(rng: np.random.Generator, eye: Numbers, colour: Numbers) -> list[Strands]:
     """Grow lashes from both lids: a bow over the eye, outwards and up."""
     made = []
     for lid, number, reach in ((1.0, 90, 0.085), (-1.0, 40, 0.04)):
@@ -125,7 +130,7 @@ def _lashes(rng: np.random.Generator, eye: FloatArray, colour: FloatArray) -> li
     return made
 
 
-def _brow(rng: np.random.Generator, face: Shape, side: float, colour: FloatArray) -> Strands:
+def _brow(rng: np.random.Generator, face: Shape, side: float, colour: Numbers) -> Strands:
     number = int(rng.integers(150, 420))
     share = rng.random(number)
     high = 0.22 + 0.08 * np.sin(2.4 * share) + rng.normal(0, 0.02, number) * (1.2 - share)

@@ -21,8 +21,8 @@ def frame_parts(
     The options are those of `look`; `depth` is that of the parts.
     """
     strands, solids = parts
-    points = [strand.points[:, ::4].reshape(-1, 3) for strand in strands]
-    points = np.concatenate(points + [solid.vertices[::4] for solid in solids])
+    of_strands = [strand.points[:, ::4].reshape(-1, 3) for strand in strands]
+    points = np.concatenate(of_strands + [solid.vertices[::4] for solid in solids])
     low, high = (np.percentile(points, q, axis=0) for q in (0.5, 99.5))
     frame = float((high - low)[[0, 2]].max()) * rng.uniform(1.02, 1.3)
     near = float(rng.choice([1, 0.55, 0.28], p=shares))

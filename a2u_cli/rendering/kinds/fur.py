@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...units import FloatArray
 from ..camera import Camera, look
 from ..colours import CLOTH, FUR, alter, dye, pick
 from ..growth import (
@@ -13,19 +12,17 @@ from ..growth import (
     clump,
     course,
     curl,
-    dot,
     grow,
-    length,
     noise,
     on_balls,
     swirl,
-    unit,
     wander,
 )
 from ..meshes import ball
 from ..raster import nearest
 from ..shapes import Cord, Hair, Scene, Solid, Strands, Surface, make_solid, make_strands
 from ..surroundings import surround
+from ..vectors import Numbers, dot, length, unit, vector
 
 DOWN = np.array([0, 0, -1], np.float32)
 
@@ -92,23 +89,23 @@ def _bodies(rng: np.random.Generator, body: str) -> list[Ball]:
         return [at(0, 0, 0, *rng.uniform(0.85, 1.1, 3))]
     if body == "tuft":
         made = [at(0, 0, 0, 0.5, 0.4, 0.7)]
-        for _ in range(int(rng.integers(1, 4))):
-            made.append(at(*rng.normal(0, 0.5, 3), *rng.uniform(0.25, 0.6, 3)))
-        return made
+        others = int(rng.integers(1, 4))
+        places, sizes = rng.normal(0, 0.5, (others, 3)), rng.uniform(0.25, 0.6, (others, 3))
+        return made + [at(*place, *size) for place, size in zip(places, sizes, strict=True)]
     wide = rng.uniform(0.6, 0.8)
     head = np.array([0, -0.25, 1.3]) + rng.normal(0, 0.08, 3)
     made = [at(0, 0.1, 0, 0.85, 0.85, 1.0), at(*head, wide, 0.66, 0.64)]
     pointed = body == "animal" and rng.random() < 0.7
     ear = rng.uniform(0.5, 0.85) if rng.random() < 0.3 else rng.uniform(0.24, 0.42)
     for side in (-1.0, 1.0):
-        place = head + [side * wide * 0.72, 0.08, 0.5 + 0.3 * ear]
+        place = head + vector(side * wide * 0.72, 0.08, 0.5 + 0.3 * ear)
         made.append(at(*place, 0.2 if pointed else 0.26, 0.1, ear))
         if body == "toy":
             made.append(at(side * 0.9, -0.3, 0.35, 0.3, 0.32, 0.58))
             made.append(at(side * 0.6, -0.65, -0.75, 0.38, 0.58, 0.36))
         else:
             made.append(at(side * 0.42, -0.55, -0.5, 0.22, 0.24, 0.75))
-    made.append(at(*(head + [0, -0.55, -0.17]), 0.3, 0.33, 0.22))
+    made.append(at(*(head + vector(0, -0.55, -0.17)), 0.3, 0.33, 0.22))
     return made
 
 
@@ -121,10 +118,10 @@ def _extent(balls: list[Ball]) -> tuple[float, float, float]:
 
 def _roots(
     rng: np.random.Generator, balls: list[Ball], number: int
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+) -> tuple[Numbers, Numbers, Numbers]:
     """Draw roots on all balls, by their size, where they lie in no other: also each one's ball."""
     sizes = np.array([float(np.prod(r)) ** (2 / 3) for _, r in balls])
-    parts: list[tuple[FloatArray, FloatArray, FloatArray]] = []
+    parts: list[tuple[Numbers, Numbers, Numbers]] = []
     for index, own in enumerate(balls):
         points, out = on_balls(rng, int(number * sizes[index] / sizes.sum()) + 20, own)
         free = np.ones(len(points), bool)
@@ -139,11 +136,11 @@ def _roots(
 def _grow(
     rng: np.random.Generator,
     style: str,
-    roots: FloatArray,
-    out: FloatArray,
-    part: FloatArray,
+    roots: Numbers,
+    out: Numbers,
+    part: Numbers,
     parts: int,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Numbers, Numbers]:
     """Grow fur in tufts: combed along the body, shorter on muzzle and ears."""
     coat, number = COATS[style], len(roots)
     comb = swirl(rng, roots, 0.8) + 0.8 * DOWN + np.array([0, 0.5, 0], np.float32)
@@ -177,12 +174,12 @@ def _grow(
 
 def _tint(
     rng: np.random.Generator,
-    base: FloatArray,
-    roots: FloatArray,
-    out: FloatArray,
-    owner: FloatArray,
+    base: Numbers,
+    roots: Numbers,
+    out: Numbers,
+    owner: Numbers,
     knots: int,
-) -> FloatArray:
+) -> Numbers:
     """Colour fur: one colour, patches, stripes or a pale belly; darker at the root, or ticked."""
     number = len(roots)
     field = swirl(rng, roots, 1.2, 10, 1)
@@ -222,7 +219,7 @@ def _face(rng: np.random.Generator, balls: list[Ball]) -> list[Solid]:
     colour = np.array([0.02, 0.017, 0.016]) if rng.random() < 0.7 else np.array([0.4, 0.2, 0.17])
     made.append(make_solid(nose, colour, Surface(gloss=1.2, exponent=50.0)))
     if rng.random() < 0.2:
-        ribbon = ball(centre + [0, 0.1, -0.62], [0.62, 0.6, 0.1], 30)
+        ribbon = ball(centre + vector(0, 0.1, -0.62), [0.62, 0.6, 0.1], 30)
         made.append(make_solid(ribbon, pick(rng, CLOTH), Surface(gloss=0.1, exponent=10.0)))
     return made
 
@@ -245,7 +242,7 @@ def _whiskers(rng: np.random.Generator, balls: list[Ball]) -> Strands:
 
 
 def _look(
-    rng: np.random.Generator, balls: list[Ball], paths: FloatArray, full: bool, frame: float
+    rng: np.random.Generator, balls: list[Ball], paths: Numbers, full: bool, frame: float
 ) -> Camera:
     """See all of it, or a part of its outline close by."""
     if full:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...units import FloatArray
 from ..camera import Camera, look
 from ..colours import HAIR, alter, dye, pick
 from ..growth import (
@@ -15,18 +14,17 @@ from ..growth import (
     course,
     curl,
     cut,
-    dot,
     grow,
     noise,
     normals,
     on_balls,
     swirl,
-    unit,
     wander,
 )
 from ..raster import nearest
 from ..shapes import Hair, Scene, Strands, make_strands
 from ..surroundings import surround
+from ..vectors import Numbers, dot, unit, vector
 from .figures import SHOULDERS, head, skull, torso
 
 STYLES = ("long", "wavy", "curly", "afro", "blown", "bob", "cropped", "tail", "braids")
@@ -78,14 +76,10 @@ def hair(rng: np.random.Generator, detail: float = 1.0) -> Scene:
     solids += torso(rng)
     camera = _look(rng, paths, full, frame)
     words = {"style": style, "colour": colour.round(3).tolist(), "strands": number}
-    return Scene(
-        (*strands, *features), tuple(solids), camera, surround(rng, camera.back), words
-    )
+    return Scene((*strands, *features), tuple(solids), camera, surround(rng, camera.back), words)
 
 
-def _roots(
-    rng: np.random.Generator, number: int, scalp: Ball
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _roots(rng: np.random.Generator, number: int, scalp: Ball) -> tuple[Numbers, Numbers, Numbers]:
     """Draw roots within a hairline that frays: points, normals and how much of a hair grows."""
     centre, radii = scalp
     points, out = on_balls(rng, number * 4, scalp)
@@ -101,8 +95,8 @@ def _roots(
 
 
 def _guides(
-    rng: np.random.Generator, style: str, scalp: Ball, roots: FloatArray, out: FloatArray
-) -> FloatArray:
+    rng: np.random.Generator, style: str, scalp: Ball, roots: Numbers, out: Numbers
+) -> Numbers:
     """Grow the guides of a style from their roots."""
     own, number = CUTS[style], len(roots)
     lengths = rng.uniform(*own.length) * rng.uniform(0.8, 1.12, number)
@@ -125,10 +119,10 @@ def _guides(
         ways = ways - out * dot(ways, out)[:, None]
     seed = int(rng.integers(1 << 31))
 
-    def flow(points: FloatArray, _share: float) -> FloatArray:
+    def flow(points: Numbers, _share: float) -> Numbers:
         bent = 0.5 * swirl(np.random.default_rng(seed), points, 1.5)
         if style in ("tail", "braids"):
-            return 0.2 * bent + 4 * unit(_knot(scalp, style, points) - points)
+            return np.asarray(0.2 * bent + 4 * unit(_knot(scalp, style, points) - points))
         return bent
 
     return grow(
@@ -141,18 +135,19 @@ def _guides(
     )
 
 
-def _knot(scalp: Ball, style: str, points: FloatArray) -> FloatArray:
+def _knot(scalp: Ball, style: str, points: Numbers) -> Numbers:
     """Give where hair at points is gathered: a tail behind, or a braid to each side."""
     centre, radii = scalp
     if style == "tail":
-        return np.broadcast_to(centre + radii * [0, 1.05, 0.3], points.shape).astype(np.float32)
-    side = np.where(points[:, :1] < centre[0], -1, 1)
-    return (centre + radii * np.concatenate([0.72 * side, 0.66 + 0 * side, -0.42 + 0 * side], 1)).astype(np.float32)
+        return np.broadcast_to(centre + radii * vector(0, 1.05, 0.3), points.shape)
+    side = np.where(points[:, :1] < centre[0], -0.72, 0.72)
+    place = np.concatenate([side, 0.66 + 0 * side, -0.42 + 0 * side], 1)
+    return np.asarray(centre + radii * place, np.float32)
 
 
 def _grow(
     rng: np.random.Generator, style: str, scalp: Ball, number: int
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Numbers, Numbers]:
     """Grow all strands between guides, in locks of wisps; gives them and each one's wisp."""
     own, locks = CUTS[style], int(rng.integers(180, 500))
     feet, out, _ = _roots(rng, locks, scalp)
@@ -176,7 +171,7 @@ def _grow(
     return cut(paths, share * rng.uniform(0.8, 1, number) * grown), owner
 
 
-def _mess(rng: np.random.Generator, paths: FloatArray, style: str) -> FloatArray:
+def _mess(rng: np.random.Generator, paths: Numbers, style: str) -> Numbers:
     """Add frizz to all strands, and let a few stand off."""
     number, knots, _ = paths.shape
     way, short = course(knots), style in ("cropped", "tail", "braids")
@@ -189,9 +184,7 @@ def _mess(rng: np.random.Generator, paths: FloatArray, style: str) -> FloatArray
     return paths.astype(np.float32)
 
 
-def _tint(
-    rng: np.random.Generator, colour: FloatArray, wisps: FloatArray, paths: FloatArray
-) -> FloatArray:
+def _tint(rng: np.random.Generator, colour: Numbers, wisps: Numbers, paths: Numbers) -> Numbers:
     """Colour strands by wisp and hair; sometimes with strands of grey, or paler tips."""
     number, knots, _ = paths.shape
     tint = alter(rng, colour, int(wisps.max()) + 1, rng.uniform(0.05, 0.25), 0.03)[wisps]
@@ -211,7 +204,7 @@ def _tied(
     style: str,
     scalp: Ball,
     width: float,
-    colour: FloatArray,
+    colour: Numbers,
     detail: float,
     material: Hair,
 ) -> list[Strands]:
@@ -229,7 +222,10 @@ def _tied(
         _, across, over = normals(spine[None].astype(np.float32))
         number = int(4500 * detail) + 20
         thick = (0.13 if side else 0.2) * (1 - 0.45 * way) * np.clip(0.35 + way * 5, 0, 1)
-        angle, off = rng.uniform(0, 2 * math.pi, (number, 1, 1)), np.sqrt(rng.random((number, 1, 1)))
+        angle, off = (
+            rng.uniform(0, 2 * math.pi, (number, 1, 1)),
+            np.sqrt(rng.random((number, 1, 1))),
+        )
         if side:
             lock = 2 * math.pi * (rng.uniform(4, 7) * way + rng.integers(0, 3, (number, 1, 1)) / 3)
             middle = thick * (np.sin(lock) * across + 0.6 * np.sin(2 * lock) * over)
@@ -247,7 +243,7 @@ def _tied(
     return made
 
 
-def _look(rng: np.random.Generator, paths: FloatArray, full: bool, frame: float) -> Camera:
+def _look(rng: np.random.Generator, paths: Numbers, full: bool, frame: float) -> Camera:
     """See the whole head, or a part of the hair's outline close by."""
     low = float(np.percentile(paths[:, -1, 2], 5))
     if full:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...units import FloatArray
 from ..colours import BARK, CLOTH, METAL, alter, dye, pick
-from ..growth import noise, unit
+from ..growth import (
+    noise,
+)
 from ..meshes import Mesh, ball, grid_faces, lathe, mottle, tube
 from ..shapes import Cord, Scene, Solid, Strands, Surface, make_solid, make_strands
 from ..surroundings import surround
+from ..vectors import Numbers, unit, vector
 from .framing import frame_parts
 
 Parts = tuple[list[Strands], list[Solid]]
@@ -22,7 +24,11 @@ def hard(rng: np.random.Generator, detail: float = 1.0) -> Scene:
     style = str(rng.choice(list(STYLES)))
     strands, solids = STYLES[style](rng)
     camera = frame_parts(
-        rng, (strands, solids), turn=rng.normal(0, 0.7), blurred=0.4, moving=0.35,
+        rng,
+        (strands, solids),
+        turn=rng.normal(0, 0.7),
+        blurred=0.4,
+        moving=0.35,
         shares=(0.7, 0.22, 0.08),
     )
     words = {"style": style, "solids": len(solids)}
@@ -50,7 +56,7 @@ def _paint(rng: np.random.Generator, mesh: Mesh, *, closed: bool = True) -> Soli
     return make_solid(mesh, tint, surface, closed=closed)
 
 
-def _block(centre: FloatArray, sizes: FloatArray, turn: FloatArray, power: float) -> Mesh:
+def _block(centre: Numbers, sizes: Numbers, turn: Numbers, power: float) -> Mesh:
     """Make a rounded block: a superellipsoid whose `power` is 2 for a ball, more for corners."""
     vertices, faces = ball([0, 0, 0], 1.0, 90)
     reach = (np.abs(vertices) ** power).sum(-1, keepdims=True) ** (-1 / power)
@@ -59,13 +65,13 @@ def _block(centre: FloatArray, sizes: FloatArray, turn: FloatArray, power: float
     return (rolled + centre).astype(np.float32), faces
 
 
-def _axes(rng: np.random.Generator) -> FloatArray:
+def _axes(rng: np.random.Generator) -> Numbers:
     first = unit(noise(rng, 3))
     second = unit(np.cross(first, noise(rng, 3)))
     return np.stack([first, second, np.cross(first, second)]).astype(np.float32)
 
 
-def _ring(centre: FloatArray, axes: FloatArray, radius: float, thick: float) -> Mesh:
+def _ring(centre: Numbers, axes: Numbers, radius: float, thick: float) -> Mesh:
     turn = np.linspace(0, 2 * math.pi, 200)[:, None]
     path = centre + radius * (np.cos(turn) * axes[0] + np.sin(turn) * axes[1])
     return tube(path, np.full(200, thick), 20)
@@ -124,7 +130,7 @@ def _blocks(rng: np.random.Generator) -> Parts:
     solids = []
     for _ in range(int(rng.integers(2, 12))):
         sizes = rng.uniform(0.12, 0.5) * rng.uniform(0.4, 1.4, 3)
-        place = noise(rng, 3) * np.float32([0.7, 0.5, 0.6])
+        place = noise(rng, 3) * vector(0.7, 0.5, 0.6)
         power = float(rng.choice([2.0, 3.0, 6.0, 14.0]))
         solids.append(_paint(rng, _block(place, sizes, _axes(rng), power)))
     return [], solids
@@ -137,8 +143,10 @@ def _rings(rng: np.random.Generator) -> Parts:
     place = np.zeros(3)
     for _ in range(int(rng.integers(4, 16))):
         radius = rng.uniform(0.18, 0.45)
-        solids.append(_paint(rng, _ring(place, _axes(rng), radius, radius * rng.uniform(0.06, 0.25))))
-        place = place + unit(noise(rng, 3) + np.float32([0.6, 0, -0.3])) * radius * 1.3
+        solids.append(
+            _paint(rng, _ring(place, _axes(rng), radius, radius * rng.uniform(0.06, 0.25)))
+        )
+        place = place + unit(noise(rng, 3) + vector(0.6, 0, -0.3)) * radius * 1.3
     cables = int(rng.integers(0, 12))
     if cables:
         turn = np.linspace(0, 1, 120)[None, :, None]
@@ -165,12 +173,15 @@ def _gears(rng: np.random.Generator) -> Parts:
         radius = inner + (outer - inner) * way
         half = rng.uniform(0.03, 0.12)
         flat = np.stack([radius * np.cos(turn), 0 * radius - half, radius * np.sin(turn)], -1)
-        back = flat[::-1] + [0, 2 * half, 0]
+        back = flat[::-1] + vector(0, 2 * half, 0)
         shell = np.concatenate([flat, back, flat[:1]])
         size, axes = rng.uniform(0.3, 0.8), _axes(rng)
         spun = np.stack([(shell.reshape(-1, 3) * axis).sum(-1) for axis in axes], -1)
-        place = noise(rng, 3) * np.float32([0.7, 0.3, 0.6])
-        mesh = (size * spun + place).astype(np.float32), grid_faces(2 * rows + 1, steps, closed=True)
+        place = noise(rng, 3) * vector(0.7, 0.3, 0.6)
+        mesh = (
+            (size * spun + place).astype(np.float32),
+            grid_faces(2 * rows + 1, steps, closed=True),
+        )
         solids.append(_paint(rng, (mesh[0], mesh[1][:, ::-1])))
     return [], solids
 
@@ -181,11 +192,12 @@ def _vessels(rng: np.random.Generator) -> Parts:
     for index in range(int(rng.integers(1, 4))):
         way = np.linspace(0, 1, 90)
         radii = 0.25 + 0.12 * sum(
-            rng.normal(0, 1) * np.sin(way * wave * math.pi + rng.uniform(0, 6)) for wave in (1, 2, 4)
+            rng.normal(0, 1) * np.sin(way * wave * math.pi + rng.uniform(0, 6))
+            for wave in (1, 2, 4)
         )
         radii = np.clip(radii * np.clip(way * 30, 0.02, 1), 0.02, 0.7)
         mesh = lathe(radii, 1.3 * (0.5 - way) * rng.uniform(0.6, 1.2))
-        solids.append(_paint(rng, (mesh[0] + np.float32([index * 0.8, 0, 0]), mesh[1])))
+        solids.append(_paint(rng, (mesh[0] + vector(index * 0.8, 0, 0), mesh[1])))
         if rng.random() < 0.5:
             turn = np.linspace(-1.5, 1.5, 40)[:, None]
             out, high = np.array([1, 0, 0]), np.array([0, 0, 1])

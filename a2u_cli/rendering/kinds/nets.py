@@ -5,16 +5,24 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...units import FloatArray
 from ..colours import CLOTH, METAL, STRAW, alter, dye, pick
-from ..growth import Numbers, course, curl, fuzz, grow, noise, normals, swirl, unit, wander
+from ..growth import (
+    course,
+    fuzz,
+    grow,
+    noise,
+    normals,
+    swirl,
+    wander,
+)
 from ..meshes import sheet
 from ..shapes import Cord, Scene, Solid, Strands, Surface, make_solid, make_strands
 from ..surroundings import surround
+from ..vectors import Numbers, unit, vector
 from .framing import frame_parts
 
 Parts = tuple[list[Strands], list[Solid]]
-Drape = Callable[[Numbers], FloatArray]
+Drape = Callable[[Numbers], Numbers]
 YARN = Cord(through=0.1, gloss=0.05, exponent=10.0, columns=7)
 FINE = Cord(through=0.35, gloss=0.2, exponent=20.0)
 LOOSE = Cord(through=0.4, gloss=0.1)
@@ -36,10 +44,12 @@ def nets(rng: np.random.Generator, detail: float = 1.0) -> Scene:
     return Scene(tuple(strands), tuple(solids), camera, surround(rng, camera.back), words)
 
 
-def _thread(rng: np.random.Generator) -> FloatArray:
+def _thread(rng: np.random.Generator) -> Numbers:
     """Draw a thread's colour: white and black are the most frequent."""
     if rng.random() < 0.4:
-        return np.array([0.8, 0.79, 0.76] if rng.random() < 0.6 else [0.02] * 3) * rng.uniform(0.8, 1.05)
+        return np.array([0.8, 0.79, 0.76] if rng.random() < 0.6 else [0.02] * 3) * rng.uniform(
+            0.8, 1.05
+        )
     return pick(rng, CLOTH) if rng.random() < 0.75 else dye(rng)
 
 
@@ -50,7 +60,7 @@ def _drape(rng: np.random.Generator, depth: float = 0.3) -> Drape:
         for _ in range(7)
     ]
 
-    def hang(flat: Numbers) -> FloatArray:
+    def hang(flat: Numbers) -> Numbers:
         place = np.stack([flat[..., 0], 0 * flat[..., 0], flat[..., 1]], -1)
         for way, phase, size in folds:
             wave = np.sin(flat[..., 0] * way[0] + flat[..., 1] * way[1] + phase)
@@ -61,8 +71,8 @@ def _drape(rng: np.random.Generator, depth: float = 0.3) -> Drape:
 
 
 def _lines(
-    number: int, knots: int, reach: float, turn: float, shift: FloatArray | float = 0.0
-) -> FloatArray:
+    number: int, knots: int, reach: float, turn: float, shift: Numbers | float = 0.0
+) -> Numbers:
     """Rule parallel lines over a square of +-reach, turned: (number, knots, 2)."""
     across = np.linspace(-reach, reach, number)[:, None] + shift
     way = np.linspace(-reach, reach, knots)[None] + 0 * across
@@ -94,7 +104,7 @@ def _net(rng: np.random.Generator, detail: float) -> Parts:
 
 
 def _fuzz(
-    rng: np.random.Generator, paths: FloatArray, number: int, reach: float, tint: FloatArray
+    rng: np.random.Generator, paths: Numbers, number: int, reach: float, tint: Numbers
 ) -> Strands:
     fibres, which = fuzz(rng, paths, max(number, 4), reach)
     lighter = tint[which] * rng.uniform(0.8, 1.3, (len(which), 1))
@@ -161,12 +171,12 @@ def _lace(rng: np.random.Generator, detail: float) -> Parts:
     return strands, []
 
 
-def _circle(knots: int) -> FloatArray:
+def _circle(knots: int) -> Numbers:
     turn = np.linspace(0, 2 * math.pi, knots)
     return np.stack([np.cos(turn), np.sin(turn)], -1).astype(np.float32)
 
 
-def _rim(spot: FloatArray, angle: float, size: float, petals: int) -> FloatArray:
+def _rim(spot: Numbers, angle: float, size: float, petals: int) -> Numbers:
     """Outline one petal: (40, 2)."""
     way = np.linspace(0, 2 * math.pi, 40)
     along, wide = 0.55 - 0.45 * np.cos(way), 1.5 / petals * np.sin(way)
@@ -176,8 +186,13 @@ def _rim(spot: FloatArray, angle: float, size: float, petals: int) -> FloatArray
 
 
 def _petal(
-    rng: np.random.Generator, spot: FloatArray, angle: float, size: float, petals: int, stitches: int
-) -> FloatArray:
+    rng: np.random.Generator,
+    spot: Numbers,
+    angle: float,
+    size: float,
+    petals: int,
+    stitches: int,
+) -> Numbers:
     """Fill one petal with stitches across it: (stitches, 40, 2), straight but for the thread."""
     along = np.linspace(0.14, 0.96, stitches)[:, None]
     half = 1.5 / petals * np.sqrt(np.clip(1 - ((along - 0.55) / 0.45) ** 2, 0.01, 1))
@@ -219,7 +234,7 @@ def _knit(rng: np.random.Generator, detail: float) -> Parts:
 
 
 def _twisted(
-    rng: np.random.Generator, spines: FloatArray, radius: float, tint: FloatArray, fibres: int
+    rng: np.random.Generator, spines: Numbers, radius: float, tint: Numbers, fibres: int
 ) -> Strands:
     """Twist each spine of three plies of fibres that open towards the end."""
     number, knots, _ = spines.shape
@@ -232,7 +247,9 @@ def _twisted(
     reach = reach * (1 + 2.5 * np.clip(4 * way - 3, 0, 1))
     paths = spines + (0.5 * radius * np.cos(angle) + reach * np.cos(own)) * over
     paths = paths + (0.5 * radius * np.sin(angle) + reach * np.sin(own)) * side
-    paths = paths.reshape(-1, knots, 3) + wander(rng, fibres * number, knots, (3, 8)) * (0.06 * radius)
+    paths = paths.reshape(-1, knots, 3) + wander(rng, fibres * number, knots, (3, 8)) * (
+        0.06 * radius
+    )
     tint = np.tile(tint, (fibres, 1)) * rng.lognormal(0, 0.1, (fibres * number, 1))
     thick = radius * 0.9 / math.sqrt(fibres)
     return make_strands(paths.astype(np.float32), thick, tint, Cord(through=0.2), taper=0.1)
@@ -242,8 +259,8 @@ def _fringe(rng: np.random.Generator, detail: float) -> Parts:
     """Hang tassels from the edge of a cloth."""
     number, knots = int(rng.integers(14, 60)), 70
     feet = np.stack([np.linspace(-1.1, 1.1, number), np.zeros(number), np.ones(number)], 1)
-    ways = 0.13 * noise(rng, number, 3) - np.float32([0, 0, 1])
-    pull = np.float32([0, 0, -0.6])
+    ways = 0.13 * noise(rng, number, 3) - vector(0, 0, 1)
+    pull = vector(0, 0, -0.6)
     reach = rng.uniform(0.8, 1.6) * rng.uniform(0.85, 1.1, number)
     spines = grow(rng, feet, ways, reach, knots, pull=pull, stiffness=0.93, crook=0.05)
     palette = np.stack([_thread(rng) for _ in range(int(rng.integers(1, 4)))])
@@ -261,9 +278,11 @@ def _fringe(rng: np.random.Generator, detail: float) -> Parts:
 def _rope(rng: np.random.Generator, detail: float) -> Parts:
     """Hang or lay ropes of three plies."""
     number, knots = int(rng.integers(1, 4)), 110
-    feet = np.stack([rng.normal(0, 0.35, number), 0.2 * rng.normal(0, 1, number), np.full(number, 1.3)], 1)
-    ways = 0.3 * noise(rng, number, 3) - np.float32([0, 0, 1])
-    pull = np.float32([0, 0, -0.3])
+    feet = np.stack(
+        [rng.normal(0, 0.35, number), 0.2 * rng.normal(0, 1, number), np.full(number, 1.3)], 1
+    )
+    ways = 0.3 * noise(rng, number, 3) - vector(0, 0, 1)
+    pull = vector(0, 0, -0.3)
     spines = grow(rng, feet, ways, 2.7, knots, pull=pull, stiffness=0.95, crook=0.05)
     colour = pick(rng, STRAW) if rng.random() < 0.6 else _thread(rng)
     tint, radius = alter(rng, colour, number, 0.1), rng.uniform(0.04, 0.13)

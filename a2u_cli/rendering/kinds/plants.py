@@ -5,12 +5,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...units import FloatArray
 from ..colours import BARK, CLOTH, LEAF, LEAF_SHARES, PETAL, STRAW, alter, pick
-from ..growth import along, course, cross, dot, grow, noise, unit
+from ..growth import (
+    along,
+    course,
+    grow,
+    noise,
+)
 from ..meshes import ball, lathe, leaves, mottle
 from ..shapes import Cord, Scene, Solid, Strands, Surface, make_solid, make_strands
 from ..surroundings import surround
+from ..vectors import Numbers, cross, dot, unit, vector
 from .framing import frame_parts
 
 Parts = tuple[list[Strands], list[Solid]]
@@ -46,10 +51,10 @@ def _pot(rng: np.random.Generator) -> list[Solid]:
 
 def _branches(
     rng: np.random.Generator, levels: int, twigs: tuple[int, int], crook: float
-) -> list[FloatArray]:
+) -> list[Numbers]:
     """Grow stems and what branches from them: (n, 16, 3) a level."""
     number = int(rng.integers(2, 6))
-    feet = noise(rng, number, 3) * np.float32([0.1, 0.1, 0])
+    feet = noise(rng, number, 3) * vector(0.1, 0.1, 0)
     ways = UP + 0.4 * noise(rng, number, 3)
     made = [grow(rng, feet, ways, rng.uniform(1.1, 1.8, number), 16, pull=UP * 0.3, crook=crook)]
     size = 1.1
@@ -64,7 +69,7 @@ def _branches(
     return made
 
 
-def _wood(rng: np.random.Generator, levels: list[FloatArray], thick: float) -> list[Strands]:
+def _wood(rng: np.random.Generator, levels: list[Numbers], thick: float) -> list[Strands]:
     bark, made = pick(rng, BARK), []
     for level, paths in enumerate(levels):
         radius = thick * 0.5**level * rng.uniform(0.7, 1.2, (len(paths), 1))
@@ -73,7 +78,7 @@ def _wood(rng: np.random.Generator, levels: list[FloatArray], thick: float) -> l
     return made
 
 
-def _outline(rng: np.random.Generator, rows: int = 11) -> FloatArray:
+def _outline(rng: np.random.Generator, rows: int = 11) -> Numbers:
     """Draw a leaf's outline, (rows,): slender or broad, widest near the foot or beyond."""
     way = np.linspace(0, 1, rows)
     shape = np.sin(math.pi * way ** rng.uniform(0.6, 1.2)) ** rng.uniform(0.7, 1.1)
@@ -84,13 +89,13 @@ def _outline(rng: np.random.Generator, rows: int = 11) -> FloatArray:
 
 def _leaves(
     rng: np.random.Generator,
-    feet: FloatArray,
-    ways: FloatArray,
+    feet: Numbers,
+    ways: Numbers,
     size: float,
-    colour: FloatArray,
+    colour: Numbers,
     *,
     narrow: float = 0.3,
-    facing: FloatArray | None = None,
+    facing: Numbers | None = None,
 ) -> Solid:
     """Set leaves, mottled each by itself, a few of them turning."""
     number = len(feet)
@@ -158,7 +163,7 @@ def _needles(rng: np.random.Generator, detail: float) -> Parts:
 
 def _grass(rng: np.random.Generator, detail: float) -> Parts:
     number = int(rng.integers(120, 700) * min(1, detail * 2)) + 8
-    feet = noise(rng, number, 3) * np.float32([0.6, 0.4, 0]) - UP * 0.2
+    feet = noise(rng, number, 3) * vector(0.6, 0.4, 0) - UP * 0.2
     ways, facing = UP + 0.28 * noise(rng, number, 3), noise(rng, number, 3) * [1, 1, 0.1]
     outline = np.sqrt(1 - np.linspace(0, 1, 16) ** 1.5).astype(np.float32)
     lengths = rng.uniform(0.7, 2.4, number)
@@ -178,9 +183,11 @@ def _grass(rng: np.random.Generator, detail: float) -> Parts:
 def _reeds(rng: np.random.Generator, detail: float) -> Parts:
     strands, solids = _grass(rng, 0.5 * detail)
     number = int(rng.integers(6, 28))
-    feet = noise(rng, number, 3) * np.float32([0.5, 0.3, 0]) - UP * 0.2
+    feet = noise(rng, number, 3) * vector(0.5, 0.3, 0) - UP * 0.2
     ways = UP + 0.16 * noise(rng, number, 3)
-    stems = grow(rng, feet, ways, rng.uniform(1.5, 2.6, number), 24, pull=-UP * 0.25, stiffness=0.95)
+    stems = grow(
+        rng, feet, ways, rng.uniform(1.5, 2.6, number), 24, pull=-UP * 0.25, stiffness=0.95
+    )
     straw = pick(rng, STRAW)
     strands.append(make_strands(stems, 0.008, alter(rng, straw, number), STALK, taper=0.4))
     each = max(10, int(rng.integers(80, 260) * detail))
@@ -222,7 +229,7 @@ def _flowers(rng: np.random.Generator, detail: float) -> Parts:
     strands: list[Strands] = []
     solids: list[Solid] = []
     number, green, petal = int(rng.integers(1, 7)), pick(rng, LEAF[:4]), pick(rng, PETAL)
-    feet = noise(rng, number, 3) * np.float32([0.08, 0.08, 0]) - UP * 0.2
+    feet = noise(rng, number, 3) * vector(0.08, 0.08, 0) - UP * 0.2
     ways = UP + 0.35 * noise(rng, number, 3)
     stems = grow(rng, feet, ways, rng.uniform(1.2, 2.1, number), 24, stiffness=0.97, crook=0.03)
     strands.append(make_strands(stems, 0.02, alter(rng, green, number), STALK, taper=0.3))
@@ -243,7 +250,9 @@ def _flowers(rng: np.random.Generator, detail: float) -> Parts:
             narrow = rng.uniform(0.12, 0.3)
             leaf = _leaves(rng, top, ways, size, petal, narrow=narrow, facing=facing)
             plain = mottle(rng, leaf.vertices, petal, 0.1, 8)
-            solids.append(make_solid((leaf.vertices, leaf.faces), plain, leaf.surface, closed=False))
+            solids.append(
+                make_solid((leaf.vertices, leaf.faces), plain, leaf.surface, closed=False)
+            )
         stamens = max(20, int(350 * detail))
         ways = unit(axis + 0.6 * noise(rng, stamens, 3))
         paths = grow(rng, stem[-1] + 0.02 * ways, ways, rng.uniform(0.04, 0.15, stamens), 5)
@@ -279,7 +288,6 @@ def _dandelion(rng: np.random.Generator, detail: float) -> Parts:
     strands.append(make_strands(stem, 0.03, np.array([0.2, 0.24, 0.09]), STALK))
     seedbed = ball(centre, 0.1, 24)
     return strands, [make_solid(seedbed, mottle(rng, seedbed[0], np.array([0.2, 0.14, 0.08])))]
-
 
 
 STYLES: dict[str, Callable[[np.random.Generator, float], Parts]] = {

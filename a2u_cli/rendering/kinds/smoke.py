@@ -1,12 +1,13 @@
-"""Smoke, steam, mist and fire: densities that a flow has drawn out; alpha is exact, without noise."""
+"""Smoke, steam and fire: densities that a flow has drawn out; alpha is exact, without noise."""
 
 import math
 
 import cv2
 import numpy as np
 
-from ...units import FloatArray
+from ..raster import blur
 from ..shapes import Plate
+from ..vectors import Numbers
 
 STYLES = ("wisp", "plume", "steam", "puff", "fire")
 SHARES = (0.28, 0.22, 0.18, 0.14, 0.18)
@@ -21,7 +22,7 @@ def smoke(rng: np.random.Generator, detail: float = 1.0) -> Plate:
     style = str(rng.choice(STYLES, p=SHARES))
     seed, turned = int(rng.integers(1 << 62)), float(rng.normal(0, 0.15))
 
-    def paint(side: int) -> FloatArray:
+    def paint(side: int) -> Numbers:
         own = np.random.default_rng(seed)
         picture = _fire(own, side) if style == "fire" else _smoke(own, side, style)
         over = math.cos(turned) + abs(math.sin(turned))  # so much larger, no edge turns in
@@ -32,7 +33,7 @@ def smoke(rng: np.random.Generator, detail: float = 1.0) -> Plate:
     return Plate(paint, {"style": style}, float(rng.uniform(0.5, 1.2)))
 
 
-def _smoke(rng: np.random.Generator, side: int, style: str) -> FloatArray:
+def _smoke(rng: np.random.Generator, side: int, style: str) -> Numbers:
     """Lay layers of smoke over each other, the far ones first, each lit through itself."""
     picture = np.zeros((side, side, 4), np.float32)
     grey = rng.beta(1.2, 0.9) * 0.8 + 0.03 if style != "steam" else rng.uniform(0.7, 0.9)
@@ -51,19 +52,19 @@ def _smoke(rng: np.random.Generator, side: int, style: str) -> FloatArray:
     return picture
 
 
-def _before(density: FloatArray, angle: float) -> FloatArray:
+def _before(density: Numbers, angle: float) -> Numbers:
     """Add up, roughly, what lies between each pixel and a light to its side."""
     side, total = len(density), np.zeros_like(density)
     for reach in (0.02, 0.05, 0.11, 0.2):
-        shift = np.float32(
+        shift = np.array(
             [[1, 0, side * reach * math.cos(angle)], [0, 1, side * reach * math.sin(angle)]]
         )
-        wide = cv2.GaussianBlur(density, (0, 0), max(1.0, 0.4 * reach * side))
+        wide = blur(density, max(1.0, 0.4 * reach * side))
         total += cv2.warpAffine(wide, shift, (side, side))
     return total / 4
 
 
-def _wisp(rng: np.random.Generator, side: int) -> FloatArray:
+def _wisp(rng: np.random.Generator, side: int) -> Numbers:
     """Give the optical depth of a ribbon, as of incense: calm at the foot, folded further up."""
     x, y = _warp(rng, side, rng.uniform(0.8, 1.5))
     down, right = np.mgrid[0:side, 0:side].astype(np.float32)
@@ -82,13 +83,13 @@ def _wisp(rng: np.random.Generator, side: int) -> FloatArray:
     streaks = _noise(rng, 24, side, 4, 0.7)
     streaks = cv2.remap(streaks, x, y * np.float32(0.3), cv2.INTER_LINEAR)
     depth = (total + veil) * np.clip(1 + 0.35 * streaks, 0, None) * rng.uniform(0.5, 2.0)
-    return cv2.GaussianBlur(depth.astype(np.float32), (0, 0), max(0.5, 0.001 * side))
+    return blur(depth.astype(np.float32), max(0.5, 0.001 * side))
 
 
-def _noise(rng: np.random.Generator, cells: int, side: int, octaves: int, gain: float) -> FloatArray:
+def _noise(rng: np.random.Generator, cells: int, side: int, octaves: int, gain: float) -> Numbers:
     """Sum octaves of smooth noise, of variance about 1, on a (side, side) grid."""
     total, weight = np.zeros((side, side), np.float32), 1.0
-    for octave in range(octaves):
+    for _octave in range(octaves):
         grid = rng.standard_normal((cells + 3, cells + 3), dtype=np.float32)
         fine = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
         total += fine * np.float32(weight)
@@ -96,7 +97,7 @@ def _noise(rng: np.random.Generator, cells: int, side: int, octaves: int, gain: 
     return total
 
 
-def _warp(rng: np.random.Generator, side: int, strength: float) -> tuple[FloatArray, FloatArray]:
+def _warp(rng: np.random.Generator, side: int, strength: float) -> tuple[Numbers, Numbers]:
     """Follow a swirling flow back for some steps: where the air of each pixel came from."""
     coarse = 192
     y, x = np.mgrid[0:coarse, 0:coarse].astype(np.float32)
@@ -113,7 +114,7 @@ def _warp(rng: np.random.Generator, side: int, strength: float) -> tuple[FloatAr
     return x, y
 
 
-def _cloud(rng: np.random.Generator, side: int, style: str) -> FloatArray:
+def _cloud(rng: np.random.Generator, side: int, style: str) -> Numbers:
     """Give the optical depth of a plume, of steam or of a puff: billows drawn out by a flow."""
     x, y = _warp(rng, side, rng.uniform(0.5, 1.2))
     cells = int(rng.integers(3, 7)) if style != "steam" else int(rng.integers(2, 5))
@@ -137,7 +138,7 @@ def _cloud(rng: np.random.Generator, side: int, style: str) -> FloatArray:
     return np.asarray(body * edge, np.float32)
 
 
-def _fire(rng: np.random.Generator, side: int) -> FloatArray:
+def _fire(rng: np.random.Generator, side: int) -> Numbers:
     """Give flames: tongues that narrow upwards, hot within, coloured by how hot they are."""
     x, y = _warp(rng, side, rng.uniform(0.5, 1.0))
     tall = cv2.resize(_noise(rng, int(rng.integers(4, 8)), side, 5, 0.55), (side, 2 * side))
@@ -151,9 +152,9 @@ def _fire(rng: np.random.Generator, side: int) -> FloatArray:
         narrow = wide * np.clip(1 - share, 0.02, 1) ** 0.7 * np.clip(0.4 + 3 * share, 0.1, 1)
         tongue = 1 - (np.abs(u - foot) / narrow) ** 2 - 0.55 * share
         heat = np.maximum(heat, np.where(v > 0.0, tongue, -1))
-    heat = np.clip(heat + rng.uniform(0.25, 0.5) * noise, 0, 1.3) / 1.3
-    heat = cv2.GaussianBlur(heat.astype(np.float32), (0, 0), max(0.5, 0.002 * side))
+    hot = np.clip(heat + rng.uniform(0.25, 0.5) * noise, 0, 1.3) / 1.3
+    hot = blur(hot.astype(np.float32), max(0.5, 0.002 * side))
     steps = np.linspace(0, 1, len(EMBERS))
-    colour = np.stack([np.interp(heat, steps, EMBERS[:, c]) for c in range(3)], -1)
-    alpha = 1 - np.exp(-(heat ** 1.4) * rng.uniform(2, 5))
+    colour = np.stack([np.interp(hot, steps, EMBERS[:, c]) for c in range(3)], -1)
+    alpha = 1 - np.exp(-(hot**1.4) * rng.uniform(2, 5))
     return np.concatenate([colour * alpha[..., None], alpha[..., None]], -1).astype(np.float32)
