@@ -56,7 +56,7 @@ def pick(
 ) -> Numbers:
     """Draw a colour (3,) near one of a palette's."""
     colour = np.array(palette[int(rng.choice(len(palette), p=shares))])
-    return np.asarray(alter(rng, colour, 1, 0.12, 0.04)[0])
+    return np.asarray(alter(rng, colour, 1, 0.12, 0.02)[0])
 
 
 def dye(rng: np.random.Generator) -> Numbers:
@@ -72,7 +72,7 @@ def alter(
     colour: Numbers,
     number: int,
     spread: float = 0.15,
-    tone: float = 0.03,
+    tone: float = 0.012,
 ) -> Numbers:
     """Vary a colour, or (number, 3) of them, in lightness and a little in tone: (number, 3)."""
     light = rng.lognormal(0, spread, (number, 1))

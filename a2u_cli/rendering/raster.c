@@ -345,12 +345,12 @@ EXPORT void a2u_light_hair(const float *depth, const float *along, const float *
         float direct = expf(-.9f * x), diffuse = sqrtf(1 - si * si) * (.5f + .25f * azimuth) * .175f, r, tt, trt, k = 1;
         if (broad) {
             float sum = si + so, lobe = expf(-sum * sum), far = .5f - .5f * azimuth;
-            r = .02f * lobe * lobe, tt = .12f * lobe * far * far, trt = .05f * lobe * (.5f + .5f * azimuth);
+            r = .006f * lobe * lobe, tt = .12f * lobe * far * far, trt = .05f * lobe * (.5f + .5f * azimuth);
         } else {
             float in = asinf(si), on = asinf(so), half = .5f * (in + on), c = cosf(.5f * (on - in)), phi = acosf(azimuth);
             float past = (3.14159f - phi) / .45f, glint = (phi - .35f) / .3f;
             k = cosf(in) / (c * c > .15f ? c * c : .15f);
-            r = .025f * bell(half + .05f, kind[0]) * cosf(.5f * phi);
+            r = .018f * bell(half + .05f, kind[0]) * cosf(.5f * phi);
             tt = .45f * bell(half - .025f, .6f * kind[0]) * expf(-.5f * past * past);
             trt = .09f * bell(half - .075f, 1.6f * kind[0]) * (.25f + .75f * expf(-.5f * glint * glint));
         }

@@ -35,6 +35,7 @@ MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.004  # of alpha, and the share
 SOFT = (0.05, 0.95)
 TRIES = 12
 WHITE = 8.0  # times the exposure: brighter light is cut
+GLINT = 0.04  # albedo: what dark things mirror is no measure of the light
 
 
 def render_scene(
@@ -71,17 +72,17 @@ def find_fault(alpha: FloatArray) -> str:
 def _received(scene: Scene, strands: Sequence[FloatArray], solids: Sequence[FloatArray]) -> float:
     """Measure what a white thing would send to the camera where the scene is well lit."""
     shares = [
-        (dot(light[:, ::4].mean(2), LUMINANCE) / dot(thing.tint[:, ::4], LUMINANCE)).ravel()
+        dot(light[:, ::4].mean(2), LUMINANCE) / (dot(thing.tint[:, ::4], LUMINANCE) + GLINT)
         for thing, light in zip(scene.strands, strands, strict=True)
     ]
     shares += [
-        dot(light[::4], LUMINANCE) / dot(thing.tint[::4], LUMINANCE)
+        dot(light[::4], LUMINANCE) / (dot(thing.tint[::4], LUMINANCE) + GLINT)
         for thing, light in zip(scene.solids, solids, strict=True)
         if thing.shading is None
     ]
     if not shares:
         return float(dot(scene.surroundings.panorama, LUMINANCE).mean()) * 2
-    return max(float(np.percentile(np.concatenate(shares), 85)), 1e-4)
+    return max(float(np.percentile(np.concatenate([share.ravel() for share in shares]), 85)), 1e-4)
 
 
 def _render(

@@ -216,7 +216,7 @@ class _LitSolid:
         half = unit(self._back + light.towards)
         exponent = surface.exponent if light.sharp else min(surface.exponent, 5.0)
         shine = np.clip(dot(self._normals, half), 0, 1) ** exponent * surface.gloss
-        shine = shine if light.sharp else 0.15 * shine
+        shine = shine if light.sharp else shine * min(0.05, 0.15 / (surface.gloss + 0.1))
         gloss = np.where(facing > 0, 0.25 * shine, 0)
         seen = np.exp(-0.9 * depth)[:, None]
         colour = lit[:, None] / np.pi * solid.tint + gloss[:, None]

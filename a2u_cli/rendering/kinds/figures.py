@@ -89,7 +89,7 @@ def head(rng: np.random.Generator, of: Ball, brow: Numbers) -> Parts:
         solids.append(make_solid(ear, skin * [1, 0.9, 0.88], surface))
     neck = ball(NECK, [0.37, 0.37, 0.62], 32)
     solids.append(make_solid(neck, skin, surface))
-    iris = alter(rng, np.array([0.12, 0.08, 0.05]), 1, 0.5, 0.25)[0]
+    iris = alter(rng, np.array([0.1, 0.07, 0.045]), 1, 0.5, 0.2)[0]
     gaze, hairs = rng.normal(0, 0.1, 2), []
     for side in (-1.0, 1.0):
         solids.append(_eye(_on(face, side * 0.29, 0.04) + vector(0, 0.075, 0), iris, gaze))

@@ -65,7 +65,7 @@ def hair(rng: np.random.Generator, detail: float = 1.0) -> Scene:
     full = bool(rng.random() < 0.6)
     frame = 3.4 if full else math.exp(rng.uniform(math.log(0.9), math.log(2.4)))
     width = math.exp(rng.uniform(math.log(0.35), math.log(1.3))) * frame / 768
-    number = int(np.clip(60 / width, 7000, 36000) * detail)
+    number = int(np.clip(60 / width, 7000, 36000) * min(1, 32 / CUTS[style].knots) * detail)
     paths, wisps = _grow(rng, style, scalp, number)
     radius = width / 2 * detail**-0.5 * rng.lognormal(0, 0.2, number)
     material = Hair(rng.uniform(0.09, 0.2), rng.uniform(0.6, 1.3))
@@ -102,7 +102,9 @@ def _guides(
     lengths = rng.uniform(*own.length) * rng.uniform(0.8, 1.12, number)
     part = rng.normal(0, 0.2)
     aside = np.sign(roots[:, :1] - part) * np.array([[1, 0, 0]], np.float32)
-    ways = 0.4 * out + 0.5 * aside + np.array([0, 0.3, 0.15], np.float32)
+    front = np.clip(-roots[:, 1:2], 0, 1) * (rng.random() < 0.75)  # else it falls on the face
+    ways = 0.4 * out + (0.5 + 0.6 * front) * aside + vector(0, 0.3, 0.15)
+    ways = ways + front * vector(0, 0.9, 0.3)
     pull, bodies = DOWN * own.gravity, (scalp, SHOULDERS)
     if style == "blown":
         wind = unit(np.array([rng.normal(), rng.normal(0, 0.4), rng.uniform(0, 0.4)]))
@@ -187,8 +189,8 @@ def _mess(rng: np.random.Generator, paths: Numbers, style: str) -> Numbers:
 def _tint(rng: np.random.Generator, colour: Numbers, wisps: Numbers, paths: Numbers) -> Numbers:
     """Colour strands by wisp and hair; sometimes with strands of grey, or paler tips."""
     number, knots, _ = paths.shape
-    tint = alter(rng, colour, int(wisps.max()) + 1, rng.uniform(0.05, 0.25), 0.03)[wisps]
-    tint = alter(rng, tint, number, rng.uniform(0.05, 0.15), 0.02)
+    tint = alter(rng, colour, int(wisps.max()) + 1, rng.uniform(0.05, 0.25), 0.01)[wisps]
+    tint = alter(rng, tint, number, rng.uniform(0.05, 0.15), 0.01)
     if rng.random() < 0.2:
         grey = rng.random(number) < rng.uniform(0.05, 0.6)
         tint[grey] = alter(rng, np.array([0.6, 0.59, 0.58]), int(grey.sum()), 0.15)
