@@ -13,6 +13,7 @@ from .kinds.fur import fur
 from .kinds.glass import glass
 from .kinds.hair import hair
 from .kinds.hard import hard
+from .kinds.mixed import mixed
 from .kinds.nets import nets
 from .kinds.plants import plants
 from .kinds.smoke import smoke
@@ -30,6 +31,7 @@ KINDS: dict[str, Callable[[np.random.Generator, float], Scene | Plate]] = {
     "smoke": smoke,
     "glass": glass,
     "hard": hard,
+    "mixed": mixed,
 }
 MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.004  # of alpha, and the share that is soft
 SOFT = (0.05, 0.95)

@@ -111,7 +111,7 @@ def _eye(at: Numbers, iris: Numbers, gaze: Numbers) -> Solid:
     seen = (out[:, 0] - gaze[0]) ** 2 + (out[:, 2] - gaze[1]) ** 2
     tint = np.where((seen < 0.2)[:, None], iris, 0.62)
     tint = np.where(((seen < 0.035) | ((seen > 0.2) & (seen < 0.24)))[:, None], 0.01, tint)
-    return make_solid(eye, tint, Surface(gloss=2.5, exponent=120.0, mirror=0.03))
+    return make_solid(eye, tint, Surface(gloss=2.5, exponent=120.0, mirror=0.012))
 
 
 def _lashes(rng: np.random.Generator, eye: Numbers, colour: Numbers) -> list[Strands]:

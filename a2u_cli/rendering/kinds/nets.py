@@ -139,9 +139,10 @@ def _lace(rng: np.random.Generator, detail: float) -> Parts:
     waves = int(2.4 / size)
 
     def edge(flat: Numbers) -> Numbers:
-        """Pull what hangs below the scallops up to them."""
+        """Pull what hangs over the edges up to them: a hem, with scallops below."""
         low = -1.02 - 0.09 * np.abs(np.sin(flat[..., 0] * waves * math.pi / 2.4))
-        return np.stack([flat[..., 0], np.maximum(flat[..., 1], low)], -1)
+        across = np.clip(flat[..., 0], -1.12, 1.12)
+        return np.stack([across, np.clip(flat[..., 1], low, 1.1)], -1)
 
     for turn in (math.pi / 6, -math.pi / 6, math.pi / 2):
         flat = _lines(ground, 150, 1.15, turn)
