@@ -315,7 +315,8 @@ def test_an_interrupt_is_one_line_and_what_is_done_is_kept(tmp_path: Path, worke
     process.send_signal(2)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in told and "interrupted; nothing half-written" in told
+    assert "Traceback" not in told, told
+    assert "interrupted; nothing half-written" in told
     lines = (tmp_path / sets.JOURNAL).read_text().splitlines()
     files = {path.name for path in tmp_path.iterdir()} - {".journal.jsonl.lock", sets.JOURNAL}
     named = {file for line in lines for file in json.loads(line)["files"]}

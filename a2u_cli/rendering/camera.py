@@ -56,16 +56,10 @@ def look(
     """
     height = rng.normal(0.08, 0.16) if height is None else height
     turn = rng.uniform(-math.pi, math.pi) if turn is None else turn
-    back = np.array(
-        [math.cos(height) * math.sin(turn), -math.cos(height) * math.cos(turn), math.sin(height)]
-    )
+    axes = _axes(turn, height, roll)
     distance *= rng.uniform(0.6, 1.5)
-    right = unit(cross(np.array([0.0, 0.0, 1.0]), back))
-    up = cross(back, right)
-    cosine, sine = math.cos(roll), math.sin(roll)
-    right, up = cosine * right + sine * up, cosine * up - sine * right
-    wander = rng.normal(0, 0.05, 2) * frame
-    place = np.asarray(target, float) + right * wander[0] + up * wander[1] + back * distance
+    right, up = (axis * rng.normal(0, 0.05) * frame for axis in axes[:2])
+    place = np.asarray(target, np.float32) + right + up - axes[2] * distance
     focus, aperture, motion = distance, 0.0, np.zeros(3)
     if rng.random() < blurred:
         disc = rng.choice([0.003, 0.008, 0.025]) * rng.uniform(0.5, 2)  # of the frame, at `depth`
@@ -75,7 +69,7 @@ def look(
         motion = unit(rng.normal(0, 1, 3)) * frame * rng.uniform(0.008, 0.05)
     return Camera(
         place.astype(np.float32),
-        np.stack([right, up, -back]).astype(np.float32),
+        axes.astype(np.float32),
         distance / frame,
         float(max(focus, 0.5)),
         frame,
@@ -83,6 +77,16 @@ def look(
         motion.astype(np.float32),
         float(rng.uniform(0.45, 0.9)),
     )
+
+
+def _axes(turn: float, height: float, roll: float) -> Numbers:
+    """Give the directions right, up and ahead, (3, 3)."""
+    flat = math.cos(height)
+    back = np.array([flat * math.sin(turn), -flat * math.cos(turn), math.sin(height)])
+    right = unit(cross(np.array([0.0, 0.0, 1.0]), back))
+    up = cross(back, right)
+    cosine, sine = math.cos(roll), math.sin(roll)
+    return np.stack([cosine * right + sine * up, cosine * up - sine * right, -back])
 
 
 def straighten(picture: Numbers) -> tuple[Numbers, Numbers]:

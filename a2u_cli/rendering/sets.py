@@ -3,10 +3,12 @@
 import json
 import multiprocessing
 import signal
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,16 +80,20 @@ def _render_all(orders: list[Order], workers: int) -> Iterator[Rendered]:
     if workers == 1 or len(orders) < 2:
         yield from map(render_order, orders)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts)
-    try:
-        yield from pool.map(render_order, orders)
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()  # it writes nothing, and may have many seconds to go
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
+    with ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts) as pool:
+        coming, flying = iter(orders), deque[Future[Rendered]]()
+        try:
+            for order in islice(coming, 2 * workers):
+                flying.append(pool.submit(render_order, order))
+            while flying:
+                yield flying.popleft().result()
+                for order in islice(coming, 1):
+                    flying.append(pool.submit(render_order, order))
+        except BaseException:
+            for child in set(multiprocessing.active_children()) - set(others):
+                child.terminate()  # it writes nothing, and may have many seconds to go
+            raise
 
 
 def _ignore_interrupts() -> None:

@@ -16,7 +16,7 @@ from ..growth import (
 )
 from ..shapes import Cord, Scene, Strands, make_strands
 from ..surroundings import surround
-from ..vectors import Numbers, cross, unit
+from ..vectors import Numbers, cross, unit, vector
 from .framing import frame_parts
 
 STYLES = ("feather", "plume", "down")
@@ -59,54 +59,53 @@ def _vane(
     *,
     plume: bool,
 ) -> list[Strands]:
-    """Grow barbs to both sides of a quill: hooked to each other and split, loose in a plume."""
-    bow = np.array([rng.normal(0, 0.25), rng.normal(0, 0.1), -0.05], np.float32)
+    """Grow a quill with barbs to both sides, and barbules on these."""
+    bow = vector(rng.normal(0, 0.25), rng.normal(0, 0.1), -0.05)
     quill = grow(rng, foot[None], way[None], 2.3, 60, pull=bow, stiffness=0.96, crook=0.004)
     number = 2 * max(40, int(rng.integers(500, 1100) * (0.5 if plume else 1) * detail))
     share = np.sort(rng.uniform(0.14, 1, number))
-    feet, ahead = along(quill, np.zeros(number, np.int64), share)
-    side = np.where(np.arange(number) % 2, 1.0, -1.0)[:, None]
-    across = unit(cross(ahead, noise(rng, 3))) * side
-    narrow = np.where(side[:, 0] > 0, 1, rng.uniform(0.45, 1))  # one vane is often narrower
-    reach = np.sin(math.pi * np.clip(share - 0.04, 0, 1) ** 0.8) ** 0.55 * narrow
-    reach = (
-        reach * rng.uniform(0.22, 0.42) * rng.uniform(0.93, 1.04, number) + 0.03 + 0.05 * share**14
-    )
-    loose = (
-        np.clip((0.33 - share) / 0.16, 0, 1)[:, None] if not plume else np.full((number, 1), 0.5)
-    )
-    slant = rng.uniform(0.7, 1.3)
-    ahead_share = slant - 0.5 * loose + 3 * share[:, None] ** 14  # the last close the tip
-    ways = across + ahead * ahead_share + noise(rng, number, 3) * (0.02 + 0.4 * loose)
-    knots = 18
-    droop = np.array([0, 0, -0.6 if plume else 0], np.float32)
-    paths = grow(
-        rng, feet, ways, reach * (1 + 0.25 * loose[:, 0]), knots, pull=droop, stiffness=0.96
-    )
-    paths = paths + 0.12 * ahead[:, None] * course(knots) ** 2 * reach[:, None, None]
-    paths = paths + wander(rng, number, knots, (1, 3)) * course(knots) * (
-        0.002 + 0.06 * loose[:, :, None]
-    ).astype(np.float32)
-    groups = max(6, int(rng.integers(8, 70) * (1 if not plume else 4)))
-    owner = (share * (groups - 1)).astype(np.int64) * 2 + (side[:, 0] > 0)
-    held = rng.uniform(0.1, 0.7) * rng.random(2 * groups)
-    paths = clump(paths.astype(np.float32), owner, 2 * groups, held, 2.0)
-    tint = _pattern(rng, colour, share, number, knots)
-    thick = 0.0022 if not plume else 0.0016
-    barbs = make_strands(paths, thick / math.sqrt(min(1, 2 * detail)), tint, BARB, taper=0.5)
-    barbules = _barbules(rng, paths, tint, loose[:, 0], detail, 0.035 if plume else 0.02)
+    down = np.clip((0.33 - share) / 0.16, 0, 1)  # towards the foot
+    loose = np.full(number, 0.5) if plume else down
+    paths = _barbs(rng, quill, share, loose, plume=plume)
+    tint = _pattern(rng, colour, share, paths.shape[1])
+    thick = (0.0016 if plume else 0.0022) / math.sqrt(min(1, 2 * detail))
+    barbs = make_strands(paths, thick, tint, BARB, taper=0.5)
+    barbules = _barbules(rng, paths, tint, loose, detail, 0.035 if plume else 0.02)
     shade = np.clip(1.2 * colour + 0.08, 0, 0.85)
     radii = 0.017 * np.linspace(1, 0.12, 60)[None]
     return [barbs, barbules, make_strands(quill, radii, shade, QUILL)]
 
 
-def _pattern(
-    rng: np.random.Generator, colour: Numbers, share: Numbers, number: int, knots: int
+def _barbs(
+    rng: np.random.Generator, quill: Numbers, share: Numbers, loose: Numbers, *, plume: bool
 ) -> Numbers:
+    """Grow barbs at shares (n,) of the way up: hooked to each other, split here and there."""
+    number, knots = len(share), 18
+    feet, ahead = along(quill, np.zeros(number, np.int64), share)
+    side = np.where(np.arange(number) % 2, 1.0, -1.0)
+    across = unit(cross(ahead, noise(rng, 3))) * side[:, None]
+    narrow = np.where(side > 0, 1, rng.uniform(0.45, 1))  # one vane is often narrower
+    reach = np.sin(math.pi * np.clip(share - 0.04, 0, 1) ** 0.8) ** 0.55 * narrow
+    reach = reach * rng.uniform(0.22, 0.42) * rng.uniform(0.93, 1.04, number)
+    reach = reach + 0.03 + 0.05 * share**14
+    slant = rng.uniform(0.7, 1.3) - 0.5 * loose + 3 * share**14  # the last close the tip
+    stray = noise(rng, number, 3) * (0.02 + 0.4 * loose[:, None])
+    ways, droop = across + ahead * slant[:, None] + stray, vector(0, 0, -0.6 if plume else 0)
+    paths = grow(rng, feet, ways, reach * (1 + 0.25 * loose), knots, pull=droop, stiffness=0.96)
+    paths = paths + 0.12 * ahead[:, None] * course(knots) ** 2 * reach[:, None, None]
+    size = (0.002 + 0.06 * loose)[:, None, None]
+    paths = paths + wander(rng, number, knots, (1, 3)) * course(knots) * size
+    groups = max(6, int(rng.integers(8, 70) * (4 if plume else 1)))
+    owner = (share * (groups - 1)).astype(np.int64) * 2 + (side > 0)
+    held = rng.uniform(0.1, 0.7) * rng.random(2 * groups)
+    return clump(paths.astype(np.float32), owner, 2 * groups, held, 2.0)
+
+
+def _pattern(rng: np.random.Generator, colour: Numbers, share: Numbers, knots: int) -> Numbers:
     """Colour barbs: plain, barred across the feather, tipped or speckled; the down is pale."""
     other = np.clip(colour * rng.uniform(0.2, 2.0) + 0.01, 0.005, 0.86)
     style = str(rng.choice(["plain", "barred", "tipped", "speckled"], p=[0.4, 0.25, 0.2, 0.15]))
-    way = np.linspace(0, 1, knots)[None]
+    way, number = np.linspace(0, 1, knots)[None], len(share)
     mix = np.zeros((number, knots))
     place = share[:, None] + 0.13 * way
     if style == "barred":

@@ -183,7 +183,7 @@ def _mess(rng: np.random.Generator, paths: Numbers, style: str) -> Numbers:
     loose = rng.choice(number, few, replace=False)
     reach = rng.uniform(0.06, 0.3) * (0.4 if short else 1.0) * rng.random((few, 1, 1))
     paths[loose] += wander(rng, few, knots, (0.5, 1, 2.5)) * way**0.8 * reach.astype(np.float32)
-    return paths.astype(np.float32)
+    return np.asarray(paths, np.float32)
 
 
 def _tint(rng: np.random.Generator, colour: Numbers, wisps: Numbers, paths: Numbers) -> Numbers:
@@ -210,39 +210,39 @@ def _tied(
     detail: float,
     material: Hair,
 ) -> list[Strands]:
-    """Grow what hangs from the knots: a tail, or braids of three locks."""
+    """Grow what hangs from the knots: a tail, or two braids."""
     centre, radii = scalp
-    knots, made = 70, []
-    way = course(knots)[0]
+    made = []
     for side in (0,) if style == "tail" else (-1, 1):
-        root = _knot(scalp, style, centre + radii * [[side * 0.5, 0.5, 0]])
-        reach, lean = rng.uniform(1.0, 2.2), rng.normal(0, 0.15)
-        bow = np.sin(way * math.pi / 2) * (0.5 if style == "tail" else 0.12)
-        spine = root + np.concatenate(
-            [side * 0.2 * way + lean * way**2, bow, -reach * way ** (1.5 if side == 0 else 1)], 1
-        )
-        _, across, over = normals(spine[None].astype(np.float32))
-        number = int(4500 * detail) + 20
-        thick = (0.13 if side else 0.2) * (1 - 0.45 * way) * np.clip(0.35 + way * 5, 0, 1)
-        angle, off = (
-            rng.uniform(0, 2 * math.pi, (number, 1, 1)),
-            np.sqrt(rng.random((number, 1, 1))),
-        )
-        if side:
-            lock = 2 * math.pi * (rng.uniform(4, 7) * way + rng.integers(0, 3, (number, 1, 1)) / 3)
-            middle = thick * (np.sin(lock) * across + 0.6 * np.sin(2 * lock) * over)
-            thick = 0.6 * thick
-        else:
-            middle = 0.1 * np.sin(3 * way) * across
-        paths = spine + middle + off * thick * (np.cos(angle) * across + np.sin(angle) * over)
-        paths = paths + wander(rng, number, knots, (1.5, 4)) * way * np.float32(0.012)
-        paths = _mess(rng, paths.astype(np.float32), style)
-        share = rng.uniform(0.75, 1, number)
-        wisps = np.arange(number) // 20
-        tint = _tint(rng, colour, wisps, paths)
-        radius = width / 2 * detail**-0.5
-        made.append(make_strands(cut(paths, share), radius, tint, material, taper=0.4))
+        root = _knot(scalp, style, centre + radii * vector(side * 0.5, 0.5, 0)[None])
+        paths = _mess(rng, _hank(rng, root, side, int(4500 * detail) + 20), style)
+        tint = _tint(rng, colour, np.arange(len(paths)) // 20, paths)
+        shorter = cut(paths, rng.uniform(0.75, 1, len(paths)))
+        made.append(make_strands(shorter, width / 2 * detail**-0.5, tint, material, taper=0.4))
     return made
+
+
+def _hank(rng: np.random.Generator, root: Numbers, side: int, number: int) -> Numbers:
+    """Hang strands from a root: loose behind the head, or to a side, braided of three locks."""
+    knots = 70
+    way = course(knots)[0]
+    reach, lean = rng.uniform(1.0, 2.2), rng.normal(0, 0.15)
+    bow = np.sin(way * math.pi / 2) * (0.12 if side else 0.5)
+    fall = -reach * way ** (1 if side else 1.5)
+    spine = root + np.concatenate([side * 0.2 * way + lean * way**2, bow, fall], 1)
+    _, across, over = normals(spine[None].astype(np.float32))
+    thick = (0.13 if side else 0.2) * (1 - 0.45 * way) * np.clip(0.35 + way * 5, 0, 1)
+    angle = rng.uniform(0, 2 * math.pi, (number, 1, 1))
+    off = np.sqrt(rng.random((number, 1, 1)))
+    if side:
+        lock = 2 * math.pi * (rng.uniform(4, 7) * way + rng.integers(0, 3, (number, 1, 1)) / 3)
+        middle = thick * (np.sin(lock) * across + 0.6 * np.sin(2 * lock) * over)
+        thick = 0.6 * thick
+    else:
+        middle = 0.1 * np.sin(3 * way) * across
+    paths = spine + middle + off * thick * (np.cos(angle) * across + np.sin(angle) * over)
+    paths = paths + wander(rng, number, knots, (1.5, 4)) * way * 0.012
+    return np.asarray(paths, np.float32)
 
 
 def _look(rng: np.random.Generator, paths: Numbers, full: bool, frame: float) -> Camera:

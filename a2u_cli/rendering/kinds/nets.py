@@ -125,51 +125,51 @@ def _tulle(rng: np.random.Generator, detail: float) -> Parts:
 
 
 def _lace(rng: np.random.Generator, detail: float) -> Parts:
-    """Work flowers and leaves into a fine ground, with scallops along the edge."""
+    """Work flowers into a fine ground, with a hem and scallops along the lower edge."""
     drape, colour = _drape(rng, rng.uniform(0.05, 0.25)), _thread(rng)
-    ground = max(24, int(rng.integers(60, 120) * min(1, detail * 3)))
-    size, pitch = rng.uniform(0.24, 0.42), 2.2 / ground
-    spots = [
-        np.array([x + 0.5 * size * (row % 2), z]) + rng.normal(0, 0.04 * size, 2)
-        for row, z in enumerate(np.arange(-1, 1.01, size * 0.95))
-        for x in np.arange(-1, 1.01, size * 1.15)
-    ]
-    strands: list[Strands] = []
-    petals = int(rng.integers(4, 8))
-    waves = int(2.4 / size)
+    lines = max(24, int(rng.integers(60, 120) * min(1, detail * 3)))
+    size, pitch = rng.uniform(0.24, 0.42), 2.2 / lines
+    scallops = int(2.4 / size)
 
     def edge(flat: Numbers) -> Numbers:
-        """Pull what hangs over the edges up to them: a hem, with scallops below."""
-        low = -1.02 - 0.09 * np.abs(np.sin(flat[..., 0] * waves * math.pi / 2.4))
+        """Pull what hangs over the edges up to them."""
+        low = -1.02 - 0.09 * np.abs(np.sin(flat[..., 0] * scallops * math.pi / 2.4))
         across = np.clip(flat[..., 0], -1.12, 1.12)
         return np.stack([across, np.clip(flat[..., 1], low, 1.1)], -1)
 
+    strands = []
     for turn in (math.pi / 6, -math.pi / 6, math.pi / 2):
-        flat = _lines(ground, 150, 1.15, turn)
         zigzag = pitch * 0.12 * np.sign(np.sin(np.arange(150) * 2.1))[None, :, None]
-        paths = drape(edge(flat + zigzag * [math.cos(turn), math.sin(turn)]))
-        tint = alter(rng, colour, ground, 0.04)
-        strands.append(make_strands(paths, pitch * rng.uniform(0.06, 0.1), tint, FINE))
-    fills, outlines = [], []
-    for spot in spots:
-        spin = rng.uniform(0, 6)
-        for petal in range(petals):
-            angle = spin + petal * 2 * math.pi / petals
-            fills.append(_petal(rng, spot, angle, 0.42 * size, petals, 22))
-            outlines.append(_rim(spot, angle, 0.42 * size, petals))
-        outlines.append(spot + 0.07 * size * _circle(40))
-    fill, rim = drape(np.concatenate(fills)), drape(np.stack(outlines))
+        flat = _lines(lines, 150, 1.15, turn) + zigzag * vector(math.cos(turn), math.sin(turn))
+        tint, thick = alter(rng, colour, lines, 0.04), pitch * rng.uniform(0.06, 0.1)
+        strands.append(make_strands(drape(edge(flat)), thick, tint, FINE))
+    hem = edge(np.stack([np.linspace(-1.2, 1.2, 240), np.full(240, -9.0)], -1)[None])
+    hem = np.repeat(hem, 3, axis=0) + np.array([[[0, 0]], [[0, 0.03]], [[0, 0.055]]])
+    strands.append(make_strands(drape(hem), 0.009, np.tile(colour, (3, 1)), YARN))
+    strands += _flowers(rng, drape, size, colour)
+    rims = strands[-1]
+    return [*strands, _fuzz(rng, rims.points, int(2500 * detail), 0.02, rims.tint[:, 0])], []
+
+
+def _flowers(rng: np.random.Generator, drape: Drape, size: float, colour: Numbers) -> list[Strands]:
+    """Work flowers in rows: petals filled with stitches, then their rims, a little before."""
+    petals, fills, rims = int(rng.integers(4, 8)), [], []
+    for row, high in enumerate(np.arange(-1, 1.01, size * 0.95)):
+        for across in np.arange(-1, 1.01, size * 1.15):
+            spot = np.array([across + 0.5 * size * (row % 2), high]) + rng.normal(0, 0.04 * size, 2)
+            spin = rng.uniform(0, 6)
+            for petal in range(petals):
+                angle = spin + petal * 2 * math.pi / petals
+                fills.append(_petal(rng, spot, angle, 0.42 * size, petals, 22))
+                rims.append(_rim(spot, angle, 0.42 * size, petals))
+            rims.append(spot + 0.07 * size * _circle(40))
+    fill, rim = drape(np.concatenate(fills)), drape(np.stack(rims))
     fill[..., 1] -= 0.004
     rim[..., 1] -= 0.007
-    tint = alter(rng, colour, len(fill), 0.08)
-    strands.append(make_strands(fill, size * 0.0075, tint, FINE))
-    tint = alter(rng, colour, len(rim), 0.06)
-    strands.append(make_strands(rim, size * rng.uniform(0.012, 0.02), tint, YARN))
-    hem = np.stack([np.linspace(-1.2, 1.2, 240), np.full(240, -9.0)], -1)[None]
-    hem = np.repeat(edge(hem), 3, axis=0) + np.array([[[0, 0]], [[0, 0.03]], [[0, 0.055]]])
-    strands.append(make_strands(drape(hem), 0.009, np.tile(colour, (3, 1)), YARN))
-    strands.append(_fuzz(rng, rim, int(2500 * detail), 0.02, tint))
-    return strands, []
+    return [
+        make_strands(fill, size * 0.0075, alter(rng, colour, len(fill), 0.08), FINE),
+        make_strands(rim, size * rng.uniform(0.012, 0.02), alter(rng, colour, len(rim)), YARN),
+    ]
 
 
 def _circle(knots: int) -> Numbers:
