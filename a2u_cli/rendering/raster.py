@@ -20,7 +20,7 @@ GRID, PASSES = 4, 8  # samples to a pixel's side in a pass, and passes: 128 a pi
 FINE_GRID, FINE_PASSES = 2, 64  # where the lens or a motion has to be covered too: 256
 PIECE = 12.0  # samples: as long as one straight piece of a strand may be
 TILE = 16  # samples to the side of a square whose farthest is known, as in raster.c
-LIGHT = 400_000  # knots: scenes of fewer are sampled twice as often, clear things four times
+LIGHT = 80_000  # knots and faces: scenes of fewer are sampled twice as often
 BATCH = 4000  # strands between two looks at what they hide
 _SUFFIXES = {".so", ".pyd", ".dll", ".dylib"}
 
@@ -103,11 +103,7 @@ def rasterise(
     Colours are (n, k, columns, 3) for strands and (v, 3) for solids. Returns float32 (side, side,
     4). `passes` is a power of two; the number of samples is exact coverage's only limit.
     """
-    wandering = camera.aperture > 0 or bool(camera.motion.any())
-    grid, usual = (FINE_GRID, FINE_PASSES) if wandering else (GRID, PASSES)
-    knots = sum(strand.radii.size for strand, _ in strands)
-    clear = any(solid.opacity is not None for solid, _ in solids)
-    passes = passes or usual * (4 if clear else 2 if knots < LIGHT else 1)
+    passes, grid = passes or _passes(strands, solids, camera), _grid(camera)
     ordered = [_front_first(strand, np.sqrt(light), camera) for strand, light in strands]
     coded = [(solid, np.sqrt(light, dtype=np.float32)) for solid, light in solids]
     samples = np.empty((side * grid,) * 2, np.uint64)
@@ -120,10 +116,31 @@ def rasterise(
         view = _view(camera, side * grid, number, passes)
         for layer, (solid, colours) in enumerate(coded):
             _draw_solid(canvas, view, solid, colours, layer)
+        library().a2u_look(ctypes.byref(canvas))
         for strand, colours in ordered:
             _draw_strands(canvas, view, strand, colours)
         library().a2u_resolve(ctypes.byref(canvas), pointer(out))
     return out
+
+
+def _grid(camera: Camera) -> int:
+    return FINE_GRID if camera.aperture > 0 or camera.motion.any() else GRID
+
+
+def _passes(
+    strands: Sequence[tuple[Strands, Numbers]],
+    solids: Sequence[tuple[Solid, Numbers]],
+    camera: Camera,
+) -> int:
+    """Tell how many passes keep alpha within 0.01 of the truth where it is soft."""
+    passes = PASSES if _grid(camera) == GRID else FINE_PASSES
+    if camera.aperture > 0 and camera.motion.any():  # a pass is one point of both
+        passes *= 2
+    if any(solid.opacity is not None for solid, _ in solids):  # layers have to be told apart
+        return passes * 4
+    parts = sum(strand.radii.size for strand, _ in strands)
+    parts += sum(len(solid.faces) for solid, _ in solids)
+    return passes * 2 if parts < LIGHT else passes
 
 
 def _front_first(strands: Strands, colours: Numbers, camera: Camera) -> tuple[Strands, Numbers]:
@@ -156,13 +173,14 @@ def _view(camera: Camera, samples: int, number: int, passes: int) -> View:
 def _draw_strands(canvas: Canvas, view: View, strands: Strands, colours: Numbers) -> None:
     number, knots, columns, _ = colours.shape
     for first in range(0, number, BATCH):
-        library().a2u_look(ctypes.byref(canvas))
         part = slice(first, first + BATCH)
         library().a2u_draw_strands(
             *(ctypes.byref(canvas), ctypes.byref(view)),
             *(pointer(strands.points[part]), pointer(strands.radii[part]), pointer(colours[part])),
             *(count(len(colours[part])), knots, columns, ctypes.c_float(PIECE)),
         )
+        if number > BATCH // 2:
+            library().a2u_look(ctypes.byref(canvas))
 
 
 def _draw_solid(canvas: Canvas, view: View, solid: Solid, colours: Numbers, layer: int) -> None:
