@@ -13,7 +13,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import __version__
-from .commands import batch, composite, doctor, evaluate, explain, matte, train, trimap, weights
+from .commands import (
+    batch,
+    composite,
+    doctor,
+    evaluate,
+    explain,
+    matte,
+    render,
+    train,
+    trimap,
+    weights,
+)
 from .commands.terminal import say, show
 from .errors import A2UError, Interrupted, OutOfMemory, is_memory
 from .weights import registry
@@ -39,6 +50,7 @@ app.add_typer(trimap.app, name="trimap")
 app.command("eval")(evaluate.evaluate)
 app.command()(explain.explain)
 app.add_typer(weights.app, name="weights")
+app.command()(render.render)
 app.command()(train.train)
 app.command()(doctor.doctor)
 

@@ -1,0 +1,137 @@
+"""One picture from a kind and a seed: grown, lit, drawn, and judged."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import A2UError
+from ..units import FloatArray
+from .camera import LUMINANCE, develop, straighten
+from .kinds.feathers import feathers
+from .kinds.fur import fur
+from .kinds.glass import glass
+from .kinds.hair import hair
+from .kinds.hard import hard
+from .kinds.mixed import mixed
+from .kinds.nets import nets
+from .kinds.plants import plants
+from .kinds.smoke import smoke
+from .raster import blur, rasterise
+from .shading import shade
+from .shapes import Plate, Scene
+from .vectors import dot
+
+KINDS: dict[str, Callable[[np.random.Generator, float], Scene | Plate]] = {
+    "hair": hair,
+    "fur": fur,
+    "plants": plants,
+    "nets": nets,
+    "feathers": feathers,
+    "smoke": smoke,
+    "glass": glass,
+    "hard": hard,
+    "mixed": mixed,
+}
+MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.004  # of alpha, and the share that is soft
+SOFT = (0.05, 0.95)
+TRIES = 12
+WHITE = 8.0  # times the exposure: brighter light is cut
+GLINT = 0.04  # albedo: what dark things mirror is no measure of the light
+
+
+def render_scene(
+    kind: str, seed: int, side: int, *, detail: float = 1.0, passes: int | None = None
+) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
+    """Render one foreground: the same kind, seed, side and detail give the same bytes.
+
+    Returns straight sRGB colour float32 (side, side, 3), alpha float32 (side, side), both in
+    [0, 1], and a record. Poor pictures are rejected, and the seed's next draw is taken: those with
+    a mean alpha over 0.95 or under 0.02, or less than 0.4 % of soft pixels. `detail` is the share
+    of strands, `passes` (a power of two) how often the picture is sampled.
+
+    Raises A2UError where the kind is unknown, the renderer was not built, or no draw is good.
+    """
+    if kind not in KINDS:
+        raise A2UError(f"kind {kind!r} is unknown; expected one of {', '.join(KINDS)}")
+    for draw in range(TRIES):
+        rng = np.random.default_rng([seed, *kind.encode(), draw])
+        colour, alpha, record = _render(kind, rng, side, detail, passes)
+        if not (fault := find_fault(alpha)):
+            return colour, alpha, {"kind": kind, "seed": seed, "draw": draw, **record}
+    raise A2UError(f"{kind} of seed {seed} gives no good picture ({fault}); take another seed")
+
+
+def find_fault(alpha: FloatArray) -> str:
+    """Say what is wrong with a foreground's alpha (H, W) for training; nothing where it is good."""
+    mean = float(alpha.mean())
+    soft = float(((alpha > SOFT[0]) & (alpha < SOFT[1])).mean())
+    if not LEAST_MEAN <= mean <= MOST_MEAN:
+        return f"mean alpha {mean:.3f}, expected {LEAST_MEAN} to {MOST_MEAN}"
+    return f"{soft:.2%} is soft, expected {LEAST_SOFT:.1%}" if soft < LEAST_SOFT else ""
+
+
+def _received(scene: Scene, strands: Sequence[FloatArray], solids: Sequence[FloatArray]) -> float:
+    """Measure what a white thing would send to the camera where the scene is well lit."""
+    shares = [
+        dot(light[:, ::4].mean(2), LUMINANCE) / (dot(thing.tint[:, ::4], LUMINANCE) + GLINT)
+        for thing, light in zip(scene.strands, strands, strict=True)
+    ]
+    shares += [
+        dot(light[::4], LUMINANCE) / (dot(thing.tint[::4], LUMINANCE) + GLINT)
+        for thing, light in zip(scene.solids, solids, strict=True)
+        if thing.shading is None
+    ]
+    if not shares:
+        return float(dot(scene.surroundings.panorama, LUMINANCE).mean()) * 2
+    return max(float(np.percentile(np.concatenate([share.ravel() for share in shares]), 85)), 1e-4)
+
+
+def _render(
+    kind: str, rng: np.random.Generator, side: int, detail: float, passes: int | None
+) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
+    """Grow a kind's next picture, light it, draw it and develop it."""
+    thing = KINDS[kind](rng, detail)
+    exposure = float(rng.uniform(0.75, 1.2))
+    if isinstance(thing, Plate):
+        picture, softness = (
+            thing.paint(side) * np.array([*[exposure] * 3, 1], np.float32),
+            thing.softness,
+        )
+        white = 1.0
+    else:
+        picture, softness = _draw(thing, exposure, side, passes), thing.camera.softness
+        white = WHITE
+    linear, alpha = straighten(blur(picture, softness))
+    colour = develop(linear, alpha, white)
+    record = {**thing.record, **_settings(thing), "mean_alpha": round(float(alpha.mean()), 4)}
+    return colour, alpha, record
+
+
+def _settings(thing: Scene | Plate) -> dict[str, Any]:
+    """Record a scene's light and lens."""
+    if isinstance(thing, Plate):
+        return {}
+    camera = thing.camera
+    return {
+        "light": thing.surroundings.mode,
+        "frame": round(camera.frame, 3),
+        "defocus": round(camera.aperture, 4),
+        "motion": [round(float(way), 4) for way in camera.motion],
+    }
+
+
+def _draw(scene: Scene, exposure: float, side: int, passes: int | None) -> FloatArray:
+    """Light and draw a scene: premultiplied linear RGBA, `WHITE` times darker than exposed."""
+    strands, solids = shade(scene)
+    share = exposure / (_received(scene, strands, solids) * WHITE)
+    return rasterise(
+        [
+            (s, np.clip(light * share, 0, 1))
+            for s, light in zip(scene.strands, strands, strict=True)
+        ],
+        [(s, np.clip(light * share, 0, 1)) for s, light in zip(scene.solids, solids, strict=True)],
+        scene.camera,
+        side,
+        passes=passes,
+    )

@@ -1,0 +1,181 @@
+"""A folder of rendered foregrounds, or of composites of them: each file whole or not at all."""
+
+import json
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..backgrounds import choose_background, make_background
+from ..errors import A2UError
+from ..foreground import composite
+from ..images import encode_image, quantise, write_bytes
+from ..images.files import replacing, words
+from ..trimap import make_trimap
+from ..units import FloatArray
+from .scenes import render_scene
+
+Format = Literal["webp", "png"]
+JOURNAL = "journal.jsonl"
+QUALITY = 90  # of WebP's colours; its alpha is kept as it is
+BANDS = (2, 26)  # pixels: how far a trimap's unknown reaches from what is soft
+
+
+@dataclass(frozen=True)
+class Order:
+    """One picture to render; `backgrounds` is a folder to lay it over, if any."""
+
+    kind: str
+    seed: int
+    size: int
+    format: Format = "webp"
+    detail: float = 1.0
+    backgrounds: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}_{self.seed:06d}"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What became of an order: its record and its files' bytes by path, or why there is none."""
+
+    order: Order
+    record: dict[str, Any]
+    files: dict[str, bytes]
+    failure: str = ""
+
+
+def render_set(folder: Path, orders: Iterable[Order], *, workers: int = 1) -> Iterator[Rendered]:
+    """Render into a folder what its journal does not hold yet, and give each when it is on disk.
+
+    A picture's files come first, its line in the journal last; an interrupt leaves neither half.
+    The files are the same for any number of `workers`, which are processes.
+
+    Raises A2UError where something cannot be written; what is done is kept.
+    """
+    done = _read_journal(folder)
+    coming = [order for order in orders if done.get(order.name) != asdict(order)]
+    for rendered in _render_all(coming, workers):
+        for path, data in rendered.files.items():
+            write_bytes(folder / path, data)
+        if not rendered.failure:
+            _add_line(folder / JOURNAL, rendered)
+        yield rendered
+
+
+def _render_all(orders: list[Order], workers: int) -> Iterator[Rendered]:
+    """Render in order, here or in processes that end with the loop."""
+    if workers == 1 or len(orders) < 2:
+        yield from map(render_order, orders)
+        return
+    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
+    with ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts) as pool:
+        coming, flying = iter(orders), deque[Future[Rendered]]()
+        try:
+            for order in islice(coming, 2 * workers):
+                flying.append(pool.submit(render_order, order))
+            while flying:
+                yield flying.popleft().result()
+                for order in islice(coming, 1):
+                    flying.append(pool.submit(render_order, order))
+        except BaseException:
+            for child in set(multiprocessing.active_children()) - set(others):
+                child.terminate()  # it writes nothing, and may have many seconds to go
+            raise
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
+
+
+def render_order(order: Order) -> Rendered:
+    """Render one picture and encode its files; a seed without a good picture is a failure."""
+    try:
+        colour, alpha, record = render_scene(
+            order.kind, order.seed, order.size, detail=order.detail
+        )
+        files = _encode(order, colour, alpha)
+    except A2UError as error:
+        return Rendered(order, {}, {}, str(error))
+    return Rendered(order, record, files)
+
+
+def _encode(order: Order, colour: FloatArray, alpha: FloatArray) -> dict[str, bytes]:
+    if order.backgrounds is not None:
+        return _composite(order, colour, alpha)
+    levels = quantise(np.dstack([colour, alpha]), 8)
+    name = f"{order.name}.{order.format}"
+    if order.format == "png":
+        return {name: encode_image(levels, "png")}
+    stream = BytesIO()
+    options: dict[str, Any] = {"quality": QUALITY, "alpha_quality": 100, "exact": True}
+    Image.fromarray(levels).save(stream, "WEBP", **options)
+    return {name: stream.getvalue()}
+
+
+def _composite(order: Order, colour: FloatArray, alpha: FloatArray) -> dict[str, bytes]:
+    """Lay a foreground over one of the backgrounds, in the layout of Composition-1k."""
+    chosen = choose_background(str(order.backgrounds), order.name)
+    behind = make_background(chosen, colour)
+    # from what the files hold: so the composite is exactly theirs
+    levels = (quantise(plane, 8).astype(np.float32) for plane in (colour, alpha, behind))
+    colour, alpha, behind = (plane / np.float32(255) for plane in levels)
+    rng = np.random.default_rng([order.seed, *order.kind.encode()])
+    low, high = np.log(BANDS)
+    inside, outside = np.exp(rng.uniform(low, high, 2)) * order.size / 768
+    pictures: dict[str, npt.NDArray[Any]] = {
+        "fg": colour,
+        "alpha": alpha,
+        "bg": behind,
+        "merged": composite(colour, alpha, behind),
+        "trimaps": make_trimap(alpha, inside=inside, outside=outside),
+    }
+    return {f"{at}/{order.name}.png": encode_image(pictures[at], "png") for at in pictures}
+
+
+def _read_journal(folder: Path) -> dict[str, dict[str, Any]]:
+    """Give the orders whose line and files are there, by name; other lines are passed over."""
+    path, orders = folder / JOURNAL, dict[str, dict[str, Any]]()
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        try:
+            entry = json.loads(line)
+            if all((folder / file).is_file() for file in entry["files"]):
+                orders[entry["name"]] = entry["order"]
+        except (ValueError, KeyError, TypeError):
+            continue
+    return orders
+
+
+def _add_line(path: Path, rendered: Rendered) -> None:
+    """Write the journal anew with one more line, so that it never ends in half of one.
+
+    Raises A2UError where it cannot be written.
+    """
+    entry = {
+        "name": rendered.order.name,
+        "files": sorted(rendered.files),
+        "order": asdict(rendered.order),
+        "record": rendered.record,
+    }
+    try:
+        before = path.read_bytes() if path.is_file() else b""
+        before += b"\n" * (before != b"" and not before.endswith(b"\n"))
+        with replacing(path) as temporary:
+            temporary.write_bytes(before + json.dumps(entry).encode() + b"\n")
+    except OSError as error:
+        raise A2UError(
+            f"{path} cannot be written ({words(error)}); what is done is kept: mend that and run "
+            "the same command again"
+        ) from error
