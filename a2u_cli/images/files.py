@@ -39,13 +39,13 @@ def require_regular(path: Path, *, most: int | None = None) -> None:
 
     Folders pass, since opening them fails in better words. Raises OSError.
     """
-    found = path.stat()
-    if stat.S_ISDIR(found.st_mode):
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
         return
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "a pipe or a device, no file")
-    if most is not None and found.st_size > most:
-        raise OSError(errno.EFBIG, f"{found.st_size / 1e9:.1f} GB, more than {most / 1e9:.1f} GB")
+    if most is not None and status.st_size > most:
+        raise OSError(errno.EFBIG, f"{status.st_size / 1e9:.1f} GB, more than {most / 1e9:.1f} GB")
 
 
 @contextmanager

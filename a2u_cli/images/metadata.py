@@ -21,14 +21,14 @@ DROPPED_SUBTAGS = (Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroper
 def read_exif(picture: Image.Image) -> tuple[int, bytes | None]:
     """Return the orientation and the EXIF worth carrying over; broken EXIF counts as none."""
     try:
-        found = picture.getexif()
-        orientation = found.get(Base.Orientation, 1)
+        tags = picture.getexif()
+        orientation = tags.get(Base.Orientation, 1)
         kept = Image.Exif()
         for tag in (*TEXTS, *RESOLUTION):
-            if tag in found:
-                kept[tag] = as_stored(found[tag])
+            if tag in tags:
+                kept[tag] = as_stored(tags[tag])
         for directory in DIRECTORIES:
-            entries = found.get_ifd(directory).items()
+            entries = tags.get_ifd(directory).items()
             if subtags := {tag: value for tag, value in entries if tag not in DROPPED_SUBTAGS}:
                 kept[directory] = subtags
         return (orientation if orientation in range(1, 9) else 1), kept.tobytes() if kept else None

@@ -50,7 +50,7 @@ def read_exr(data: bytes, name: str, *, colour: bool, most: int) -> npt.NDArray[
         width, height = (int(length) + 1 for length in np.subtract(high, low))
         if width * height <= most:
             planes = OpenEXR.File(BytesIO(data), separate_channels=True).channels()
-            found = {key: np.float32(plane.pixels) for key, plane in planes.items()}
+            samples = {key: np.float32(plane.pixels) for key, plane in planes.items()}
     except Exception as error:  # the package raises bare RuntimeError, and more
         raise ImageError(
             f"{name} is truncated or damaged ({words(error)}), expected a whole OpenEXR picture; "
@@ -62,13 +62,13 @@ def read_exr(data: bytes, name: str, *, colour: bool, most: int) -> npt.NDArray[
             "it smaller or raise the limit"
         )
     kinds = ("RGBA", "RGB", "Y", "A")
-    kind = next((kind for kind in kinds if set(kind) <= set(found)), None)
+    kind = next((kind for kind in kinds if set(kind) <= set(samples)), None)
     if kind is None:
         raise ImageError(
-            f"{name} has the channels {', '.join(sorted(found))}, expected R, G, B or Y; export it "
-            "as RGB"
+            f"{name} has the channels {', '.join(sorted(samples))}, expected R, G, B or Y; export "
+            "it as RGB"
         )
-    values = np.nan_to_num(np.dstack([found[channel] for channel in kind]))
+    values = np.nan_to_num(np.dstack([samples[channel] for channel in kind]))
     if colour and kind != "A":
         if kind == "RGBA":
             values[..., :3] /= np.maximum(values[..., 3:], 1e-6)

@@ -20,10 +20,10 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises A2UError where it is not: what was asked for is never replaced in silence.
     """
     if name == "auto":
-        found = "cuda" if torch.cuda.is_available() else "cpu"
-        if found == "cpu" and torch.backends.mps.is_available():
-            found = "mps"
-        return torch.device(found)
+        present = "cuda" if torch.cuda.is_available() else "cpu"
+        if present == "cpu" and torch.backends.mps.is_available():
+            present = "mps"
+        return torch.device(present)
     kind, _, number = name.partition(":")
     there = {
         "cpu": 1,
@@ -33,8 +33,8 @@ def pick_device(name: str = "auto") -> torch.device:
     if kind not in there or (number and not number.isdecimal()) or (number and kind != "cuda"):
         raise A2UError(f"device {name!r} is unknown; expected auto, cpu, cuda, cuda:N or mps")
     if int(number or 0) >= there[kind]:
-        found = f"{there[kind]} CUDA device(s)" if kind == "cuda" else "none"
-        raise A2UError(f"device {name} is not there (found: {found}); use --device auto or cpu")
+        present = f"{there[kind]} CUDA device(s)" if kind == "cuda" else "none"
+        raise A2UError(f"device {name} is not there (found: {present}); use --device auto or cpu")
     return torch.device(name)
 
 

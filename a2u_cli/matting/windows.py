@@ -113,9 +113,9 @@ def blocks_with(pixels: Mask, size: Size, block: int) -> Mask:
     """Mark the blocks of a plane of `size` that hold a marked pixel; `pixels` may be smaller."""
     height, width = pixels.shape
     rows = np.logical_or.reduceat(pixels, np.arange(0, height, block), 0)
-    found = np.logical_or.reduceat(rows, np.arange(0, width, block), 1)
+    filled = np.logical_or.reduceat(rows, np.arange(0, width, block), 1)
     needed = np.zeros([-(-length // block) for length in size], np.bool_)
-    needed[: found.shape[0], : found.shape[1]] = found
+    needed[: filled.shape[0], : filled.shape[1]] = filled
     return needed
 
 

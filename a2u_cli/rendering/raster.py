@@ -59,9 +59,9 @@ def library() -> ctypes.CDLL:
         if path.suffix not in _SUFFIXES:
             continue
         try:
-            found = ctypes.CDLL(str(path))
-            if found.a2u_raster_abi() == ABI:
-                return found
+            result = ctypes.CDLL(str(path))
+            if result.a2u_raster_abi() == ABI:
+                return result
         except (OSError, AttributeError):  # of another machine, or damaged
             continue
     raise A2UError("the renderer is not built; install a C compiler, then install a2u again")
@@ -82,12 +82,12 @@ def count(number: int) -> ctypes.c_int64:
 def nearest(points: Numbers, sites: Numbers, most: int = 1) -> np.ndarray[Any, Any]:
     """Find the `most` (up to 4) nearest of `sites` (m, 3) for points (n, 3): int32 (n, most)."""
     points, sites = (np.ascontiguousarray(array, np.float32) for array in (points, sites))
-    found = np.empty((len(points), most), np.int32)
+    result = np.empty((len(points), most), np.int32)
     library().a2u_nearest(
         *(pointer(points), count(len(points)), pointer(sites), count(len(sites))),
-        *(ctypes.c_int32(most), pointer(found)),
+        *(ctypes.c_int32(most), pointer(result)),
     )
-    return found
+    return result
 
 
 def rasterise(

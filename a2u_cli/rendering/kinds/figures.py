@@ -116,7 +116,7 @@ def _eye(at: Numbers, iris: Numbers, gaze: Numbers) -> Solid:
 
 def _lashes(rng: np.random.Generator, eye: Numbers, colour: Numbers) -> list[Strands]:
     """Grow lashes from both lids: a bow over the eye, outwards and up."""
-    made = []
+    parts = []
     for lid, number, reach in ((1.0, 90, 0.085), (-1.0, 40, 0.04)):
         turn = rng.uniform(0.12, 0.88, number) * math.pi
         lift = lid * 0.055 * np.sin(turn) + 0.01
@@ -126,8 +126,8 @@ def _lashes(rng: np.random.Generator, eye: Numbers, colour: Numbers) -> list[Str
         reaches, way = reach * rng.uniform(0.6, 1, (number, 1, 1)), course(8)
         bow = np.array([0, 0, lid]) * way**2 * reaches * 0.8
         path = foot[:, None] + ways[:, None] * way * reaches + bow
-        made.append(make_strands(path, 0.0028, colour * 0.5, Hair(), taper=0.8))
-    return made
+        parts.append(make_strands(path, 0.0028, colour * 0.5, Hair(), taper=0.8))
+    return parts
 
 
 def _brow(rng: np.random.Generator, face: Shape, side: float, colour: Numbers) -> Strands:

@@ -88,25 +88,25 @@ def _bodies(rng: np.random.Generator, body: str) -> list[Ball]:
     if body == "ball":
         return [at(0, 0, 0, *rng.uniform(0.85, 1.1, 3))]
     if body == "tuft":
-        made = [at(0, 0, 0, 0.5, 0.4, 0.7)]
+        limbs = [at(0, 0, 0, 0.5, 0.4, 0.7)]
         others = int(rng.integers(1, 4))
         places, sizes = rng.normal(0, 0.5, (others, 3)), rng.uniform(0.25, 0.6, (others, 3))
-        return made + [at(*place, *size) for place, size in zip(places, sizes, strict=True)]
+        return limbs + [at(*place, *size) for place, size in zip(places, sizes, strict=True)]
     wide = rng.uniform(0.6, 0.8)
     head = np.array([0, -0.25, 1.3]) + rng.normal(0, 0.08, 3)
-    made = [at(0, 0.1, 0, 0.85, 0.85, 1.0), at(*head, wide, 0.66, 0.64)]
+    limbs = [at(0, 0.1, 0, 0.85, 0.85, 1.0), at(*head, wide, 0.66, 0.64)]
     pointed = body == "animal" and rng.random() < 0.7
     ear = rng.uniform(0.5, 0.85) if rng.random() < 0.3 else rng.uniform(0.24, 0.42)
     for side in (-1.0, 1.0):
         place = head + vector(side * wide * 0.72, 0.08, 0.5 + 0.3 * ear)
-        made.append(at(*place, 0.2 if pointed else 0.26, 0.1, ear))
+        limbs.append(at(*place, 0.2 if pointed else 0.26, 0.1, ear))
         if body == "toy":
-            made.append(at(side * 0.9, -0.3, 0.35, 0.3, 0.32, 0.58))
-            made.append(at(side * 0.6, -0.65, -0.75, 0.38, 0.58, 0.36))
+            limbs.append(at(side * 0.9, -0.3, 0.35, 0.3, 0.32, 0.58))
+            limbs.append(at(side * 0.6, -0.65, -0.75, 0.38, 0.58, 0.36))
         else:
-            made.append(at(side * 0.42, -0.55, -0.5, 0.22, 0.24, 0.75))
-    made.append(at(*(head + vector(0, -0.55, -0.17)), 0.3, 0.33, 0.22))
-    return made
+            limbs.append(at(side * 0.42, -0.55, -0.5, 0.22, 0.24, 0.75))
+    limbs.append(at(*(head + vector(0, -0.55, -0.17)), 0.3, 0.33, 0.22))
+    return limbs
 
 
 def _extent(balls: list[Ball]) -> tuple[float, float, float]:
@@ -206,7 +206,7 @@ def _face(rng: np.random.Generator, balls: list[Ball]) -> list[Solid]:
     """Put eyes and a nose on, and sometimes a ribbon."""
     centre, radii = balls[1]
     muzzle, reach = balls[-1]
-    made, dark = [], np.full(3, 0.012, np.float32)
+    limbs, dark = [], np.full(3, 0.012, np.float32)
     iris = dark if rng.random() < 0.6 else alter(rng, np.array([0.3, 0.2, 0.05]), 1, 0.4, 0.3)[0]
     for side in (-1.0, 1.0):
         at = centre + radii * [side * 0.42, -0.93, 0.18]
@@ -214,14 +214,14 @@ def _face(rng: np.random.Generator, balls: list[Ball]) -> list[Solid]:
         out = unit(eye[0] - at)
         pupil = (out[:, 0] ** 2 + out[:, 2] ** 2 < 0.3)[:, None]
         surface = Surface(gloss=3.0, exponent=160.0, mirror=0.04)
-        made.append(make_solid(eye, np.where(pupil, dark, iris), surface))
+        limbs.append(make_solid(eye, np.where(pupil, dark, iris), surface))
     nose = ball(muzzle + reach * [0, -0.98, 0.35], [0.12, 0.09, 0.08], 28)
     colour = np.array([0.02, 0.017, 0.016]) if rng.random() < 0.7 else np.array([0.4, 0.2, 0.17])
-    made.append(make_solid(nose, colour, Surface(gloss=1.2, exponent=50.0)))
+    limbs.append(make_solid(nose, colour, Surface(gloss=1.2, exponent=50.0)))
     if rng.random() < 0.2:
         ribbon = ball(centre + vector(0, 0.1, -0.62), [0.62, 0.6, 0.1], 30)
-        made.append(make_solid(ribbon, pick(rng, CLOTH), Surface(gloss=0.1, exponent=10.0)))
-    return made
+        limbs.append(make_solid(ribbon, pick(rng, CLOTH), Surface(gloss=0.1, exponent=10.0)))
+    return limbs
 
 
 def _whiskers(rng: np.random.Generator, balls: list[Ball]) -> Strands:

@@ -212,14 +212,14 @@ def _tied(
 ) -> list[Strands]:
     """Grow what hangs from the knots: a tail, or two braids."""
     centre, radii = scalp
-    made = []
+    tresses = []
     for side in (0,) if style == "tail" else (-1, 1):
         root = _knot(scalp, style, centre + radii * vector(side * 0.5, 0.5, 0)[None])
         paths = _mess(rng, _hank(rng, root, side, int(4500 * detail) + 20), style)
         tint = _tint(rng, colour, np.arange(len(paths)) // 20, paths)
         shorter = cut(paths, rng.uniform(0.75, 1, len(paths)))
-        made.append(make_strands(shorter, width / 2 * detail**-0.5, tint, material, taper=0.4))
-    return made
+        tresses.append(make_strands(shorter, width / 2 * detail**-0.5, tint, material, taper=0.4))
+    return tresses
 
 
 def _hank(rng: np.random.Generator, root: Numbers, side: int, number: int) -> Numbers:

@@ -56,26 +56,26 @@ def _branches(
     number = int(rng.integers(2, 6))
     feet = noise(rng, number, 3) * vector(0.1, 0.1, 0)
     ways = UP + 0.4 * noise(rng, number, 3)
-    made = [grow(rng, feet, ways, rng.uniform(1.1, 1.8, number), 16, pull=UP * 0.3, crook=crook)]
+    boughs = [grow(rng, feet, ways, rng.uniform(1.1, 1.8, number), 16, pull=UP * 0.3, crook=crook)]
     size = 1.1
     for _ in range(levels):
-        each = int(rng.integers(*twigs))
-        parents = np.repeat(np.arange(len(made[-1])), each)
-        feet, ways = along(made[-1], parents, rng.uniform(0.25, 1, len(parents)))
+        offspring = int(rng.integers(*twigs))
+        parents = np.repeat(np.arange(len(boughs[-1])), offspring)
+        feet, ways = along(boughs[-1], parents, rng.uniform(0.25, 1, len(parents)))
         ways = ways + 0.75 * unit(noise(rng, len(parents), 3))
         size *= rng.uniform(0.45, 0.7)
         reach = size * rng.uniform(0.6, 1.2, len(parents))
-        made.append(grow(rng, feet, ways, reach, 16, pull=UP * 0.3, crook=crook))
-    return made
+        boughs.append(grow(rng, feet, ways, reach, 16, pull=UP * 0.3, crook=crook))
+    return boughs
 
 
 def _wood(rng: np.random.Generator, levels: list[Numbers], thick: float) -> list[Strands]:
-    bark, made = pick(rng, BARK), []
+    bark, boughs = pick(rng, BARK), []
     for level, paths in enumerate(levels):
         radius = thick * 0.5**level * rng.uniform(0.7, 1.2, (len(paths), 1))
         radius = radius * np.linspace(1, 0.4, paths.shape[1])
-        made.append(make_strands(paths, radius, alter(rng, bark, len(paths)), WOOD))
-    return made
+        boughs.append(make_strands(paths, radius, alter(rng, bark, len(paths)), WOOD))
+    return boughs
 
 
 def _outline(rng: np.random.Generator, rows: int = 11) -> Numbers:
@@ -111,17 +111,17 @@ def _leaves(
     tint = alter(rng, colour, number, 0.22, 0.08)
     turning = rng.random(number) < rng.choice([0, 0.04, 0.3])
     tint[turning] = alter(rng, np.array([0.32, 0.2, 0.05]), int(turning.sum()), 0.3, 0.15)
-    each = len(mesh[0]) // number
-    rib = np.tile(np.abs(np.linspace(-1, 1, 5)), each // 5 * number)[:, None]
-    tint = np.repeat(tint, each, axis=0) * np.where(rib == 0, 1.25, 0.9 + 0.12 * rib)
+    offspring = len(mesh[0]) // number
+    rib = np.tile(np.abs(np.linspace(-1, 1, 5)), offspring // 5 * number)[:, None]
+    tint = np.repeat(tint, offspring, axis=0) * np.where(rib == 0, 1.25, 0.9 + 0.12 * rib)
     return make_solid(mesh, mottle(rng, mesh[0], tint, 0.08, 9), LEAF_SURFACE, closed=False)
 
 
 def _shrub(rng: np.random.Generator, detail: float) -> Parts:
     levels = _branches(rng, 2, (5, 10), 0.05)
     fine = levels[-1]
-    each = max(1, int(rng.integers(5, 14) * min(1, detail * 2)))
-    parents = np.repeat(np.arange(len(fine)), each)
+    offspring = max(1, int(rng.integers(5, 14) * min(1, detail * 2)))
+    parents = np.repeat(np.arange(len(fine)), offspring)
     feet, ways = along(fine, parents, rng.uniform(0.2, 1, len(parents)))
     ways = ways + 0.7 * noise(rng, len(parents), 3) - UP * 0.2
     colour = pick(rng, LEAF, shares=LEAF_SHARES)
@@ -190,8 +190,8 @@ def _reeds(rng: np.random.Generator, detail: float) -> Parts:
     )
     straw = pick(rng, STRAW)
     strands.append(make_strands(stems, 0.008, alter(rng, straw, number), STALK, taper=0.4))
-    each = max(10, int(rng.integers(80, 260) * detail))
-    parents = np.repeat(np.arange(number), each)
+    offspring = max(10, int(rng.integers(80, 260) * detail))
+    parents = np.repeat(np.arange(number), offspring)
     feet, ways = along(stems, parents, rng.uniform(0.66, 1, len(parents)))
     ways = ways + 0.35 * noise(rng, len(parents), 3)
     awns = grow(rng, feet, ways, rng.uniform(0.1, 0.33, len(parents)), 7, pull=-UP * 0.25)
@@ -208,9 +208,9 @@ def _fern(rng: np.random.Generator, detail: float) -> Parts:
     fronds = grow(rng, feet, ways, rng.uniform(1.3, 2, number), 40, pull=-UP * 0.5, stiffness=0.95)
     colour = pick(rng, LEAF[:5])
     stalks = make_strands(fronds, 0.014, alter(rng, colour * 0.7, number), STALK, taper=0.7)
-    each = 2 * max(20, int(65 * min(1, detail * 2)))
-    parents = np.repeat(np.arange(number), each)
-    share = np.tile(np.repeat(np.linspace(0.12, 0.99, each // 2), 2), number)
+    offspring = 2 * max(20, int(65 * min(1, detail * 2)))
+    parents = np.repeat(np.arange(number), offspring)
+    share = np.tile(np.repeat(np.linspace(0.12, 0.99, offspring // 2), 2), number)
     feet, way = along(fronds, parents, share)
     side = unit(cross(way, UP)) * np.where(np.arange(len(parents)) % 2, 1, -1)[:, None]
     over = cross(way, side)
@@ -241,8 +241,8 @@ def _flowers(rng: np.random.Generator, detail: float) -> Parts:
         first = unit(cross(axis, np.array([0.3, 0.5, 0.2])))
         second, size = cross(axis, first), rng.uniform(0.25, 0.5)
         for ring in range(int(rng.integers(1, 4))):
-            each = int(rng.integers(7, 24))
-            turn = np.arange(each) / each * 2 * math.pi + rng.normal(0, 0.07, each)
+            offspring = int(rng.integers(7, 24))
+            turn = np.arange(offspring) / offspring * 2 * math.pi + rng.normal(0, 0.07, offspring)
             ways = np.cos(turn)[:, None] * first + np.sin(turn)[:, None] * second
             ways = ways + axis * (0.1 + 0.3 * ring)
             facing = np.broadcast_to(axis, ways.shape)
