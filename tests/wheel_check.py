@@ -35,6 +35,11 @@ def main() -> None:
 def check(python: Path, folder: Path) -> None:
     where = run(python, "-c", "import a2u_cli; print(a2u_cli.__file__)", cwd=folder)
     assert str(folder) in where, f"imported from {where}, not from the wheel"
+    installed = Path(where.strip()).parent.parent
+    for path in sorted((ROOT / "a2u_cli").rglob("__init__.py")):
+        assert (installed / path.relative_to(ROOT)).is_file(), f"{path.parent} is not in the wheel"
+    for library in ("operators/fused/_compiled", "rendering/_raster"):
+        assert list((installed / "a2u_cli").glob(f"{library}*")), f"{library} is not in the wheel"
     doctor = run(python, "-m", "a2u_cli", "doctor", cwd=folder)
     assert "pretrained" in doctor, "the shipped weights are not in the wheel"
     image, trimap = ROOT / "examples/plush.png", ROOT / "examples/plush_trimap.png"
