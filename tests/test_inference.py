@@ -24,7 +24,6 @@ from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
 from a2u_cli.matting import devices, inference
 from a2u_cli.matting.inference import matte
 from a2u_cli.matting.planning import PROCESS
-from a2u_cli.matting.refinement import refine
 from a2u_cli.matting.streaming import pad_to_stride
 from a2u_cli.network.model import MattingNetwork
 
@@ -416,27 +415,57 @@ def test_a_network_with_other_operators_runs_in_one_piece(rng: np.random.Generat
     np.testing.assert_allclose(alpha[:, 9:], expected, atol=TOLERANCE[torch.float32])
 
 
-def test_best_quality_refines_the_mean_of_straight_mirrored_and_half_size(
-    network: MattingNetwork,
+def two_colours() -> tuple[Array, Array]:
+    """A black background at the left, a white foreground at the right, a wide band between."""
+    image = np.zeros((40, 200, 3), np.float32)
+    image[:, 100:] = 1
+    trimap = np.full((40, 200), 128, np.uint8)
+    trimap[:, :20], trimap[:, 180:] = 0, 255
+    return image, trimap
+
+
+def test_the_half_size_counts_the_more_the_deeper_in_the_unknown() -> None:
+    """At full size the view is a ramp, so that it and its mirror average to a half; at half 1."""
+    trimap = np.full((300, 300), 128, np.uint8)
+    trimap[:, :2] = 0
+    calls = []
+
+    def view(image: Array, trimap: Array) -> Array:
+        calls.append(trimap.shape)
+        height, width = trimap.shape
+        ramp = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
+        return ramp if width == 300 else np.ones_like(ramp)
+
+    mean, spread = inference._averaged(view, np.zeros((300, 300, 3), np.float32), trimap)
+    assert calls == [(300, 300), (300, 300), (150, 150)]
+    assert mean[150, 2] == pytest.approx(0.5, abs=0.01)  # beside what is known
+    assert mean[150, 34] == pytest.approx(0.7, abs=0.02)  # half of the way in
+    assert mean[150, 200] == pytest.approx(0.9, abs=1e-6)  # from 64 pixels on it has four fifths
+    assert spread[150, 299] > 0.4  # 1, 0 and 1: the views do not agree
+
+
+def test_where_views_differ_the_colours_decide(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image, trimap = sample(48, 80)
-    trimap[:, 20:70] = 128
+    image, trimap = two_colours()
+
+    def ramp(network: MattingNetwork, image: Array, trimap: Array, *_: object) -> Array:
+        return np.tile(np.linspace(0, 1, trimap.shape[1], dtype=np.float32), (len(trimap), 1))
+
+    monkeypatch.setattr(inference, "raw_alpha", ramp)
     alpha = matte(network, image, trimap, quality="best")
-    straight = matte(network, image, trimap)
-    mirrored = matte(network, image[:, ::-1].copy(), trimap[:, ::-1].copy())[:, ::-1]
-    small = np.ascontiguousarray(trimap[::2, ::2])  # the bands begin and end at even columns
-    shrunk = image.reshape(24, 2, 40, 2, 3).mean((1, 3), dtype=np.float32)
-    coarse = cv2.resize(matte(network, shrunk, small), (80, 48), interpolation=cv2.INTER_LINEAR)
-    depth = cv2.distanceTransform((trimap == 128).astype(np.uint8), cv2.DIST_L2, 5)
-    weight = 0.8 * np.minimum(depth / 64, 1)
-    mean = np.float32((1 - weight) * (straight + mirrored) / 2 + weight * coarse)
-    spread = np.std([straight, mirrored, coarse], axis=0)
-    confidence = np.float32(0.1 / (1 + (spread / 2e-3) ** 2))
-    expected = ((refine(image, trimap, mean, confidence) - 0.02) / 0.96).clip(0, 1)
-    assert np.abs(expected - mean).max() > 0.01
-    unknown = trimap == 128
-    np.testing.assert_allclose(alpha[unknown], expected[unknown], atol=1e-5)
-    np.testing.assert_array_equal(alpha[~unknown], trimap[~unknown] / 255)
+    assert alpha[:, 20:90].max() < 0.25  # the mean of the views is 0.5 all over
+    assert alpha[:, 110:180].min() > 0.75
+
+
+def test_where_views_agree_the_network_decides(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, trimap = two_colours()
+    answer(monkeypatch, 0.5)
+    alpha = matte(network, image, trimap, quality="best")
+    assert np.abs(alpha[:, 30:170] - 0.5).max() < 0.2
+    np.testing.assert_array_equal(alpha[trimap != 128], trimap[trimap != 128] / 255)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (17, 31)])
