@@ -12,7 +12,7 @@ from torch import nn
 from ..network.model import MattingNetwork
 from ..operators.affinity import AffinityPair
 from ..units import UNKNOWN, FloatArray
-from .streaming import pad_to_stride
+from .streaming import run_whole
 
 Page = npt.NDArray[np.uint8]  # (H, W, 3)
 STAGES = ("1: 1/1 to 1/2", "2: 1/2 to 1/4", "3: 1/4 to 1/8", "4: 1/8 to 1/16")
@@ -65,15 +65,11 @@ def look(network: MattingNetwork, image: FloatArray, trimap: npt.NDArray[np.uint
         planes = (module.affinity(inputs[0])[:, 0], *kernels)  # type: ignore[operator]
         stages.append(Stage(*(plane[0].float().cpu().numpy() for plane in planes)))
 
-    pairs = (network.pair1, network.pair2, network.down2.pair, network.down3.pair)
-    generators = [cast(AffinityPair, pair).generator for pair in pairs]
+    generators = [cast(AffinityPair, pair).generator for pair in network.pairs()]
     hooks = [generator.register_forward_hook(keep) for generator in generators]
-    device = network.mean.device
-    x = torch.from_numpy(pad_to_stride(image)).permute(2, 0, 1)[None].to(device)
-    known = torch.from_numpy(pad_to_stride(trimap))[None, None].to(device).float() / 255.0
     try:
         with torch.inference_mode():
-            network(x, known)
+            run_whole(network, image, trimap)
     finally:
         for hook in hooks:
             hook.remove()
