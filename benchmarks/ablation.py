@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, fields
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import numpy as np
 import torch
@@ -22,13 +22,14 @@ from a2u_cli.images.files import replacing
 from a2u_cli.matting.inference import matte
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.scoring.metrics import Scores, score
-from a2u_cli.training.data.samples import Request, Sample, SampleSource
+from a2u_cli.training.data.building import build_engine
+from a2u_cli.training.data.engine import DataEngine, Request
 from a2u_cli.training.options import TrainOptions
 from a2u_cli.training.trainer import StepReport, Trainer
 from a2u_cli.trimap import restore_known
 
 from . import describe_machine
-from .eval_dev import APART, DEV, METRICS, markdown_table, read_cases, to_u8
+from .eval_dev import APART, DEV, METRICS, Case, markdown_table, read_cases, to_u8
 
 RENDERED = 24  # pictures of the fixed validation set, from a seed that no training uses
 RENDERED_SIZE = 320
@@ -43,33 +44,7 @@ class Variant:
 
     name: str
     network: Callable[[], MattingNetwork]
-    source: Callable[[int], SampleSource]
-
-
-class KeptSamples(SampleSource):
-    """A source that makes each crop once and keeps it in a folder, as float16, for the next run.
-
-    The folder knows nothing of the data engine: remove it where that has changed.
-    """
-
-    def __init__(self, source: SampleSource, folder: Path) -> None:
-        self.source, self.folder = source, folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def facts(self) -> dict[str, Any]:
-        """Tell what the source's samples hang on."""
-        return self.source.facts()
-
-    def __getitem__(self, request: Request) -> Sample:
-        path = self.folder / f"{request.index}-{request.size}-{request.progress:.9g}.npy"
-        if not path.exists():
-            planes = np.dstack(astuple(self.source[request])).astype(np.float16)
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                np.save(file, planes)
-        image, trimap, alpha, foreground, background = np.split(
-            np.load(path).astype(np.float32), (3, 4, 5, 8), axis=2
-        )
-        return Sample(image, trimap[..., 0].astype(np.uint8), alpha[..., 0], foreground, background)
+    source: Callable[[int], DataEngine]
 
 
 @dataclass(frozen=True)
@@ -114,7 +89,8 @@ class Budget:
             )
 
         def takes(steps: int) -> int:
-            return sum(len(trial(steps).requests(step)) for step in range(steps))
+            options = trial(steps)
+            return sum(len(options.request(s, s / steps).numbers) for s in range(steps))
 
         fewest = range(1, self.crops + 1)
         return trial(fewest[bisect_left(fewest, self.crops, key=takes)])
@@ -133,7 +109,6 @@ def run(
     results: Path,
     *,
     device: torch.device,
-    workers: int = 1,
     say: Callable[[str], None] = print,
 ) -> list[Judged]:
     """Train and judge every variant with every seed, but those whose rows are in `results`.
@@ -150,9 +125,7 @@ def run(
             place = folder / f"{variant.name.replace(' ', '-')}-{seed}"
             torch.manual_seed(seed)
             network, source = variant.network(), variant.source(seed)
-            trainer = Trainer(
-                network, source, budget.options(seed), place, device=device, workers=workers
-            )
+            trainer = Trainer(network, source, budget.options(seed), place, device=device)
             start = time.monotonic()
 
             def report(line: StepReport, name: str = place.name) -> None:
@@ -183,10 +156,9 @@ def judge(network: MattingNetwork) -> Iterator[tuple[tuple[str, str], Scores]]:
 
     Gives (set, picture) and its scores.
     """
-    for number, sample in enumerate(rendered_set()):
-        alpha = matte(network, sample.image, sample.trimap)
-        truth = to_u8(sample.alpha)
-        yield ("rendered", f"{number:02}"), score(to_u8(alpha), truth, sample.trimap)
+    for case in rendered_set():
+        alpha = restore_known(matte(network, case.image, case.trimap), case.trimap)
+        yield ("rendered", case.picture), score(to_u8(alpha), case.truth, case.trimap)
     for case in read_cases() if DEV.is_dir() else ():
         if case.picture != APART:
             alpha = restore_known(matte(network, case.image, case.trimap), case.trimap)
@@ -194,10 +166,21 @@ def judge(network: MattingNetwork) -> Iterator[tuple[tuple[str, str], Scores]]:
 
 
 @cache
-def rendered_set() -> list[Sample]:
-    """Render the fixed validation set: no photograph in it, every kind of object."""
-    source = SampleSource(seed=RENDERED_SEED)
-    return [source[Request(n, RENDERED_SIZE, 1.0)] for n in range(RENDERED)]
+def rendered_set() -> list[Case]:
+    """Compose the fixed validation set: drawn pictures alone, every kind of object."""
+    engine = build_engine(seed=RENDERED_SEED, drawn=RENDERED, scenes=RENDERED, held=3 * RENDERED)
+    batch = engine.batch(Request(0, range(RENDERED), RENDERED_SIZE))
+    planes = {name: value.permute(0, 2, 3, 1).numpy() for name, value in batch.items()}
+    return [
+        Case(
+            f"{n:02}",
+            "rendered",
+            planes["image"][n],
+            np.rint(255 * planes["trimap"][n, ..., 0]).astype(np.uint8),
+            to_u8(planes["alpha"][n, ..., 0]),
+        )
+        for n in range(RENDERED)
+    ]
 
 
 def means(judged: Iterable[Judged], set_: str) -> dict[str, list[dict[str, float]]]:

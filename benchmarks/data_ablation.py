@@ -14,7 +14,8 @@ import typer
 
 from a2u_cli.matting.devices import pick_device
 from a2u_cli.network.model import MattingNetwork
-from a2u_cli.training.data.samples import Recipe, SampleSource
+from a2u_cli.training.data.building import build_engine
+from a2u_cli.training.data.engine import WHOLE, DataEngine, Recipe
 
 from .ablation import Budget, Variant, run, tables
 
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "data_ablation.csv"
 PICTURE_SHARE = 0.15
 RECIPES = {
-    "everything": Recipe(),
+    "everything": WHOLE,
     "even bands": Recipe(careless=None),
     "careless bands": Recipe(careless=1.0),
     "no curriculum": Recipe(curriculum=False),
@@ -34,8 +35,8 @@ RECIPES = {
 def variants(pack: Path) -> list[Variant]:
     """List the engine as it is, with other trimaps, without one of its parts, without pictures."""
 
-    def source(recipe: Recipe, seed: int) -> SampleSource:
-        return SampleSource(
+    def source(recipe: Recipe, seed: int) -> DataEngine:
+        return build_engine(
             seed=seed,
             foregrounds=pack / "fg",
             backgrounds=pack / "bg",
@@ -46,7 +47,7 @@ def variants(pack: Path) -> list[Variant]:
     rows = [
         Variant(name, MattingNetwork, partial(source, recipe)) for name, recipe in RECIPES.items()
     ]
-    return [*rows, Variant("rendered only", MattingNetwork, lambda seed: SampleSource(seed=seed))]
+    return [*rows, Variant("drawn only", MattingNetwork, lambda seed: build_engine(seed=seed))]
 
 
 def main(
@@ -61,7 +62,6 @@ def main(
     results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,
     only: Annotated[list[str] | None, typer.Option(help="Rows by name; repeatable.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
 ) -> None:
     """Train the rows, judge them, write the CSV, print the tables."""
     chosen = pick_device(device)
@@ -74,7 +74,6 @@ def main(
         folder,
         results,
         device=chosen,
-        workers=workers,
     )
     typer.echo(f"{budget}; {results}\n\n{tables(judged)}")
 

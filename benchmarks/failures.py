@@ -15,8 +15,7 @@ import typer
 from a2u_cli.images import write_image
 from a2u_cli.matting.inference import Quality
 from a2u_cli.rendering import foregrounds as synthesis
-from a2u_cli.training.data.planes import blur
-from a2u_cli.training.data.samples import compose, draw_trimap
+from a2u_cli.trimap import make_trimap
 from a2u_cli.weights import DEFAULT
 
 from .eval_dev import SHEET_COLUMN, Case, evaluate, network_method, to_u8
@@ -29,13 +28,15 @@ REACH = SIDE / 20  # of the unknown region, beyond what is soft
 
 def render(kind: str, seed: int) -> Case:
     """Render a foreground over a background, and a trimap with a wide unknown region."""
-    foreground = synthesis.render_foreground(SIDE, np.random.default_rng(seed), kind=kind)
+    rng = np.random.default_rng(seed)
+    colour, alpha = synthesis.render_foreground(SIDE, rng, kind=kind)
     rng = np.random.default_rng((seed, 1))
     background = synthesis.render_background(SIDE, rng)
-    background = blur(background, float(rng.choice([0.5, 2.0, 6.0])))
-    trimap = draw_trimap(foreground[1], REACH, rng)
-    sample = compose(foreground, background, trimap, rng, near=False)
-    return Case(f"{kind} {seed}", "wide", sample.image, trimap, to_u8(sample.alpha))
+    defocus = float(rng.choice([0.5, 2.0, 6.0]))
+    behind = np.asarray(cv2.GaussianBlur(background, (0, 0), defocus), np.float32)
+    image = behind + (colour - behind) * alpha[..., None]
+    trimap = make_trimap(alpha, inside=REACH, outside=REACH)
+    return Case(f"{kind} {seed}", "wide", image, trimap, to_u8(alpha))
 
 
 def main(path: Annotated[Path, typer.Argument(help="Of the sheet, PNG or JPEG.")]) -> None:

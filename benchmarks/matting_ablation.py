@@ -16,10 +16,11 @@ import torch
 import typer
 
 from a2u_cli.matting.devices import pick_device
-from a2u_cli.training.data.samples import SampleSource
+from a2u_cli.training.data.building import build_engine
+from a2u_cli.training.data.engine import DataEngine
 
 from . import interleave
-from .ablation import SETS, Budget, Judged, KeptSamples, Variant, paired_change, run, tables
+from .ablation import SETS, Budget, Judged, Variant, paired_change, run, tables
 from .complexity import OPERATOR_HEADER, operator_cells, operators, with_operator
 from .data_ablation import PICTURE_SHARE
 from .eval_dev import markdown_table
@@ -40,17 +41,16 @@ TIMED = 512  # side of the picture
 RUNS = 3
 
 
-def variants(pack: Path, folder: Path, names: tuple[str, ...] = NAMES) -> list[Variant]:
-    """List the operators, all trained on the same samples, which are kept in `folder`."""
+def variants(pack: Path, names: tuple[str, ...] = NAMES) -> list[Variant]:
+    """List the operators, all trained on the same samples."""
 
-    def source(seed: int) -> SampleSource:
-        fresh = SampleSource(
+    def source(seed: int) -> DataEngine:
+        return build_engine(
             seed=seed,
             foregrounds=pack / "fg",
             backgrounds=pack / "bg",
             picture_share=PICTURE_SHARE,
         )
-        return KeptSamples(fresh, folder / f"samples-{seed}")
 
     return [Variant(name, partial(with_operator, name), source) for name in names]
 
@@ -114,20 +114,18 @@ def main(
     results: Annotated[Path, typer.Option(help="The CSV.")] = RESULTS,
     only: Annotated[list[str] | None, typer.Option(help="Operators; repeatable.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that make samples.")] = 1,
 ) -> None:
     """Train the operators, judge them, write the CSV, print the tables."""
     chosen = pick_device(device)
     budget = Budget(crops, tuple(size or Budget.sizes), batch, bfloat16)
     names = tuple(only or NAMES)
     judged = run(
-        variants(pack, folder, names),
+        variants(pack, names),
         range(seeds),
         budget,
         folder,
         results,
         device=chosen,
-        workers=workers,
     )
     typer.echo(f"{budget}; {results}\n\n{tables(judged)}\n")
     if REFERENCE in names:

@@ -9,7 +9,7 @@ from torch import nn
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.training import distributed
 from a2u_cli.training import trainer as training
-from a2u_cli.training.data.samples import SampleSource
+from a2u_cli.training.data.building import build_engine
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
@@ -25,5 +25,6 @@ if __name__ == "__main__":
     )
     # in float64, since rounding turns signs in the L1 losses: up to 1 % of a float32 gradient
     network.double().register_forward_pre_hook(lambda _, planes: tuple(p.double() for p in planes))
-    training.Trainer(network, SampleSource(render_size=64), options, folder, workers=0).run()
+    engine = build_engine(drawn=8, scenes=2, drawn_side=64, cache=folder / "cache")
+    training.Trainer(network, engine, options, folder).run()
     distributed.leave()

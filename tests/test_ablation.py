@@ -12,9 +12,10 @@ from skimage.metrics import structural_similarity
 from a2u_cli.images import write_image
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.training import trainer as training
-from a2u_cli.training.data.samples import Recipe, Request, SampleSource
+from a2u_cli.training.data.building import build_engine
+from a2u_cli.training.data.engine import WHOLE, DataEngine, Recipe
 from benchmarks import ablation, complexity, data_ablation, matting_ablation, reconstruction
-from benchmarks.ablation import Budget, Judged, KeptSamples, Variant, paired_change
+from benchmarks.ablation import Budget, Judged, Variant, paired_change
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(training, "VALIDATION_SIZE", 32)
     monkeypatch.setattr(ablation, "RENDERED", 2)
     monkeypatch.setattr(ablation, "RENDERED_SIZE", 48)
+    monkeypatch.setenv("A2U_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(ablation, "DEV", tmp_path / "nowhere")
     ablation.rendered_set.cache_clear()
 
@@ -37,18 +39,18 @@ def rows(variant: str, sads: list[list[float]]) -> list[Judged]:
 
 def test_an_ablation_trains_judges_and_goes_on(small: None, tmp_path: Path) -> None:
     budget = Budget(crops=4, sizes=(32,), batch=2)
+
+    def source(seed: int) -> DataEngine:
+        return build_engine(seed=seed, drawn=4, scenes=2, drawn_side=64)
+
     variants = [
-        Variant("plain", MattingNetwork, lambda seed: SampleSource(seed=seed, render_size=64)),
-        Variant(
-            "a2u static",
-            partial(complexity.with_operator, "a2u-static-shared"),
-            lambda seed: SampleSource(seed=seed, render_size=64),
-        ),
+        Variant("plain", MattingNetwork, source),
+        Variant("a2u static", partial(complexity.with_operator, "a2u-static-shared"), source),
     ]
     said: list[str] = []
     table = tmp_path / "x.csv"
     cpu = torch.device("cpu")
-    options = {"device": cpu, "workers": 0, "say": said.append}
+    options = {"device": cpu, "say": said.append}
     other = rows("plain", [[1.0]])  # of another budget
     ablation.write_csv(other, table)
     judged = ablation.run(variants, range(1), budget, tmp_path, table, **options)
@@ -70,27 +72,11 @@ def test_an_ablation_trains_judges_and_goes_on(small: None, tmp_path: Path) -> N
 def test_a_budget_of_growing_crops_takes_as_many_as_it_says() -> None:
     budget = Budget(crops=500, sizes=(32, 64, 96), batch=16)
     options = budget.options(3)
-    taken = [options.requests(step) for step in range(options.steps)]
-    assert 500 <= sum(map(len, taken)) < 500 + 16
-    assert {step[0].size for step in taken} == {32, 64, 96}
+    taken = [options.request(step, step / options.steps) for step in range(options.steps)]
+    assert 500 <= sum(len(request.numbers) for request in taken) < 500 + 16
+    assert {request.size for request in taken} == {32, 64, 96}
     assert options.seed == 3
     assert str(budget) == "500 crops of 32, 64, 96 px, 16 a step, float32"
-
-
-def test_kept_samples_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = SampleSource(seed=1, render_size=64)
-    kept, request = KeptSamples(fresh, tmp_path / "samples"), Request(3, 32, 0.25)
-    first, expected = kept[request], fresh[request]
-    for name in ("image", "alpha", "foreground", "background"):
-        plane = getattr(first, name)
-        assert plane.dtype == np.float32
-        assert plane.shape == getattr(expected, name).shape
-        assert plane == pytest.approx(getattr(expected, name), abs=5e-4)
-    assert np.array_equal(first.trimap, expected.trimap)
-    monkeypatch.setattr(kept, "source", None)
-    assert np.array_equal(kept[request].image, first.image)
-    with pytest.raises(TypeError):
-        kept[Request(4, 32, 0.25)]
 
 
 def test_means_are_over_pictures_and_deviations_over_seeds() -> None:
@@ -128,8 +114,8 @@ def test_every_row_of_the_data_ablation_switches_one_thing_off(tmp_path: Path) -
         write_image(tmp_path / name / "x.png", np.full((8, 8, 4), 0.5, np.float32))
     named = {row.name: row.source(0) for row in data_ablation.variants(tmp_path)}
     assert len(named) >= 4
-    assert named["everything"].recipe == Recipe()
-    assert named["rendered only"].backgrounds == []
+    assert named["everything"].recipe == WHOLE
+    assert {source.name for source in named["drawn only"].foregrounds.sources} == {"drawings"}
     assert named["even bands"].recipe == Recipe(careless=None)
 
 

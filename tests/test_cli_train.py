@@ -26,7 +26,7 @@ def a2u(monkeypatch, *arguments: object) -> int:
 
 def test_a_run_is_started_continued_and_used(tmp_path: Path, monkeypatch, capsys) -> None:
     run = tmp_path / "run"
-    common = ("--batch", 2, "--size", 32, "--workers", 0, "--device", "cpu")
+    common = ("--batch", 2, "--size", 32, "--device", "cpu")
     assert a2u(monkeypatch, "train", run, "--steps", 1, *common, "--licence", "CC0-1.0") == 0
     assert a2u(monkeypatch, "train", run, "--steps", 2, *common) == 0
     out, err = capsys.readouterr()
@@ -58,7 +58,7 @@ def test_a_missing_folder_of_backgrounds_is_one_line(tmp_path: Path, monkeypatch
 def test_a_run_with_other_options_than_its_checkpoints_is_one_line(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    common = ("train", tmp_path, "--size", 32, "--workers", 0, "--device", "cpu", "--steps")
+    common = ("train", tmp_path, "--size", 32, "--device", "cpu", "--steps")
     assert a2u(monkeypatch, *common, 1, "--batch", 2) == 0
     capsys.readouterr()
     assert a2u(monkeypatch, *common, 2, "--batch", 3) == 2

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from a2u_cli.training.data.drawn_trimaps import UNKNOWN, close, distance_to, draw_trimaps
+from a2u_cli.training.data.drawn_trimaps import (
+    UNKNOWN,
+    close,
+    distance_to,
+    draw_bands,
+    draw_style,
+    finish_trimaps,
+    nearest_within,
+)
 from a2u_cli.training.data.random_draws import RandomDraws
 
 
@@ -17,13 +25,21 @@ def discs() -> torch.Tensor:
 
 
 def draws(seed: int = 0) -> RandomDraws:
-    return RandomDraws(torch.Generator().manual_seed(seed), 8)
+    return RandomDraws.seeded(seed, range(8))
 
 
-def test_distances_are_exact_up_to_the_limit() -> None:
+def draw_trimaps(
+    alpha: torch.Tensor, crop: int, draws: RandomDraws, *, without: float = 0.0
+) -> torch.Tensor:
+    style = draw_style(draws, crop, careless=0.2, without=without)
+    return finish_trimaps(draw_bands(alpha, crop, style)[0], alpha, style)
+
+
+@pytest.mark.parametrize("measure", [distance_to, nearest_within])
+def test_distances_are_exact_up_to_the_limit(measure) -> None:
     mask = torch.rand(2, 1, 13, 17, generator=torch.Generator().manual_seed(0)) > 0.95
     rows, columns = np.mgrid[:13, :17]
-    for distance, of in zip(distance_to(mask, 6), mask.numpy(), strict=True):
+    for distance, of in zip(measure(mask, 6), mask.numpy(), strict=True):
         places = np.argwhere(of[0])
         expected = np.min([np.hypot(rows - r, columns - c) for r, c in places], axis=0)
         near = expected <= 6
@@ -31,8 +47,9 @@ def test_distances_are_exact_up_to_the_limit() -> None:
         assert (distance[0].numpy()[~near] > 6).all()
 
 
-def test_an_empty_mask_is_far_from_everything() -> None:
-    assert (distance_to(torch.zeros(1, 1, 8, 8, dtype=torch.bool), 4) > 4).all()
+@pytest.mark.parametrize("measure", [distance_to, nearest_within])
+def test_an_empty_mask_is_far_from_everything(measure) -> None:
+    assert (measure(torch.zeros(1, 1, 8, 8, dtype=torch.bool), 4) > 4).all()
 
 
 def test_closing_fills_small_holes_and_leaves_large_ones() -> None:

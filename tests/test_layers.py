@@ -25,7 +25,7 @@ DOORS = ("__init__", "affinity", "inference", "metrics")  # hand on names from t
 WITHOUT_TORCH = (
     *("errors", "lazy", "units", "images", "pairing", "trimap", "backgrounds", "scoring", "jobs"),
     *("rendering", "weights/registry", "weights/cache", "weights/header", "weights/download"),
-    *("matting/windows", "matting/planning", "training/data/samples", "training/data/pictures"),
+    *("matting/windows", "matting/planning"),
     *("training/data/folders", "training/data/planes"),
 )
 MOST_ENTRIES, MOST_LINES_OF_A_DOOR = 24, 40

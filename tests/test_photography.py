@@ -57,7 +57,7 @@ def test_a_fringe_moves_red_and_blue_apart(images) -> None:
 
 def test_pictures_stay_in_range_and_close_to_themselves(images) -> None:
     for seed in range(3):
-        draws = RandomDraws(torch.Generator().manual_seed(seed), 4)
+        draws = RandomDraws.seeded(seed, range(4))
         taken = photographed(images, draws)
         assert 0 <= taken.min() <= taken.max() <= 1
         assert (taken - images).abs().mean() < 0.05

@@ -1,6 +1,8 @@
 """Training: the losses, the schedule, and runs that repeat, resume and learn."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from torch import nn
 
 from a2u_cli.errors import A2UError, OutOfMemory, WeightsError
 from a2u_cli.training import trainer as training
-from a2u_cli.training.data.samples import Recipe, SampleSource
+from a2u_cli.training.data.building import build_engine
+from a2u_cli.training.data.engine import DataEngine, Recipe
 from a2u_cli.training.losses import laplacian_l1, matting_loss
 from a2u_cli.training.options import TrainOptions
 from a2u_cli.training.trainer import Trainer
@@ -26,12 +29,30 @@ def small_runs(monkeypatch) -> None:
     monkeypatch.setattr(training, "VALIDATION_SIZE", 32)
 
 
-def make(
-    folder: Path, options: TrainOptions = TINY, workers: int = 0, source: SampleSource | None = None
-) -> Trainer:
-    network = training.start_network(None, seed=0)
-    source = source or SampleSource(seed=0, render_size=96)
-    return Trainer(network, source, options, folder, workers=workers)
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("drawn")
+
+
+@pytest.fixture
+def tiny(cache: Path) -> Callable[..., DataEngine]:
+    """Engines over a few small drawings."""
+
+    def build(seed: int = 0, **options: object) -> DataEngine:
+        sizes = {"drawn": 8, "scenes": 2, "drawn_side": 96}
+        return build_engine(seed=seed, cache=cache, **sizes, **options)
+
+    return build
+
+
+@pytest.fixture
+def make(tiny) -> Callable[..., Trainer]:
+    def build(
+        folder: Path, options: TrainOptions = TINY, source: DataEngine | None = None
+    ) -> Trainer:
+        return Trainer(training.start_network(None, seed=0), source or tiny(), options, folder)
+
+    return build
 
 
 def curve(folder: Path) -> list[float]:
@@ -70,7 +91,7 @@ def test_the_pyramid_sees_edges_more_than_constants() -> None:
 
 
 def test_the_rate_warms_up_and_falls() -> None:
-    rates = [TrainOptions(steps=100, warmup=10).rate(step) for step in range(100)]
+    rates = [TrainOptions(steps=100, warmup=10).rate(step, step / 100) for step in range(100)]
     assert rates[0] == pytest.approx(3e-4)
     assert max(rates) == pytest.approx(3e-3)
     assert rates.index(max(rates)) in (9, 10)
@@ -79,28 +100,37 @@ def test_the_rate_warms_up_and_falls() -> None:
 
 def test_without_decay_the_rate_stays_level_and_with_a_part_it_falls_at_the_end() -> None:
     level, late = (TrainOptions(steps=100, warmup=10, decay=decay) for decay in (0.0, 0.4))
-    assert {level.rate(step) for step in range(10, 100)} == {level.learning_rate}
-    assert late.rate(59) == late.learning_rate
-    assert late.rate(80) == pytest.approx(0.505 * late.learning_rate)
-    assert late.rate(99) < 0.02 * late.learning_rate
+    assert {level.rate(s, s / 100) for s in range(10, 100)} == {level.learning_rate}
+    assert late.rate(59, 0.59) == late.learning_rate
+    assert late.rate(80, 0.8) == pytest.approx(0.505 * late.learning_rate)
+    assert late.rate(99, 0.99) < 0.02 * late.learning_rate
+
+
+def test_by_the_clock_the_rate_follows_the_time() -> None:
+    options = TrainOptions(minutes=3.0, warmup=10)
+    assert options.rate(4, 0.0) == pytest.approx(options.learning_rate / 2)
+    assert options.rate(10_000, 0.5) == pytest.approx(0.505 * options.learning_rate)
+    assert options.rate(10_000, 0.999) < 0.02 * options.learning_rate
 
 
 def test_a_run_can_be_a_part_of_the_whole_training() -> None:
     options = TrainOptions(steps=10, sizes=(96, 192), growth=(0.5,), span=(0.4, 0.6))
-    assert [options.requests(s)[0].progress for s in (0, 5)] == pytest.approx([0.4, 0.5])
-    assert [options.requests(s)[0].size for s in (0, 5)] == [96, 192]
+    requests = [options.request(step, step / 10) for step in (0, 5)]
+    assert [request.progress for request in requests] == pytest.approx([0.4, 0.5])
+    assert [request.size for request in requests] == [96, 192]
 
 
 def test_crops_grow_and_batches_shrink_at_equal_cost() -> None:
     options = TrainOptions(steps=100, batch=16, sizes=(96, 192), growth=(0.5,))
-    assert [(len(r), r[0].size) for r in map(options.requests, (0, 99))] == [(16, 96), (4, 192)]
-    assert options.requests(3)[0].index == 48
+    requests = [options.request(step, step / 100) for step in (0, 99)]
+    assert [(len(r.numbers), r.size) for r in requests] == [(16, 96), (4, 192)]
+    assert options.request(3, 0.03).numbers[0] == 48
 
 
 @pytest.mark.parametrize("sizes", [(96, 192), (192, 96), (64, 256, 32)])
 def test_no_two_samples_of_a_run_share_a_number(sizes: tuple[int, ...]) -> None:
     options = TrainOptions(steps=30, batch=4, sizes=sizes)
-    numbers = [request.index for step in range(30) for request in options.requests(step)]
+    numbers = [n for step in range(30) for n in options.request(step, step / 30).numbers]
     assert len(set(numbers)) == len(numbers)
     assert numbers == sorted(numbers)
 
@@ -118,13 +148,13 @@ def test_a_size_off_the_stride_is_refused() -> None:
         TrainOptions(sizes=(100,), growth=())
 
 
-def test_two_runs_from_one_seed_give_one_curve(tmp_path: Path) -> None:
+def test_two_runs_from_one_seed_give_one_curve(tmp_path: Path, make) -> None:
     make(tmp_path / "a").run()
-    make(tmp_path / "b", workers=1).run()
-    np.testing.assert_allclose(curve(tmp_path / "a"), curve(tmp_path / "b"), atol=1e-3)
+    make(tmp_path / "b").run()
+    np.testing.assert_allclose(curve(tmp_path / "a"), curve(tmp_path / "b"), atol=1e-6)
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch) -> None:
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatch, make) -> None:
     make(tmp_path / "whole").run()
     stopped = make(tmp_path / "stopped")
 
@@ -137,8 +167,21 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypa
     again = make(tmp_path / "stopped")
     assert again.step == 2
     again.run()
-    np.testing.assert_allclose(curve(tmp_path / "stopped"), curve(tmp_path / "whole"), atol=1e-3)
+    np.testing.assert_allclose(curve(tmp_path / "stopped"), curve(tmp_path / "whole"), atol=1e-6)
     assert len(curve(tmp_path / "stopped")) == 4
+
+
+def test_a_run_by_the_clock_ends_on_time_and_counts_what_it_has_had(tmp_path: Path, make) -> None:
+    trainer = make(tmp_path, replace(TINY, minutes=0.05))
+    start = time.monotonic()
+    trainer.run()
+    assert time.monotonic() - start < 30
+    steps = trainer.step
+    assert steps == len(curve(tmp_path)) >= 1
+    again = make(tmp_path, replace(TINY, minutes=0.05))
+    assert again.seconds >= 3.0
+    again.run()
+    assert again.step == steps
 
 
 @pytest.mark.parametrize(
@@ -150,30 +193,27 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypa
     ],
 )
 def test_a_run_does_not_go_on_with_other_options(
-    tmp_path: Path, changed: dict, former: str, asked: str
+    tmp_path: Path, changed: dict, former: str, asked: str, make
 ) -> None:
     make(tmp_path).save()
     with pytest.raises(A2UError, match=f"trained with {former}.* asked for is .*{asked}"):
         make(tmp_path, replace(TINY, **changed))
 
 
-def test_a_run_does_not_go_on_with_other_samples(tmp_path: Path) -> None:
+def test_a_run_does_not_go_on_with_other_samples(tmp_path: Path, make, tiny) -> None:
     make(tmp_path).save()
-    for other in (
-        SampleSource(seed=1, render_size=96),
-        SampleSource(seed=0, render_size=96, recipe=Recipe(camera=False)),
-    ):
+    for other in (tiny(seed=1), tiny(recipe=Recipe(camera=False))):
         with pytest.raises(A2UError, match=r"trained with samples' .* choose another folder"):
             make(tmp_path, source=other)
 
 
-def test_a_run_goes_on_to_more_steps_and_saves_as_often_as_told(tmp_path: Path) -> None:
+def test_a_run_goes_on_to_more_steps_and_saves_as_often_as_told(tmp_path: Path, make) -> None:
     make(tmp_path).save()
     make(tmp_path, replace(TINY, steps=6, save_every=3))
 
 
 def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_foreign(
-    tmp_path: Path, monkeypatch
+    tmp_path: Path, monkeypatch, make
 ) -> None:
     make(tmp_path).save()
 
@@ -185,20 +225,20 @@ def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_foreign(
         make(tmp_path)
 
 
-def test_a_foreign_checkpoint_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_foreign_checkpoint_is_refused_in_words(tmp_path: Path, make) -> None:
     torch.save({"step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match=r"not a checkpoint of this network"):
         make(tmp_path)
 
 
-def test_the_loss_falls_from_the_first_steps(tmp_path: Path) -> None:
+def test_the_loss_falls_from_the_first_steps(tmp_path: Path, make) -> None:
     options = TrainOptions(steps=14, batch=4, sizes=(48,), growth=(), warmup=4, save_every=50)
     make(tmp_path, options).run()
     losses = curve(tmp_path)
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
 
-def test_the_averaged_weights_are_exported_and_load(tmp_path: Path) -> None:
+def test_the_averaged_weights_are_exported_and_load(tmp_path: Path, make) -> None:
     trainer = make(tmp_path)
     trainer.run()
     path = training.export(trainer, licence="CC0-1.0")
@@ -210,7 +250,7 @@ def test_the_averaged_weights_are_exported_and_load(tmp_path: Path) -> None:
     assert (tmp_path / "preview.png").exists()
 
 
-def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
+def test_training_goes_on_from_given_weights(tmp_path: Path, make) -> None:
     trainer = make(tmp_path)
     given = trainer.averaged.state_dict()
     given["stem.conv.weight"].normal_()  # no longer what the seed gives
@@ -221,13 +261,13 @@ def test_training_goes_on_from_given_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.requires_cuda
-def test_a_step_on_cuda_gives_the_loss_of_the_cpu(tmp_path: Path) -> None:
+def test_a_step_on_cuda_gives_the_loss_of_the_cpu(tmp_path: Path, tiny) -> None:
     """Without dropout, whose masks come from another generator on another device."""
     for device in ("cpu", "cuda"):
         network = training.start_network(None, seed=0)
         for module in network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-        source, place = SampleSource(seed=0, render_size=96), tmp_path / device
-        Trainer(network, source, TINY, place, device=device, workers=0).run()
+        place = tmp_path / device
+        Trainer(network, tiny(device=device), TINY, place, device=device).run()
     assert abs(curve(tmp_path / "cpu")[0] - curve(tmp_path / "cuda")[0]) < 1e-3

@@ -78,7 +78,7 @@ def _order(
 ) -> list["Order"]:
     """Turn the options into orders, kind after kind; raises A2UError where they do not fit."""
     from ..rendering.scenes import KINDS
-    from ..rendering.sets import Format, Order
+    from ..rendering.sets import Format, plan_set
 
     if composites:
         refuse_idle("composites are PNG files", format=format)
@@ -91,7 +91,4 @@ def _order(
     kind: Format = choose("format", format, get_args(Format))
     words = [word.strip() for word in kinds.split(",")] if kinds else list(KINDS)
     chosen = [choose("kind", word, list(KINDS)) for word in words]
-    return [
-        Order(chosen[i % len(chosen)], seed + i // len(chosen), size, kind, backgrounds=behind)
-        for i in range(count)
-    ]
+    return plan_set(count, seed, kinds=chosen, size=size, format=kind, backgrounds=behind)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..training.trainer import StepReport
 
 PICTURE_SHARE = 0.15
+RENDER_SHARE = 0.5, 0.5
 
 
 def train(
@@ -19,10 +20,10 @@ def train(
     *,
     foregrounds: Annotated[
         Path | None,
-        typer.Option(help="Foregrounds beside the rendered: RGBA, or x.png with x_alpha.png."),
+        typer.Option(help="Foregrounds beside the drawn: RGBA, or x.png with x_alpha.png."),
     ] = None,
     backgrounds: Annotated[
-        Path | None, typer.Option(help="A folder of photographs beside the rendered ones.")
+        Path | None, typer.Option(help="A folder of photographs beside the drawn ones.")
     ] = None,
     held_out: Annotated[
         Path | None,
@@ -36,7 +37,28 @@ def train(
             help=f"Share of samples with one of --foregrounds. [default: {PICTURE_SHARE}]",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2000,
+    renders: Annotated[
+        Path | None, typer.Option(help="Foregrounds of a2u render, in three dimensions.")
+    ] = None,
+    render_count: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="So many of them; what is missing is rendered. [default: those there]"
+        ),
+    ] = None,
+    render_share: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="Share of samples with one of them, at first and at last. "
+            f"[default: {RENDER_SHARE[0]} {RENDER_SHARE[1]}]"
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimiser steps. [default: 2000]")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="As many steps as so many minutes take.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=2, help="Crops a step at the first size.")] = 16,
     size: Annotated[
         list[int] | None, typer.Option(help="Crop size in pixels; repeat to let it grow.")
@@ -56,25 +78,30 @@ def train(
     licence: Annotated[str, typer.Option(help="Licence to write into the weights.")] = "unstated",
     device: Device = "auto",
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make samples.")] = 1,
 ) -> None:
     """Train weights; a folder that holds a checkpoint is continued where it stopped.
 
     Example: a2u train runs/first --backgrounds photos/ --steps 2000
     """
     from contextlib import nullcontext
+    from functools import partial
 
     from ..images.files import locked
     from ..matting.devices import describe_device, pick_device
     from ..training import distributed
-    from ..training.data.samples import SampleSource
+    from ..training.data.building import build_engine
     from ..training.options import TrainOptions
     from ..training.trainer import CURVE, Trainer, export, start_network
 
     if foregrounds is None:
         refuse_idle("it is the share of --foregrounds", picture_share=picture_share)
+    if renders is None:
+        refuse_idle("it is of --renders", render_count=render_count, render_share=render_share)
+    if minutes is not None:
+        refuse_idle("--minutes says how long", steps=steps)
     options = TrainOptions(
-        steps=steps,
+        steps=steps or TrainOptions.steps,
+        minutes=minutes,
         batch=batch,
         sizes=tuple(size or TrainOptions.sizes),
         growth=tuple(grow_at) if grow_at else None,
@@ -87,21 +114,22 @@ def train(
     place = distributed.join(pick_device(device))
     first = distributed.rank() == 0
 
-    def draw_from(foregrounds: Path | None, share: float) -> SampleSource:
-        return SampleSource(
-            seed=seed, foregrounds=foregrounds, backgrounds=backgrounds, picture_share=share
-        )
-
-    source = draw_from(foregrounds, PICTURE_SHARE if picture_share is None else picture_share)
-    judge = draw_from(held_out, 1.0) if held_out else None
     with locked(folder, CURVE) if first else nullcontext():
-        network = start_network(weights, seed=seed)
-        trainer = Trainer(
-            network, source, options, folder, device=place, workers=workers, held_out=judge
+        build = partial(build_engine, seed=seed, backgrounds=backgrounds, device=place)
+        engine = build(
+            foregrounds=foregrounds,
+            picture_share=PICTURE_SHARE if picture_share is None else picture_share,
+            renders=renders,
+            render_count=render_count,
+            render_share=render_share or RENDER_SHARE,
         )
+        judge = build(foregrounds=held_out, picture_share=1.0, held=96) if held_out else None
+        network = start_network(weights, seed=seed)
+        trainer = Trainer(network, engine, options, folder, device=place, held_out=judge)
         if first:
+            until = f"on for {minutes:g} minutes" if minutes else f"to {options.steps}"
             others = f", {n} processes" if (n := distributed.processes()) > 1 else ""
-            say(f"device: {describe_device(place)}{others}; from step {trainer.step} to {steps}")
+            say(f"device: {describe_device(place)}{others}; from step {trainer.step} {until}")
         trainer.run(_report)
         if first:
             show_path(export(trainer, licence=licence))

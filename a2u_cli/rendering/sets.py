@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -23,7 +23,7 @@ from ..images import encode_image, quantise, write_bytes
 from ..images.files import replacing, words
 from ..trimap import make_trimap
 from ..units import FloatArray
-from .scenes import render_scene
+from .scenes import KINDS, render_scene
 
 Format = Literal["webp", "png"]
 JOURNAL = "journal.jsonl"
@@ -55,6 +55,42 @@ class Rendered:
     record: dict[str, Any]
     files: dict[str, bytes]
     failure: str = ""
+
+
+def plan_set(
+    count: int,
+    seed: int = 0,
+    *,
+    kinds: Sequence[str] = tuple(KINDS),
+    size: int = 768,
+    format: Format = "webp",
+    backgrounds: str | None = None,
+) -> list[Order]:
+    """Order pictures of all kinds in turn, each kind's from the same first seed on."""
+    return [
+        Order(kinds[i % len(kinds)], seed + i // len(kinds), size, format, backgrounds=backgrounds)
+        for i in range(count)
+    ]
+
+
+def orders_of(folder: Path, count: int | None = None) -> list[Order]:
+    """List what a folder holds, or `count` orders that begin as those that it was rendered by.
+
+    Raises A2UError where there is nothing, or it is not known what would come next.
+    """
+    held = [Order(**order) for order in _read_journal(folder).values()]
+    if not held:
+        raise A2UError(f"{folder}: no rendered pictures; write some with a2u render {folder}")
+    if count is None or count <= len(held):
+        return held[:count]
+    first = held[0]
+    plan = plan_set(count, first.seed, size=first.size, format=first.format)
+    if not set(held) <= set(plan):
+        raise A2UError(
+            f"{folder} holds {len(held)} pictures that are not of all kinds in turn, so {count} "
+            "cannot be gone on to; render them first, or ask for those there"
+        )
+    return plan
 
 
 def render_set(folder: Path, orders: Iterable[Order], *, workers: int = 1) -> Iterator[Rendered]:

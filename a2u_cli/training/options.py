@@ -5,21 +5,23 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import A2UError
-from .data.samples import Request
+from .data.engine import Request
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """How long and how to train.
 
-    `steps` optimiser steps, each over about `batch` * `sizes[0]`^2 pixels: crops grow through
-    `sizes` at the shares of training in `growth`, and batches shrink. The rate rises over `warmup`
-    steps and falls over the last `decay` of all; the average of the weights keeps `average` of
-    itself a step. `span` is the part of the whole training that these steps are, where it is done
-    in several runs: samples get harder with it. What is None follows from the rest: `filled`.
+    `steps` optimiser steps, or as many as go into `minutes`, each over about `batch` *
+    `sizes[0]`^2 pixels: crops grow through `sizes` at the shares of training in `growth`, and
+    batches shrink. The rate rises over `warmup` steps and falls over the last `decay` of all; the
+    average of the weights keeps `average` of itself a step. `span` is the part of the whole
+    training that these steps are, where it is done in several runs: samples get harder with it.
+    What is None follows from the rest: `filled`.
     """
 
     steps: int = 2000
+    minutes: float | None = None
     batch: int = 16
     sizes: tuple[int, ...] = (96, 144, 208)
     growth: tuple[float, ...] | None = None
@@ -51,7 +53,9 @@ class TrainOptions:
     @property
     def warmup_steps(self) -> int:
         """The steps over which the rate rises: a tenth of all, 100 at most, unless told."""
-        return min(100, self.steps // 10) if self.warmup is None else self.warmup
+        if self.warmup is not None:
+            return self.warmup
+        return 100 if self.minutes else min(100, self.steps // 10)
 
     @property
     def average_kept(self) -> float:
@@ -61,6 +65,8 @@ class TrainOptions:
         """
         if self.average is not None:
             return self.average
+        if self.minutes:
+            return 1 - 1 / 200
         return 1 - 1 / max(1, min(200, self.steps // 5))
 
     def filled(self) -> dict[str, Any]:
@@ -71,23 +77,26 @@ class TrainOptions:
             "average": self.average_kept,
         }
 
-    def requests(self, step: int) -> list[Request]:
-        """Tell which samples make up a step; no two steps share a number."""
-        share = step / self.steps
+    def request(self, step: int, share: float) -> Request:
+        """Tell which samples make up a step, at a share of the run; no two steps share a number."""
         progress = self.span[0] + share * (self.span[1] - self.span[0])
         size = self.sizes[sum(share >= limit for limit in self.grows_at)]
-        first = step * max(map(self._crops, self.sizes))
-        return [Request(first + i, size, progress) for i in range(self._crops(size))]
+        first = step * max(self.crops)
+        count = self.crops[self.sizes.index(size)]
+        return Request(step, range(first, first + count), size, progress, share)
 
-    def _crops(self, size: int) -> int:
-        """Give the crops of a step: as many as cost about what `batch` of the first size cost."""
-        return max(2, round(self.batch * (self.sizes[0] / size) ** 2))
+    @property
+    def crops(self) -> tuple[int, ...]:
+        """The crops of a step at each size: as many as cost what `batch` of the first cost."""
+        return tuple(max(2, round(self.batch * (self.sizes[0] / s) ** 2)) for s in self.sizes)
 
-    def rate(self, step: int) -> float:
-        """Give the learning rate of a step: linear warm-up, level, a cosine to a hundredth."""
-        warmup = self.warmup_steps
-        if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
-        start = max(warmup, round(self.steps * (1.0 - self.decay)))
-        share = min(1.0, max(0.0, (step - start) / max(1, self.steps - start)))
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+    def rate(self, step: int, share: float) -> float:
+        """Give the learning rate of a step at a share of the run.
+
+        A linear warm-up, level, then a cosine to a hundredth.
+        """
+        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        warm = 0.0 if self.minutes else self.warmup_steps / self.steps
+        start = max(warm, 1.0 - self.decay)
+        fallen = min(1.0, max(0.0, share - start) / max(1e-9, 1.0 - start))
+        return self.learning_rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fallen)))

@@ -9,14 +9,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
 
 from ..errors import A2UError, WeightsError, is_memory
 from ..images.writing import write_image
@@ -26,23 +24,14 @@ from ..units import UNKNOWN
 from ..weights.cache import memory_for, writing
 from ..weights.format import load_model, save_weights
 from . import distributed, muon
-from .data.samples import Request, Sample, SampleSource
+from .data.engine import DataEngine, Request
 from .losses import Batch, matting_loss
 from .options import TrainOptions
 
 CURVE = "curve.jsonl"  # in the run's folder, a line a step
 VALIDATION_CROPS = 32
 VALIDATION_SIZE = 128
-VALIDATION_OFFSET = 1_000_000_000  # sample numbers that training never reaches
-CHANGEABLE = ("steps", "save_every")  # of the options, where a run goes on
-
-
-class BatchSource(Protocol):
-    """Whatever composes whole batches itself, on the device: a `batches.BatchComposer`."""
-
-    def batch(self, requests: list[Request]) -> Batch: ...
-
-    def facts(self) -> dict[str, Any]: ...
+CHANGEABLE = ("steps", "minutes", "save_every")  # of the options, where a run goes on
 
 
 @dataclass(frozen=True)
@@ -84,30 +73,14 @@ def start_network(weights: str | None, *, seed: int) -> MattingNetwork:
     return MattingNetwork()
 
 
-def collate(samples: list[Sample]) -> Batch:
-    """Stack samples: colours (N, 3, S, S), planes (N, 1, S, S), trimap as 0, 128/255 and 1."""
-
-    def stack(arrays: list[Any]) -> Tensor:
-        stacked = torch.from_numpy(np.stack(arrays))
-        return stacked.permute(0, 3, 1, 2) if stacked.ndim == 4 else stacked[:, None]
-
-    return {
-        "image": stack([s.image for s in samples]),
-        "trimap": stack([s.trimap for s in samples]).float() / 255.0,
-        "alpha": stack([s.alpha for s in samples]),
-        "foreground": stack([s.foreground for s in samples]),
-        "background": stack([s.background for s in samples]),
-    }
-
-
 class Trainer:
     """A training run in a folder: `curve.jsonl`, `checkpoint.pt`, `preview.png`.
 
     A folder that holds a checkpoint is continued from it; everything random hangs on the seed and
-    the step, so the curve goes on as if it had never stopped. Of the options only `steps`, which
-    the rate then follows, and `save_every` may differ from the checkpoint's. Under torchrun every
-    process takes its share of each batch, and the first one writes. Validation crops are from
-    `held_out`; without it from the source itself, or rendered where that makes whole batches.
+    the step, so the curve goes on as if it had never stopped. Of the options only `steps` and
+    `minutes`, which the rate then follows, and `save_every` may differ from the checkpoint's. Under
+    torchrun every process takes its share of each batch, and the first one writes. Validation crops
+    are from `held_out`; without it other crops of the pictures trained on.
 
     Raises A2UError where a checkpoint is of other options or samples, or a batch cannot be shared
     evenly; WeightsError where it is no checkpoint of this network.
@@ -116,16 +89,14 @@ class Trainer:
     def __init__(
         self,
         network: MattingNetwork,
-        source: SampleSource | BatchSource,
+        source: DataEngine,
         options: TrainOptions,
         folder: Path,
         *,
         device: torch.device | str = "cpu",
-        workers: int = 1,
-        held_out: SampleSource | None = None,
+        held_out: DataEngine | None = None,
     ) -> None:
-        self.held_out = held_out
-        self.options, self.source, self.folder, self.workers = options, source, folder, workers
+        self.options, self.source, self.held_out, self.folder = options, source, held_out, folder
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = distributed.parallel(self.network)
@@ -143,7 +114,7 @@ class Trainer:
             multi_avg_fn=get_ema_multi_avg_fn(options.average_kept),
             use_buffers=True,
         )
-        self.step = 0
+        self.step, self._seconds, self._since = 0, 0.0, time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             self._resume()
@@ -157,20 +128,29 @@ class Trainer:
         """The exponential average of the weights, which is what gets released."""
         return cast(MattingNetwork, self.average.module)
 
+    @property
+    def seconds(self) -> float:
+        """How long the run has trained, those before it went on included."""
+        return self._seconds + time.monotonic() - self._since
+
     def run(self, report: Callable[[StepReport], None] = lambda _: None) -> None:
-        """Train to the last step, saving every `save_every` steps."""
+        """Train to the last step or minute, saving every `save_every` steps."""
         options, first = self.options, distributed.rank() == 0
-        batches = self._batches()
+        self._seconds, self._since = self.seconds, time.monotonic()
+        requests = self._requests()
         with (self.folder / CURVE).open("a") if first else nullcontext() as curve:
-            batch = next(batches, None)
-            while batch is not None:
+            request = next(requests, None)
+            batch = self._compose(request)
+            while request is not None and batch is not None:
                 start = time.perf_counter()
-                losses = self._train_step(batch)
-                batch = next(batches, None)  # composed while the device trains
-                line = self._describe(losses, start)
+                rate = options.rate(request.step, request.done)
+                losses = self._train_step(batch, rate)
+                request = next(requests, None)
+                batch = self._compose(request)  # while the device trains
+                line = self._describe(losses, rate, start)
                 if curve is None:
                     continue
-                due = self.step % options.save_every == 0 or self.step == options.steps
+                due = self.step % options.save_every == 0 or request is None
                 if due:
                     line = StepReport(**{**asdict(line), "validation": self.validate()})
                 curve.write(json.dumps(asdict(line)) + "\n")
@@ -179,34 +159,33 @@ class Trainer:
                     self.save()
                 report(line)
 
-    def _batches(self) -> Iterator[Batch]:
-        share = slice(distributed.rank(), None, distributed.processes())
-        requests = [self.options.requests(s) for s in range(self.step, self.options.steps)]
-        counts = {len(step) for step in requests}
-        if any(count % distributed.processes() for count in counts):
+    def _requests(self) -> Iterator[Request]:
+        processes = distributed.processes()
+        if any(count % processes for count in self.options.crops):
             raise A2UError(
-                f"batches of {sorted(counts)} crops, expected multiples of the "
-                f"{distributed.processes()} processes; change --batch or --size"
+                f"batches of {sorted(self.options.crops)} crops, expected multiples of the "
+                f"{processes} processes; change --batch or --size"
             )
-        requests = [step[share] for step in requests]
-        if not isinstance(self.source, SampleSource):
-            return map(self.source.batch, requests)
-        loader: DataLoader[Sample] = DataLoader(
-            cast(Dataset[Sample], self.source),  # answers requests where others answer numbers
-            batch_sampler=cast(Any, requests),
-            collate_fn=collate,
-            num_workers=self.workers,
-            # a forked worker would inherit the locks of OpenCV's threads and could wait for ever
-            multiprocessing_context="spawn" if self.workers else None,
-            worker_init_fn=_quiet_worker,
-            pin_memory=self.device.type == "cuda",
-        )
-        return iter(loader)
+        step = self.step
+        while (share := self._share(step)) < 1.0:
+            yield self.options.request(step, share)
+            step += 1
 
-    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
+    def _share(self, step: int) -> float:
+        """Tell how much of the run is over: one value for all processes, whose clocks differ."""
+        if self.options.minutes is None:
+            return step / self.options.steps
+        share = self.seconds / (60.0 * self.options.minutes)
+        return float(distributed.mean(torch.tensor(share, dtype=torch.float64)))
+
+    def _compose(self, request: Request | None) -> Batch | None:
+        place = distributed.rank(), distributed.processes()
+        return None if request is None else self.source.batch(request.share(*place))
+
+    def _train_step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """Do a step without waiting for the device; gives its losses and the gradient's norm."""
         for group in (g for o in self.optimisers for g in o.param_groups):
-            group["lr"] = self.options.rate(self.step)
+            group["lr"] = rate
         torch.manual_seed(self.options.seed * 1_000_003 + self.step)  # dropout
         self.network.train()
         losses = self.losses(self.model, batch, shared=True)
@@ -219,7 +198,7 @@ class Trainer:
         self.step += 1
         return {name: value.detach() for name, value in losses.items()} | {"norm": norm}
 
-    def _describe(self, losses: dict[str, Tensor], start: float) -> StepReport:
+    def _describe(self, losses: dict[str, Tensor], rate: float, start: float) -> StepReport:
         """Wait for a step's losses."""
         means = distributed.mean(torch.stack(list(losses.values())))
         values = dict(zip(losses, means.tolist(), strict=True))
@@ -228,7 +207,7 @@ class Trainer:
                 f"step {self.step - 1}: the gradient is not finite; continue from the last "
                 f"checkpoint in {self.folder} with a lower learning rate"
             )
-        rate, seconds = self.options.rate(self.step - 1), time.perf_counter() - start
+        seconds = time.perf_counter() - start
         return StepReport(step=self.step, rate=rate, seconds=seconds, **values)
 
     def losses(
@@ -243,11 +222,12 @@ class Trainer:
 
     @cached_property
     def _validation(self) -> list[Batch]:
-        own = self.source if isinstance(self.source, SampleSource) else None
-        source = self.held_out or own or SampleSource(seed=self.options.seed)
-        numbers = range(VALIDATION_OFFSET, VALIDATION_OFFSET + VALIDATION_CROPS)
-        samples = [source[Request(n, VALIDATION_SIZE, 1.0)] for n in numbers]
-        return [collate(samples[i : i + 8]) for i in range(0, VALIDATION_CROPS, 8)]
+        engine = self.held_out or self.source.validating()
+        numbers = range(VALIDATION_CROPS)
+        requests = [
+            Request(0, numbers[i : i + 8], VALIDATION_SIZE) for i in range(0, VALIDATION_CROPS, 8)
+        ]
+        return [engine.batch(request) for request in requests]
 
     @torch.no_grad()
     def validate(self) -> Validation:
@@ -256,7 +236,7 @@ class Trainer:
         errors, scores, rows = [], [], []
         for batch in self._validation:
             raw = network(batch["image"].to(self.device), batch["trimap"].to(self.device))
-            raw = raw.cpu().float()
+            raw, batch = raw.cpu().float(), {name: value.cpu() for name, value in batch.items()}
             errors.append(matting_loss(raw, batch)["alpha"].item())
             known = batch["trimap"] != UNKNOWN / 255
             alpha = torch.where(known, batch["trimap"], raw.clamp(0, 1))
@@ -271,6 +251,7 @@ class Trainer:
         """Write the checkpoint whole or not at all."""
         state = {
             "step": self.step,
+            "seconds": self.seconds,
             "settings": self._settings(),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -313,7 +294,7 @@ class Trainer:
                     f"{self.checkpoint}: not a checkpoint of this network ({error}); "
                     "choose another folder, or remove the file to start anew"
                 ) from error
-        self.step = state["step"]
+        self.step, self._seconds = state["step"], state["seconds"]
         curve = self.folder / CURVE
         if curve.exists() and distributed.rank() == 0:  # steps after the checkpoint are done again
             kept = curve.read_text().splitlines()[: self.step]
@@ -346,7 +327,3 @@ def export(trainer: Trainer, *, licence: str) -> Path:
         dtype=torch.float16,
     )
     return path
-
-
-def _quiet_worker(_: int) -> None:
-    cv2.setNumThreads(1)

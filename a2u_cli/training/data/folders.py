@@ -1,10 +1,6 @@
-"""Folders of foregrounds and photographs: listed, read, and held in memory up to a bound."""
+"""Folders of foregrounds and photographs: listed and read."""
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -51,12 +47,6 @@ def list_foregrounds(folder: Path | None) -> list[Foreground]:
     return [(p, own.get(p.relative_to(folder).with_suffix("").as_posix())) for p in listed]
 
 
-def fingerprint(paths: list[Path]) -> str:
-    """Tell one list of files from another, wherever their folder lies: a count and a checksum."""
-    names = "\n".join(path.name for path in paths)
-    return f"{len(paths)} files ({hashlib.sha256(names.encode()).hexdigest()[:8]})"
-
-
 def read_foreground(path: Path, matte: Path | None = None) -> Pixels:
     """Read straight colour and alpha, uint8 (H, W, 4) of at most `LONGEST` pixels a side.
 
@@ -78,26 +68,3 @@ def read_photograph(path: Path) -> Pixels:
     """Read a background photograph, uint8 (H, W, 3) of at most `LONGEST` pixels a side."""
     image = images.read_image(path).image
     return to_pixels(scaled(image, min(1.0, LONGEST / max(image.shape[:2]))))
-
-
-class HeldPictures:
-    """Pictures in memory up to `most` bytes; what was not used for longest goes first."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.held = most, 0
-        self._pictures: OrderedDict[Hashable, Pixels] = OrderedDict()
-
-    def __reduce__(self) -> tuple[type[Self], tuple[int]]:
-        return type(self), (self.most,)  # another process reads what it needs itself
-
-    def get(self, read: Callable[..., Pixels], *files: Path | None) -> Pixels:
-        """Give what `read` makes of files, anew only where it is not held."""
-        key = (read, *files)
-        pixels = self._pictures.pop(key, None)
-        if pixels is None:
-            pixels = read(*files)
-            self.held += pixels.nbytes
-        self._pictures[key] = pixels
-        while self.held > self.most:
-            self.held -= self._pictures.popitem(last=False)[1].nbytes
-        return pixels

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .random_draws import RandomDraws, constant
+from .random_draws import RandomDraws
 
 # ITU-T T.81 (JPEG), annex K: quantisation steps at quality 50
 LUMINANCE = (
@@ -40,20 +40,28 @@ def jitter(colour: Tensor, draws: RandomDraws) -> Tensor:
 
 def photographed(image: Tensor, draws: RandomDraws) -> Tensor:
     """Add what a camera adds: fringes, softness or sharpening, noise in linear light, JPEG."""
-    image = torch.where(draws.chance(0.1), fringe(image, draws.uniform(-0.004, 0.004)), image)
-    amount = draws.uniform(0.2, 0.8) * draws.chance(0.15)
-    sharper = image + amount * (image - blur(image, torch.ones_like(amount)))
-    softer = blur(image, draws.uniform(0.3, 0.7))
-    image = torch.where(draws.chance(0.15), softer, sharper).clamp(1e-4, 1.0)
-    linear = image**2.2
-    sigma = draws.uniform(0.0, 0.02) * draws.chance(0.5)
-    noisy = linear + draws.normal(0.0, 1.0, *image.shape[1:]) * sigma * (linear + 0.02).sqrt()
-    image = noisy.clamp(1e-8, 1.0) ** (1 / 2.2)
-    return torch.where(draws.chance(0.3), jpeg(image, draws.uniform(60.0, 99.0)), image)
+    image = image.clone()
+    some = draws.which(0.1)
+    image[some] = fringe(image[some], draws.of(some).uniform(-0.004, 0.004))
+    some = draws.which(0.3)
+    amount = draws.of(some).uniform(-1.0, 1.0)  # under 0 softer, over 0 sharper
+    sigma = torch.where(amount < 0, 0.3 - 0.4 * amount, 1.0)
+    details = image[some] - blur(image[some], sigma)
+    image[some] += details * torch.where(amount < 0, -1.0, 0.2 + 0.6 * amount)
+    image.clamp_(1e-4, 1.0)
+    some = draws.which(0.5)
+    linear, few = image[some] ** 2.2, draws.of(some)
+    noise = few.noise(*image.shape[1:]) * few.uniform(0.0, 0.02)
+    image[some] = (linear + noise * (linear + 0.02).sqrt()).clamp(1e-8, 1.0) ** (1 / 2.2)
+    some = draws.which(0.3)
+    image[some] = jpeg(image[some], draws.of(some).uniform(60.0, 99.0))
+    return image
 
 
 def blur(image: Tensor, sigma: Tensor) -> Tensor:
     """Blur each picture with a Gaussian of its own `sigma`, (N, 1, 1, 1) pixels."""
+    if not len(image):
+        return image  # MKL refuses what is empty
     size = image.shape[-1]
     margin = size // 4
     padded = F.pad(image, (margin,) * 4, mode="reflect")
@@ -86,7 +94,7 @@ def jpeg(image: Tensor, quality: Tensor) -> Tensor:
 
     Sides must be multiples of 16.
     """
-    to_ycbcr, to_rgb = (constant(t, image.device).view(3, 3) for t in (TO_YCBCR, TO_RGB))
+    to_ycbcr, to_rgb = (torch.tensor(t, device=image.device).view(3, 3) for t in (TO_YCBCR, TO_RGB))
     planes = torch.einsum("ij,njhw->nihw", to_ycbcr, image * 255.0)
     luminance = _quantise(planes[:, :1] - 128.0, LUMINANCE, quality) + 128.0
     chroma = _quantise(F.avg_pool2d(planes[:, 1:], 2), CHROMINANCE, quality)
@@ -98,7 +106,7 @@ def jpeg(image: Tensor, quality: Tensor) -> Tensor:
 
 def _quantise(planes: Tensor, table: tuple[int, ...], quality: Tensor) -> Tensor:
     """Round the 8 x 8 cosine coefficients of (N, C, H, W) to the table's steps."""
-    basis, steps = (constant(t, planes.device).view(8, 8) for t in (COSINES, table))
+    basis, steps = (torch.tensor(t, device=planes.device).view(8, 8) for t in (COSINES, table))
     steps = (steps * ((100.0 - quality) / 50.0)[..., None, None]).clamp(min=1.0).round()
     blocks = planes.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).transpose(3, 4)
     coefficients = basis @ blocks @ basis.T  # (N, C, H / 8, W / 8, 8, 8)

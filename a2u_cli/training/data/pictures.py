@@ -1,109 +1,155 @@
-"""Square pictures for an atlas: rendered ones, and those of files, which a pack holds.
+"""Where training pictures come from: drawn, rendered, or of folders; made once, kept on disk.
 
-A pack is one `.npz` file of at most some tens of megabytes with the bytes of JPEG photographs
-(`bg/NAME`) and of WebP cut-outs (`fg/NAME`), small enough to travel with a checkout.
+What is slow to make is kept as a WebP file in the cache: colours nearly, alpha exactly as made.
+What is read is always what was kept, so that the first time gives what every other gives.
 """
 
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from ...errors import ImageError
 from ...images import reading as images
-from ...rendering import foregrounds as synthesis
-from .folders import list_pictures
-from .planes import Pixels, fill_colours, scaled, to_pixels
+from ...images import write_bytes
+from ...rendering import foregrounds as drawing
+from ...rendering.sets import Order, render_order
+from .atlas import Picture
+from .folders import Foreground, list_foregrounds, list_pictures, read_foreground, read_photograph
+from .planes import Pixels, scaled, to_floats, to_pixels
 
-SIDE = 512
-CUT_OUT_QUALITY = [cv2.IMWRITE_WEBP_QUALITY, 92]  # alpha is stored without loss
-PHOTOGRAPH_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90]
-
-
-def build_pack(folder: Path, path: Path) -> int:
-    """Pack the pictures of `folder`/fg and `folder`/bg at `SIDE` pixels; returns bytes written."""
-    entries = {}
-    for kind, encode in (("fg", _encode_cut_out), ("bg", _encode_photograph)):
-        for file in list_pictures(folder / kind):
-            entries[f"{kind}/{file.name}"] = np.frombuffer(encode(file), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:  # given a name, numpy would add a suffix of its own
-        np.savez(stream, allow_pickle=False, **entries)
-    return path.stat().st_size
+SIDE = 1024  # pixels of the longer side, at most
+DRAWN_SIDE = 512
+STAND_IN = 10_000_000  # seeds from one to that in its place
+FOREGROUND_QUALITY, SCENE_QUALITY = 92, 90  # of WebP's colours; alpha is kept without loss
 
 
-def read_pictures(path: Path) -> tuple[list[bytes], list[bytes]]:
-    """Read the files of a pack, or of a folder with fg/ and bg/: cut-outs and photographs.
+def drawn_foregrounds(
+    count: int, seed: int, cache: Path, *, side: int = DRAWN_SIDE
+) -> list[Picture]:
+    """Give flat drawings of all kinds (`rendering/foregrounds`), (side, side, 4)."""
 
-    Raises: ImageError where there is neither.
+    def draw(number: int) -> Pixels:
+        colour, alpha = drawing.render_foreground(side, np.random.default_rng((seed, 3, number)))
+        return to_pixels(np.dstack([colour, alpha]))
+
+    return [
+        _kept(f"drawn-{side}-{seed}-{number}", partial(draw, number), cache)
+        for number in range(count)
+    ]
+
+
+def drawn_scenes(count: int, seed: int, cache: Path, *, side: int = DRAWN_SIDE) -> list[Picture]:
+    """Give drawn backgrounds, (side, side, 3)."""
+
+    def draw(number: int) -> Pixels:
+        return to_pixels(drawing.render_background(side, np.random.default_rng((seed, 4, number))))
+
+    return [
+        _kept(f"scene-{side}-{seed}-{number}", partial(draw, number), cache)
+        for number in range(count)
+    ]
+
+
+def rendered_foregrounds(folder: Path, orders: Sequence[Order]) -> list[Picture]:
+    """Give foregrounds rendered in three dimensions, in the order of their seeds.
+
+    Those that `a2u render` has not written into the folder yet are rendered when they are due.
     """
-    if path.is_dir():
-        cut_outs, photographs = (list_pictures(path / kind) for kind in ("fg", "bg"))
-        return [file.read_bytes() for file in cut_outs], [f.read_bytes() for f in photographs]
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            entries = {name: archive[name].tobytes() for name in sorted(archive.files)}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise ImageError(f"{path}: no pack of pictures ({error}); build one anew") from error
-    fg, bg = ([data for name, data in entries.items() if name.startswith(k)] for k in ("fg", "bg"))
-    return fg, bg
+
+    def read(order: Order) -> Pixels:
+        path = folder / f"{order.name}.{order.format}"
+        if not path.is_file():
+            rendered = render_order(order)
+            if rendered.failure:  # this seed gives nothing: another stands in for it, always
+                return read(replace(order, seed=order.seed + STAND_IN))
+            for name, data in rendered.files.items():
+                write_bytes(folder / name, data)
+        return decode(path.read_bytes())
+
+    return [Picture(order.name, partial(read, order)) for order in orders]
 
 
-def render_cut_out(seed: int, number: int, side: int) -> Pixels:
-    """Render the foreground of a number: straight colour and alpha, (side, side, 4)."""
-    rng = np.random.default_rng((seed, 3, number))
-    colour, alpha = synthesis.render_foreground(side, rng)
-    return to_pixels(np.dstack([colour, alpha]))
+def foregrounds_of(folder: Path | None, cache: Path, *, side: int = SIDE) -> list[Picture]:
+    """Give the foregrounds of a folder, as `list_foregrounds` finds them, at most `side` large."""
+
+    def read(paths: Foreground) -> Pixels:
+        return _at_most(read_foreground(*paths), side)
+
+    return [
+        _kept(f"cut-out-{side}-{_stamp(*paths)}", partial(read, paths), cache, paths[0].name)
+        for paths in list_foregrounds(folder)
+    ]
 
 
-def render_scene(seed: int, number: int, side: int) -> Pixels:
-    """Render the background of a number, (side, side, 3)."""
-    scene = synthesis.render_background(side, np.random.default_rng((seed, 4, number)))
-    return to_pixels(scene)
+def photographs_of(folder: Path | None, *, side: int = SIDE) -> list[Picture]:
+    """Give the photographs of a folder at most `side` large, (H, W, 3)."""
+
+    def read(path: Path) -> Pixels:
+        return _at_most(read_photograph(path), side)
+
+    return [Picture(path.name, partial(read, path)) for path in list_pictures(folder)]
 
 
-def decode_cut_out(data: bytes, side: int) -> Pixels:
-    """Decode a cut-out in the middle of a square, its colours continued to the corners."""
+def shuffled(pictures: list[Picture], seed: int) -> list[Picture]:
+    """Mix pictures, since a folder's order may be by kind."""
+    return [pictures[i] for i in np.random.default_rng((seed, 6)).permutation(len(pictures))]
+
+
+def build_pack(source: Path, target: Path, *, side: int = SIDE) -> int:
+    """Copy `fg` and `bg` of a folder small enough to travel; gives the bytes of all.
+
+    Foregrounds as WebP, photographs as JPEG, at most `side` pixels a side.
+    """
+    for paths in list_foregrounds(source / "fg"):
+        levels = _at_most(read_foreground(*paths), side)
+        write_bytes(target / "fg" / f"{paths[0].stem}.webp", encode(levels))
+    for path in list_pictures(source / "bg"):
+        levels = _at_most(read_photograph(path), side)[..., ::-1]
+        data = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, SCENE_QUALITY])[1]
+        write_bytes(target / "bg" / f"{path.stem}.jpg", bytes(data))
+    return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+
+
+def encode(pixels: Pixels) -> bytes:
+    """Encode RGB or RGBA as WebP: alpha exactly, colours nearly, also where alpha is 0."""
+    stream = BytesIO()
+    Image.fromarray(pixels).save(
+        stream, "WEBP", quality=FOREGROUND_QUALITY, alpha_quality=100, exact=True
+    )
+    return stream.getvalue()
+
+
+def decode(data: bytes) -> Pixels:
+    """Decode a picture of 8 bits to uint8 (H, W, 3 or 4)."""
     picture = images.read_image(data)
-    if picture.alpha is None:
-        raise ImageError("a cut-out has no alpha channel; a foreground needs an RGBA picture")
-    planes = np.dstack([picture.image, picture.alpha])
-    planes = scaled(planes, side / max(picture.size))
-    height, width = planes.shape[:2]
-    square = np.zeros((side, side, 4), np.float32)
-    top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = planes
-    colour = fill_colours(square[..., :3], square[..., 3])
-    return to_pixels(np.dstack([colour, square[..., 3]]))
+    planes = picture.image if picture.alpha is None else np.dstack([picture.image, picture.alpha])
+    return to_pixels(planes)
 
 
-def decode_photograph(data: bytes, side: int) -> Pixels:
-    """Decode the middle square of a photograph."""
-    image = images.read_image(data).image
-    image = scaled(image, side / min(image.shape[:2]))
-    top, left = ((length - side) // 2 for length in image.shape[:2])
-    return to_pixels(image[top : top + side, left : left + side])
+def _kept(name: str, make: Callable[[], Pixels], cache: Path, shown: str | None = None) -> Picture:
+    """Keep what `make` gives as a file in the cache, and read it from there."""
+    path = cache / f"{name}.webp"
+
+    def read() -> Pixels:
+        if not path.is_file():
+            write_bytes(path, encode(make()))
+        return decode(path.read_bytes())
+
+    return Picture(shown or name, read)
 
 
-def limit_threads() -> None:
-    """Keep OpenCV to one thread in this process, which is one of many."""
-    cv2.setNumThreads(1)
+def _at_most(pixels: Pixels, side: int) -> Pixels:
+    longest = max(pixels.shape[:2])
+    return pixels if longest <= side else to_pixels(scaled(to_floats(pixels), side / longest))
 
 
-def _encode_cut_out(file: Path) -> bytes:
-    picture = images.read_image(file)
-    if picture.alpha is None:
-        raise ImageError(f"{file}: no alpha channel; a foreground needs an RGBA picture")
-    planes = np.dstack([fill_colours(picture.image, picture.alpha), picture.alpha])
-    levels = to_pixels(scaled(planes, min(1.0, SIDE / max(picture.size))))
-    return _encode(".webp", cv2.cvtColor(levels, cv2.COLOR_RGBA2BGRA), CUT_OUT_QUALITY)
-
-
-def _encode_photograph(file: Path) -> bytes:
-    image = images.read_image(file).image
-    levels = to_pixels(scaled(image, min(1.0, SIDE / min(image.shape[:2]))))
-    return _encode(".jpg", cv2.cvtColor(levels, cv2.COLOR_RGB2BGR), PHOTOGRAPH_QUALITY)
-
-
-def _encode(suffix: str, levels: cv2.typing.MatLike, quality: list[int]) -> bytes:
-    return bytes(cv2.imencode(suffix, levels, quality)[1])
+def _stamp(*paths: Path | None) -> str:
+    """Tell one state of files from another."""
+    states = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths if p]
+    return hashlib.sha256(repr(states).encode()).hexdigest()[:16]

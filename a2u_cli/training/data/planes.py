@@ -8,7 +8,6 @@ from ...images import quantise
 from ...units import FloatArray
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3 or 4)
-Layer = tuple[FloatArray, FloatArray]  # straight colour (H, W, 3) and alpha (H, W)
 
 
 def resize(
@@ -33,45 +32,6 @@ def to_pixels(planes: FloatArray) -> Pixels:
 def to_floats(pixels: Pixels) -> FloatArray:
     """Turn levels into [0, 1]."""
     return pixels.astype(np.float32) / np.float32(255.0)
-
-
-def blur(image: FloatArray, sigma: float) -> FloatArray:
-    """Blur with a Gaussian of `sigma` pixels."""
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
-
-
-def window(
-    plane: FloatArray, centre: npt.NDArray[np.float64], side: float, size: int
-) -> FloatArray:
-    """Resample a square of `side` source pixels to `size`; edges are repeated outside."""
-    reach = max(1, round(side))
-    top, left = (round(float(c) - reach / 2) for c in centre)
-    height, width = plane.shape[:2]
-    bottom, right = top + reach, left + reach
-    square = np.ascontiguousarray(
-        plane[
-            min(max(0, top), height - 1) : max(1, bottom),
-            min(max(0, left), width - 1) : max(1, right),
-        ]
-    )
-    above, below, before, after = (
-        min(max(0, wanted), reach - 1) for wanted in (-top, bottom - height, -left, right - width)
-    )
-    if above or below or before or after:
-        edges = (above, below, before, after)
-        square = np.asarray(cv2.copyMakeBorder(square, *edges, cv2.BORDER_REPLICATE), np.float32)
-    method = cv2.INTER_AREA if reach > size else cv2.INTER_CUBIC
-    return resize(square, size, size, method)
-
-
-def over(front: Layer, back: Layer) -> Layer:
-    """Lay one foreground over another of any size: straight colour and joint alpha."""
-    colour, alpha = front
-    height, width = alpha.shape
-    back_colour, back_alpha = (resize(plane, height, width) for plane in back)
-    joint = alpha + (1.0 - alpha) * back_alpha
-    share = np.divide(alpha, joint, out=np.ones_like(joint), where=joint >= 1e-3)
-    return back_colour + (colour - back_colour) * cv2.merge([share] * 3), joint
 
 
 def fill_colours(colour: FloatArray, alpha: FloatArray) -> FloatArray:
