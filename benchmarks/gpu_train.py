@@ -148,15 +148,14 @@ def plan(arguments: argparse.Namespace) -> list[Any]:
 def versions(arguments: argparse.Namespace) -> None:
     """Say what the machine is."""
     import platform
+    from importlib.metadata import version
 
     import torch
 
     print(sys.version.split()[0], platform.platform(), f"{os.cpu_count()} processors")
     print("torch", torch.__version__, "CUDA", torch.version.cuda)
     if torch.cuda.is_available():
-        import triton
-
-        print("Triton", triton.__version__, torch.cuda.get_device_name())
+        print("Triton", version("triton"), torch.cuda.get_device_name())
         for query in (
             ["nvidia-smi", "-L"],
             ["nvidia-smi", "--query-gpu=clocks.sm", "--format=csv"],

@@ -57,7 +57,7 @@ class Train:
         self.steps = steps
 
     def command(self, out: Path) -> list[str]:
-        options = ["--batch", "2", "--size", "32", "--workers", "0", "--save-every", "2"]
+        options = ["--batch", "2", "--size", "32", "--save-every", "2"]
         return ["train", str(out), "--steps", str(self.steps), *options]
 
     def check(self, out: Path) -> None:

@@ -190,6 +190,11 @@ def test_an_atlas_turns_over_as_steps_go_by_and_hangs_on_the_step_alone(monkeypa
         turning.advance(step)
         seen.append(held(turning))
     assert seen == [[10, 20, 30, 40], [50, 60, 30, 40], [50, 60, 70, 80], [10, 20, 70, 80]]
+    monkeypatch.setattr(atlases, "FIRST", 1)
+    monkeypatch.setattr(atlases, "GROWTH", 2)
+    small = Atlas([levels], 4, 64)
+    small.advance(0)
+    assert held(small) == [10, 0, 0, 0]
     resumed = Atlas([levels], 4, 64)
     resumed.advance(3)
     assert held(resumed) == seen[3]

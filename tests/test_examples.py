@@ -19,7 +19,7 @@ def test_fine_tuning_improves_pictures_that_it_never_saw(
         tmp_path,
         cutouts=16,
         side=320,
-        training=("--steps", 60, "--batch", 4, "--size", 128, "--workers", 0, "--device", "cpu"),
+        training=("--steps", 60, "--batch", 4, "--size", 128, "--device", "cpu"),
     )
     assert after < 0.9 * before
     held_out = {path.stem for path in (tmp_path / "held-out").iterdir()}

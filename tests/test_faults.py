@@ -225,7 +225,7 @@ def test_too_little_memory_is_one_line_and_code_4(tmp_path: Path) -> None:
 def test_training_goes_on_after_a_kill(tmp_path: Path) -> None:
     """The curve continues where the last checkpoint was."""
     command = [sys.executable, "-m", "a2u_cli", "train", "run", "--batch", "2", "--size", "32"]
-    command += ["--steps", "2", "--save-every", "1", "--workers", "0", "--device", "cpu"]
+    command += ["--steps", "2", "--save-every", "1", "--device", "cpu"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:

@@ -20,6 +20,7 @@ from .random_draws import RandomDraws
 
 LEVELS = 4
 CELL = 8  # pixels of a cell in which soft pixels are looked for
+FIRST, GROWTH = 24, 4  # pictures of a source at the first step, and more each step until all fit
 STAY = 150  # steps that a picture stays where not all fit
 READERS, AHEAD = 2, 16  # threads that read, and pictures that they are ahead
 RGB, ALPHA = slice(0, 3), slice(3, 4)
@@ -70,12 +71,13 @@ class Shelf:
     slots: int
 
     def held(self, step: int) -> dict[int, Picture]:
-        """Tell which pictures a step finds, by slot."""
+        """Tell which pictures a step finds, by slot: few at first, so that a run begins at once."""
         count = len(self.source.pictures)
         turned = step * self.slots // STAY if self.slots < count else 0
+        end = min(self.slots, FIRST + GROWTH * step) + turned
         return {
             self.first + place % self.slots: self.source.pictures[place % count]
-            for place in range(turned, turned + self.slots)
+            for place in range(max(0, end - self.slots), end)
         }
 
 
@@ -102,6 +104,7 @@ class Atlas:
         self._texels = torch.zeros(self.slots, area, 4, dtype=torch.uint8, device=self.device)
         self._extent = torch.ones(self.slots, 2, device=self.device)  # width, height
         self._soft = torch.zeros(self.slots, self.cells**2, device=self.device)  # running sums
+        self._filled = [0] * len(self.shelves)
         self._held: dict[int, Picture] = {}
         self._coming: dict[int, tuple[Picture, Future[Pixels]]] = {}
 
@@ -116,6 +119,7 @@ class Atlas:
 
     def advance(self, step: int) -> None:
         """Hold what a step finds, and begin to read what the next one will."""
+        self._filled = [len(shelf.held(step)) for shelf in self.shelves]
         missing = list(self._missing(step).items())
         for first in range(0, len(missing), AHEAD):
             some = missing[first : first + AHEAD]
@@ -163,11 +167,9 @@ class Atlas:
         bounds = torch.tensor(shares, device=self.device).cumsum(0)
         chosen = torch.bucketize(draws.uniform(0.0, 1.0).flatten() * bounds[-1], bounds, right=True)
         chosen = chosen.clamp(max=len(shares) - 1)
-        firsts, slots = (
-            torch.tensor([getattr(shelf, name) for shelf in self.shelves], device=self.device)
-            for name in ("first", "slots")
-        )
-        return firsts[chosen] + draws.integers(slots[chosen].view(-1, 1, 1, 1)).flatten()
+        firsts = torch.tensor([shelf.first for shelf in self.shelves], device=self.device)
+        filled = torch.tensor(self._filled, device=self.device)[chosen]
+        return firsts[chosen] + draws.integers(filled.view(-1, 1, 1, 1)).flatten()
 
     def extent(self, slot: Tensor) -> Tensor:
         """Give width and height of pictures in pixels, (N, 2)."""
