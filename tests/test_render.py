@@ -346,3 +346,4 @@ def test_a_missing_library_is_told_in_words(run_a2u: RunA2U, tmp_path: Path, mon
     monkeypatch.setattr(raster, "library", missing)
     told = run_a2u("render", tmp_path, "--count", 1, "--kinds", "hair", "--size", 48)
     assert told.code == 1 and "the renderer is not built" in told.stderr
+    assert raster.describe().startswith("the renderer is not built")
