@@ -13,12 +13,14 @@ from PIL import Image
 
 from a2u_cli import images
 from a2u_cli.errors import A2UError
-from a2u_cli.rendering import raster, scenes, sets
+from a2u_cli.rendering import raster, scenes, sets, shading
 from a2u_cli.rendering.camera import Camera, straighten
 from a2u_cli.rendering.growth import mean_by
-from a2u_cli.rendering.meshes import sheet
+from a2u_cli.rendering.meshes import ball, sheet
 from a2u_cli.rendering.raster import nearest, rasterise
-from a2u_cli.rendering.shapes import Cord, make_solid, make_strands
+from a2u_cli.rendering.shapes import Cord, Scene, make_solid, make_strands
+from a2u_cli.rendering.surroundings import Light, surround
+from a2u_cli.rendering.vectors import vector
 
 try:
     raster.library()
@@ -166,6 +168,17 @@ def test_more_motion_and_a_wider_lens_spread_but_keep_what_is_covered() -> None:
     assert soft[1] > 3 * soft[0] and soft[2] > 3 * soft[0]
     for area in areas[1:]:
         assert area.sum() == pytest.approx(areas[0].sum(), rel=0.01)
+
+
+def test_a_coarse_body_shades_without_holes() -> None:
+    body = make_solid(ball([0, 0, 0], 1.0, 40), np.full(3, 0.5))
+    camera, light = head_on(), Light(vector(0, 1, 0), np.ones(3, np.float32), True)
+    lit = surround(np.random.default_rng(0), camera.back)
+    _, closed = shading._stopping(Scene((), (body,), camera, lit, {}))
+    x, z = np.mgrid[-0.6:0.6:80j, -0.6:0.6:80j].astype(np.float32)
+    behind = np.stack([x, np.full_like(x, -2), z], -1).reshape(-1, 3)
+    depth = shading._Grid(closed, light).towards(behind)
+    assert depth.min() > 1.5  # of the 6 that two walls of 3 are
 
 
 def test_seeds_give_the_pictures_of_the_committed_sheet() -> None:
