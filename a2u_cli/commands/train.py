@@ -67,6 +67,7 @@ def train(
     from ..images.files import locked
     from ..matting.devices import describe_device, pick_device
     from ..training import distributed
+    from ..training.data.folders import refuse_held_out
     from ..training.data.samples import SampleSource
     from ..training.options import TrainOptions
     from ..training.trainer import CURVE, Trainer, export, start_network
@@ -93,6 +94,7 @@ def train(
         )
 
     source = draw_from(foregrounds, PICTURE_SHARE if picture_share is None else picture_share)
+    refuse_held_out(path for path, _ in source.foregrounds)
     judge = draw_from(held_out, 1.0) if held_out else None
     with locked(folder, CURVE) if first else nullcontext():
         network = start_network(weights, seed=seed)

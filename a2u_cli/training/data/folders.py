@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +12,7 @@ from ...errors import ImageError
 from ...foreground import estimate_foreground
 from ...images import reading as images
 from ...pairing import IMAGE_FOLDERS, MATTE_ROLES, find_mattes, first_folder, suffixed
+from ...rendering.held_out import FIRST_SEED, is_held_out_render
 from .planes import Pixels, fill_colours, scaled, to_pixels
 
 Foreground = tuple[Path, Path | None]  # a picture, and the file of its alpha if it has one
@@ -49,6 +50,16 @@ def list_foregrounds(folder: Path | None) -> list[Foreground]:
     own = suffixed(folder, MATTE_ROLES)
     listed = [path for path in list_pictures(folder) if path not in own.values()]
     return [(p, own.get(p.relative_to(folder).with_suffix("").as_posix())) for p in listed]
+
+
+def refuse_held_out(foregrounds: Iterable[Path]) -> None:
+    """Refuse foregrounds that are rendered from seeds kept to measure with: raises ImageError."""
+    for path in foregrounds:
+        if is_held_out_render(path.name):
+            raise ImageError(
+                f"{path} is rendered from a seed that is kept to measure with (from {FIRST_SEED} "
+                "on), so that nothing trains on it; take it away, or render others"
+            )
 
 
 def fingerprint(paths: list[Path]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import ImageError
 from ...images import reading as images
 from ...rendering import foregrounds as synthesis
-from .folders import list_pictures
+from .folders import list_pictures, refuse_held_out
 from .planes import Pixels, fill_colours, scaled, to_pixels
 
 SIDE = 512
@@ -35,16 +35,18 @@ def build_pack(folder: Path, path: Path) -> int:
 def read_pictures(path: Path) -> tuple[list[bytes], list[bytes]]:
     """Read the files of a pack, or of a folder with fg/ and bg/: cut-outs and photographs.
 
-    Raises: ImageError where there is neither.
+    Raises: ImageError where there is neither, or a cut-out is held out.
     """
     if path.is_dir():
         cut_outs, photographs = (list_pictures(path / kind) for kind in ("fg", "bg"))
+        refuse_held_out(cut_outs)
         return [file.read_bytes() for file in cut_outs], [f.read_bytes() for f in photographs]
     try:
         with np.load(path, allow_pickle=False) as archive:
             entries = {name: archive[name].tobytes() for name in sorted(archive.files)}
     except (OSError, ValueError, EOFError, AttributeError) as error:
         raise ImageError(f"{path}: no pack of pictures ({error}); build one anew") from error
+    refuse_held_out(Path(name) for name in entries)
     fg, bg = ([data for name, data in entries.items() if name.startswith(k)] for k in ("fg", "bg"))
     return fg, bg
 
