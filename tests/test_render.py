@@ -270,6 +270,15 @@ def test_a_set_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [r.order.seed for r in sets.render_set(tmp_path, ORDERS)] == [2]
 
 
+def test_a_journal_from_before_there_were_bands_is_gone_on_with(tmp_path: Path) -> None:
+    list(sets.render_set(tmp_path, ORDERS[:1]))
+    journal = tmp_path / sets.JOURNAL
+    entry = json.loads(journal.read_text())
+    del entry["order"]["bands"]
+    journal.write_text(json.dumps(entry) + "\n")
+    assert not list(sets.render_set(tmp_path, ORDERS[:1]))
+
+
 def test_the_command_writes_pictures_and_a_line_for_each(run_a2u: RunA2U, tmp_path: Path) -> None:
     options = ("--count", 2, "--kinds", "smoke", "--seed", 7, "--size", 48, "--format", "png")
     told = run_a2u("render", tmp_path, *options)
@@ -357,6 +366,6 @@ def test_a_missing_library_is_told_in_words(run_a2u: RunA2U, tmp_path: Path, mon
         raise A2UError("the renderer is not built; install a C compiler, then install a2u again")
 
     monkeypatch.setattr(raster, "library", missing)
+    assert raster.describe().startswith("the renderer is not built")
     told = run_a2u("render", tmp_path, "--count", 1, "--kinds", "hair", "--size", 48)
     assert told.code == 1 and "the renderer is not built" in told.stderr
-    assert raster.describe().startswith("the renderer is not built")
