@@ -1,6 +1,7 @@
 """Make what a cut-out is laid on: a colour, a gradient, a checker, a blur or a picture."""
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -68,8 +69,13 @@ def choose_background(what: str, name: str) -> str:
     files = sorted(path for path in Path(what).iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
         raise ImageError(f"{what} has no pictures, expected backgrounds; check the folder")
+    return str(choose_by_name(files, name))
+
+
+def choose_by_name(files: Sequence[Path], name: str) -> Path:
+    """Take the file of a picture's name, or else one that the name decides."""
     same = (path for path in files if path.stem == Path(name).name)
-    return str(next(same, files[zlib.crc32(name.encode()) % len(files)]))
+    return next(same, files[zlib.crc32(name.encode()) % len(files)])
 
 
 def fit_to(picture: FloatArray, size: tuple[int, int], fit: Fit) -> FloatArray:

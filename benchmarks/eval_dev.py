@@ -90,6 +90,18 @@ def network_method(weights: str, quality: str = "standard") -> Method:
     return lambda case: matte(network, case.image, case.trimap, quality=how)
 
 
+def network_methods(weights: list[str], qualities: list[str]) -> dict[str, Method]:
+    """Load weights, by names or paths, with every quality; name each method after its weights."""
+    labels = ["/".join(Path(name).parts[-2:]).removesuffix(".safetensors") for name in weights]
+    if len(set(labels)) < len(labels):
+        raise typer.BadParameter(f"found {', '.join(labels)}, expected weights of different names")
+    return {
+        label if how == "standard" else f"{label}, {how}": network_method(name, how)
+        for label, name in zip(labels, weights, strict=True)
+        for how in qualities
+    }
+
+
 def fill(case: Case) -> FloatArray:
     """Call every unknown pixel half transparent."""
     return np.full(case.trimap.shape, 0.5, np.float32)
@@ -149,9 +161,12 @@ def worst(results: Results, method: str, width: str | None = None) -> tuple[str,
     return max(against, key=lambda entry: entry[1] / entry[2])
 
 
-def write_rows(results: Results, path: Path) -> None:
-    """Write every picture's scores, in place of the same methods' former ones; others stay."""
-    header = ["picture", "width", "method", *METRICS, "machine"]
+def write_rows(results: Results, path: Path, *, at: str = "width") -> None:
+    """Write every picture's scores, in place of the same methods' former ones; others stay.
+
+    `at` names what a picture is listed by: the width of its trimap, or the like.
+    """
+    header = ["picture", at, "method", *METRICS, "machine"]
     former: list[list[str]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
@@ -279,14 +294,7 @@ def main(
         known = ", ".join((OURS, *BASELINES))
         raise typer.BadParameter(f"found {', '.join(sorted(strangers))}, expected some of {known}")
     ours = (weights or [DEFAULT]) if OURS in names else []
-    labels = ["/".join(Path(name).parts[-2:]).removesuffix(".safetensors") for name in ours]
-    if len(set(labels)) < len(labels):
-        raise typer.BadParameter(f"found {', '.join(labels)}, expected weights of different names")
-    chosen = {
-        label if how == "standard" else f"{label}, {how}": network_method(name, how)
-        for label, name in zip(labels, ours, strict=True)
-        for how in quality or ["standard"]
-    }
+    chosen = network_methods(ours, quality or ["standard"])
     chosen |= {name: method for name, method in BASELINES.items() if name in names}
     results, strips = evaluate(chosen, read_cases())
     if rows or not weights:

@@ -27,6 +27,7 @@ from PIL.ExifTags import Base
 from a2u_cli import __version__, cli
 from a2u_cli.images import read_image
 from a2u_cli.matting import devices, inference, matter
+from a2u_cli.rendering import raster
 
 SIZE = (40, 56)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -831,6 +832,7 @@ def test_doctor_shows_versions_device_weights_licence_and_cache(
     assert facts["cache folder"] == str(environment)
     assert facts["weights"] == "none"
     assert facts["licence of default"] == "Apache-2.0"
+    assert facts["rasteriser"] == raster.describe()
     assert "a2u weights get a2u-open" in facts["default weights"]
     shown = run_a2u("doctor").stdout.decode().splitlines()
     assert [line[:22].rstrip() for line in shown] == list(facts)

@@ -13,12 +13,14 @@ from PIL import Image
 
 from a2u_cli import images
 from a2u_cli.errors import A2UError
-from a2u_cli.rendering import raster, scenes, sets
+from a2u_cli.rendering import raster, scenes, sets, shading
 from a2u_cli.rendering.camera import Camera, straighten
 from a2u_cli.rendering.growth import mean_by
-from a2u_cli.rendering.meshes import sheet
+from a2u_cli.rendering.meshes import ball, sheet
 from a2u_cli.rendering.raster import nearest, rasterise
-from a2u_cli.rendering.shapes import Cord, make_solid, make_strands
+from a2u_cli.rendering.shapes import Cord, Scene, make_solid, make_strands
+from a2u_cli.rendering.surroundings import Light, surround
+from a2u_cli.rendering.vectors import vector
 
 try:
     raster.library()
@@ -168,6 +170,17 @@ def test_more_motion_and_a_wider_lens_spread_but_keep_what_is_covered() -> None:
         assert area.sum() == pytest.approx(areas[0].sum(), rel=0.01)
 
 
+def test_a_coarse_body_shades_without_holes() -> None:
+    body = make_solid(ball([0, 0, 0], 1.0, 40), np.full(3, 0.5))
+    camera, light = head_on(), Light(vector(0, 1, 0), np.ones(3, np.float32), True)
+    lit = surround(np.random.default_rng(0), camera.back)
+    _, closed = shading._stopping(Scene((), (body,), camera, lit, {}))
+    x, z = np.mgrid[-0.6:0.6:80j, -0.6:0.6:80j].astype(np.float32)
+    behind = np.stack([x, np.full_like(x, -2), z], -1).reshape(-1, 3)
+    depth = shading._Grid(closed, light).towards(behind)
+    assert depth.min() > 1.5  # of the 6 that two walls of 3 are
+
+
 def test_seeds_give_the_pictures_of_the_committed_sheet() -> None:
     committed = images.read_image(ROOT / "docs" / "rendering_seeds.png")
     rows = []
@@ -257,6 +270,15 @@ def test_a_set_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [r.order.seed for r in sets.render_set(tmp_path, ORDERS)] == [2]
 
 
+def test_a_journal_from_before_there_were_bands_is_gone_on_with(tmp_path: Path) -> None:
+    list(sets.render_set(tmp_path, ORDERS[:1]))
+    journal = tmp_path / sets.JOURNAL
+    entry = json.loads(journal.read_text())
+    del entry["order"]["bands"]
+    journal.write_text(json.dumps(entry) + "\n")
+    assert not list(sets.render_set(tmp_path, ORDERS[:1]))
+
+
 def test_the_command_writes_pictures_and_a_line_for_each(run_a2u: RunA2U, tmp_path: Path) -> None:
     options = ("--count", 2, "--kinds", "smoke", "--seed", 7, "--size", 48, "--format", "png")
     told = run_a2u("render", tmp_path, *options)
@@ -344,5 +366,6 @@ def test_a_missing_library_is_told_in_words(run_a2u: RunA2U, tmp_path: Path, mon
         raise A2UError("the renderer is not built; install a C compiler, then install a2u again")
 
     monkeypatch.setattr(raster, "library", missing)
+    assert raster.describe().startswith("the renderer is not built")
     told = run_a2u("render", tmp_path, "--count", 1, "--kinds", "hair", "--size", 48)
     assert told.code == 1 and "the renderer is not built" in told.stderr

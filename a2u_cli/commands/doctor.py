@@ -36,6 +36,7 @@ def examine() -> dict[str, str]:
 
     from ..matting.devices import describe_device, pick_device
     from ..operators.fused import convolution, resampling
+    from ..rendering import raster
 
     facts = {
         "a2u": __version__,
@@ -51,6 +52,7 @@ def examine() -> dict[str, str]:
     facts["fused operator"] = resampling.describe()
     fast = convolution.available()
     facts["3x3 convolution"] = "minimal filtering, C (AVX2)" if fast else "torch's"
+    facts["rasteriser"] = raster.describe()
     facts["weights"] = ", ".join(name for name in registry.names() if registry.find(name)) or "none"
     facts["default weights"] = _default_weights()
     facts["licence of default"] = registry.REGISTRY[registry.DEFAULT].licence

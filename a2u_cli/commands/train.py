@@ -123,7 +123,11 @@ def train(
             render_count=render_count,
             render_share=render_share or RENDER_SHARE,
         )
-        judge = build(foregrounds=held_out, picture_share=1.0, held=96) if held_out else None
+        judge = (
+            build(foregrounds=held_out, picture_share=1.0, held=96, measures=True)
+            if held_out
+            else None
+        )
         network = start_network(weights, seed=seed)
         trainer = Trainer(network, engine, options, folder, device=place, held_out=judge)
         if first:

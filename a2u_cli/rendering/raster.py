@@ -67,6 +67,15 @@ def library() -> ctypes.CDLL:
     raise A2UError("the renderer is not built; install a C compiler, then install a2u again")
 
 
+def describe() -> str:
+    """Say whether the rasteriser is built, and if not, what to do."""
+    try:
+        library()
+    except A2UError as error:
+        return str(error)
+    return "C"
+
+
 def pointer(array: np.ndarray[Any, Any] | None) -> ctypes.c_void_p | None:
     """Hand an array to the library; it must be contiguous and of the library's type."""
     if array is None:

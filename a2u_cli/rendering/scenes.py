@@ -33,7 +33,7 @@ KINDS: dict[str, Callable[[np.random.Generator, float], Scene | Plate]] = {
     "hard": hard,
     "mixed": mixed,
 }
-MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.004  # of alpha, and the share that is soft
+MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.006  # of alpha, and the share that is soft
 SOFT = (0.05, 0.95)
 TRIES = 12
 WHITE = 8.0  # times the exposure: brighter light is cut
@@ -47,7 +47,7 @@ def render_scene(
 
     Returns straight sRGB colour float32 (side, side, 3), alpha float32 (side, side), both in
     [0, 1], and a record. Poor pictures are rejected, and the seed's next draw is taken: those with
-    a mean alpha over 0.95 or under 0.02, or less than 0.4 % of soft pixels. `detail` is the share
+    a mean alpha over 0.95 or under 0.02, or less than 0.6 % of soft pixels. `detail` is the share
     of strands, `passes` (a power of two) how often the picture is sampled.
 
     Raises A2UError where the kind is unknown, the renderer was not built, or no draw is good.

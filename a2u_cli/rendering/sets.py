@@ -28,12 +28,15 @@ from .scenes import KINDS, render_scene
 Format = Literal["webp", "png"]
 JOURNAL = "journal.jsonl"
 QUALITY = 90  # of WebP's colours; its alpha is kept as it is
-BANDS = (2, 26)  # pixels: how far a trimap's unknown reaches from what is soft
+BANDS = (2.0, 26.0)  # pixels of 768: how far a trimap's unknown reaches from what is soft
 
 
 @dataclass(frozen=True)
 class Order:
-    """One picture to render; `backgrounds` is a folder to lay it over, if any."""
+    """One picture to render; `backgrounds` is a folder, or a picture, to lay it over, if any.
+
+    `bands` is between what numbers of pixels of 768 its trimap's unknown reaches from what is soft.
+    """
 
     kind: str
     seed: int
@@ -41,6 +44,7 @@ class Order:
     format: Format = "webp"
     detail: float = 1.0
     backgrounds: str | None = None
+    bands: tuple[float, float] = BANDS
 
     @property
     def name(self) -> str:
@@ -78,7 +82,7 @@ def orders_of(folder: Path, count: int | None = None) -> list[Order]:
 
     Raises A2UError where there is nothing, or it is not known what would come next.
     """
-    held = [Order(**order) for order in _read_journal(folder).values()]
+    held = list(_read_journal(folder).values())
     if not held:
         raise A2UError(f"{folder}: no rendered pictures; write some with a2u render {folder}")
     if count is None or count <= len(held):
@@ -102,7 +106,7 @@ def render_set(folder: Path, orders: Iterable[Order], *, workers: int = 1) -> It
     Raises A2UError where something cannot be written; what is done is kept.
     """
     done = _read_journal(folder)
-    coming = [order for order in orders if done.get(order.name) != asdict(order)]
+    coming = [order for order in orders if done.get(order.name) != order]
     for rendered in _render_all(coming, workers):
         for path, data in rendered.files.items():
             write_bytes(folder / path, data)
@@ -169,7 +173,7 @@ def _composite(order: Order, colour: FloatArray, alpha: FloatArray) -> dict[str,
     levels = (quantise(plane, 8).astype(np.float32) for plane in (colour, alpha, behind))
     colour, alpha, behind = (plane / np.float32(255) for plane in levels)
     rng = np.random.default_rng([order.seed, *order.kind.encode()])
-    low, high = np.log(BANDS)
+    low, high = np.log(order.bands)
     inside, outside = np.exp(rng.uniform(low, high, 2)) * order.size / 768
     pictures: dict[str, npt.NDArray[Any]] = {
         "fg": colour,
@@ -181,14 +185,15 @@ def _composite(order: Order, colour: FloatArray, alpha: FloatArray) -> dict[str,
     return {f"{at}/{order.name}.png": encode_image(pictures[at], "png") for at in pictures}
 
 
-def _read_journal(folder: Path) -> dict[str, dict[str, Any]]:
+def _read_journal(folder: Path) -> dict[str, Order]:
     """Give the orders whose line and files are there, by name; other lines are passed over."""
-    path, orders = folder / JOURNAL, dict[str, dict[str, Any]]()
+    path, orders = folder / JOURNAL, dict[str, Order]()
     for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
             entry = json.loads(line)
             if all((folder / file).is_file() for file in entry["files"]):
-                orders[entry["name"]] = entry["order"]
+                bands = tuple(entry["order"].get("bands", BANDS))
+                orders[entry["name"]] = Order(**entry["order"] | {"bands": bands})
         except (ValueError, KeyError, TypeError):
             continue
     return orders

@@ -6,6 +6,7 @@ stand in their own light.
 """
 
 import ctypes
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from .vectors import Numbers, cross, dot, length, unit
 SHARP = (192, 64)  # cells of a lamp's grid, across and towards it
 BROAD = (64, 32)  # of one direction of the surroundings
 MOST_POINTS = 150_000  # that shade the light of the surroundings
+FACE_POINTS, MOST_SPLIT = 300_000, 4  # of all faces together, and of one to its side
 OUTSIDE_CELLS = 2.0
 
 
@@ -136,13 +138,33 @@ def _stopping(scene: Scene) -> tuple[_Stopping, _Stopping]:
         width = strands.radii[:, 1:] + strands.radii[:, :-1]
         area = np.float32(0.85) * width * length(ends[0] - ends[1])
         loose.append((((ends[0] + ends[1]) / 2).reshape(-1, 3), area.ravel()))
+    faces = sum(len(solid.faces) for solid in scene.solids)
+    shares = _split(int(np.clip(math.sqrt(FACE_POINTS / max(faces, 1)), 1, MOST_SPLIT)))
     for solid in scene.solids:
-        a, b, c = (solid.vertices[solid.faces[:, corner]] for corner in range(3))
+        corners = solid.vertices[solid.faces]  # (f, 3, 3)
+        a, b, c = (corners[:, corner] for corner in range(3))
         stops = length(cross(b - a, c - a)) / 2 * (3 if solid.closed else 0.7)
         if solid.opacity is not None:
             stops = stops * solid.opacity[solid.faces[:, 0]] * np.float32(0.5)
-        (closed if solid.closed else loose).append(((a + b + c) / 3, stops))
+        points = sum(shares[:, k, None, None] * corners[:, k] for k in range(3))  # (n * n, f, 3)
+        areas = np.tile(stops / np.float32(len(shares)), len(shares))
+        (closed if solid.closed else loose).append((np.reshape(points, (-1, 3)), areas))
     return _join(loose), _join(closed)
+
+
+def _split(parts: int) -> Numbers:
+    """Give the middles of the parts * parts triangles of a triangle, as shares of its corners.
+
+    A face wider than a grid's cells that stops light at one point would shade as a dot.
+    """
+    middles = [
+        ((i + third) / parts, (j + third) / parts)
+        for third, rows in ((1 / 3, parts), (2 / 3, parts - 1))
+        for i in range(rows)
+        for j in range(rows - i)
+    ]
+    first, second = np.array(middles, np.float32).T
+    return np.stack([first, second, 1 - first - second], 1)
 
 
 def _join(parts: Sequence[tuple[Numbers, Numbers]]) -> _Stopping:

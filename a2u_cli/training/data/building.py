@@ -17,6 +17,7 @@ from .pictures import (
     drawn_scenes,
     foregrounds_of,
     photographs_of,
+    refuse_held_out,
     rendered_foregrounds,
     shuffled,
 )
@@ -42,6 +43,7 @@ def build_engine(
     held: int = HELD,
     recipe: Recipe = WHOLE,
     cache: Path | None = None,
+    measures: bool = False,
     device: torch.device | str = "cpu",
 ) -> DataEngine:
     """Gather pictures: of folders, rendered in three dimensions, and drawn, which are the rest.
@@ -51,7 +53,8 @@ def build_engine(
     `render_share` at the start and at the end of the run. What is drawn is kept
     in `cache`, unless told in the cache folder of a2u.
 
-    Raises A2UError where shares do not add up, or a folder holds nothing of its kind.
+    Raises A2UError where shares do not add up, a folder holds nothing of its kind, or a foreground
+    is one that is kept to measure with; an engine that `measures` may have those.
     """
     cache = cache or cache_folder() / "training"
     shares = [(picture_share,) * 2 if foregrounds else (0.0,) * 2]
@@ -66,6 +69,8 @@ def build_engine(
     if renders and orders is None:
         orders = orders_of(renders, render_count)
     rendered = rendered_foregrounds(renders, orders) if renders and orders else []
+    if not measures:
+        refuse_held_out(picture.name for picture in (*files, *rendered))
     drawings = drawn_foregrounds(drawn, seed, cache, side=drawn_side) if max(rest) > 1e-9 else []
     photographs = shuffled(photographs_of(backgrounds, side=side), seed)
     share = PHOTOGRAPHS if photographs else 0.0

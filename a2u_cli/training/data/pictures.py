@@ -5,7 +5,7 @@ What is read is always what was kept, so that the first time gives what every ot
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ...errors import ImageError
 from ...images import reading as images
 from ...images import write_bytes
 from ...rendering import foregrounds as drawing
+from ...rendering.held_out import FIRST_SEED, is_held_out_render
 from ...rendering.sets import Order, render_order
 from .atlas import Picture
 from .folders import Foreground, list_foregrounds, list_pictures, read_foreground, read_photograph
@@ -25,7 +27,7 @@ from .planes import Pixels, scaled, to_floats, to_pixels
 
 SIDE = 1024  # pixels of the longer side, at most
 DRAWN_SIDE = 512
-STAND_IN = 10_000_000  # seeds from one to that in its place
+STAND_IN = 300_000  # seeds from one to that in its place
 FOREGROUND_QUALITY, SCENE_QUALITY = 92, 90  # of WebP's colours; alpha is kept without loss
 
 
@@ -94,6 +96,16 @@ def photographs_of(folder: Path | None, *, side: int = SIDE) -> list[Picture]:
         return _at_most(read_photograph(path), side)
 
     return [Picture(path.name, partial(read, path)) for path in list_pictures(folder)]
+
+
+def refuse_held_out(names: Iterable[str]) -> None:
+    """Refuse what is rendered from seeds kept to measure with: raises ImageError."""
+    for name in names:
+        if is_held_out_render(name):
+            raise ImageError(
+                f"{name} is rendered from a seed that is kept to measure with (from {FIRST_SEED} "
+                "on), so that nothing trains on it; take it away, or render others"
+            )
 
 
 def shuffled(pictures: list[Picture], seed: int) -> list[Picture]:
