@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import A2UError, WeightsError, is_memory
 from ..images.writing import write_image
-from ..network.model import MattingNetwork
+from ..network.model import MattingNetwork, freeze_norms
 from ..scoring.metrics import Scores, score
 from ..units import UNKNOWN
 from ..weights.cache import memory_for, writing
@@ -209,6 +209,8 @@ class Trainer:
             group["lr"] = self.options.rate(self.step)
         torch.manual_seed(self.options.seed * 1_000_003 + self.step)  # dropout
         self.network.train()
+        if self.options.frozen_norms:
+            freeze_norms(self.network)
         losses = self.losses(self.model, batch, shared=True)
         self.network.zero_grad()
         losses["loss"].backward()
@@ -286,6 +288,8 @@ class Trainer:
 
     def _require_same(self, before: dict[str, Any]) -> None:
         now = self._settings()
+        since = asdict(TrainOptions())  # an option that the checkpoint does not know stood so
+        before = {name: since[name] for name in since if name in now} | before
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if names:
             former, asked = (
