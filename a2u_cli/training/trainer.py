@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..errors import A2UError, WeightsError, is_memory
 from ..images.writing import write_image
 from ..network.model import MattingNetwork, freeze_norms
+from ..operators.fused import convolution
 from ..scoring.metrics import Scores, score
 from ..units import UNKNOWN
 from ..weights.cache import memory_for, writing
@@ -134,7 +135,10 @@ class Trainer:
         rate, decay = options.learning_rate, options.weight_decay
         self.optimisers: tuple[torch.optim.Optimizer, ...] = (
             muon.Muon(
-                [p for p in self.network.parameters() if p in banks], rate, weight_decay=decay
+                [p for p in self.network.parameters() if p in banks],
+                rate,
+                weight_decay=decay,
+                dtype=_rounding(self.device) if options.bfloat16 else torch.float32,
             ),
             torch.optim.AdamW(rest, rate, weight_decay=decay),
         )
@@ -323,6 +327,12 @@ class Trainer:
             kept = curve.read_text().splitlines()[: self.step]
             with writing(curve) as temporary:
                 temporary.write_text("".join(line + "\n" for line in kept))
+
+
+def _rounding(device: torch.device) -> torch.dtype:
+    """Give the dtype that serves Muon best in a run in bfloat16: that, where it is fast."""
+    fast = device.type != "cpu" or convolution.computes_in(torch.bfloat16)
+    return torch.bfloat16 if fast else torch.float32
 
 
 def _score_crops(alpha: Tensor, batch: Batch) -> list[Scores]:
