@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..operators.affinity import LEAK, AffinityPair
-from ..operators.fused import convolution
+from ..operators.fused import activation, convolution
 from ..operators.pair import PairFactory, ResamplingPair, as_pair
 from .stages import BLOCKS, DILATIONS, RESAMPLING, STAGES, walk
 
@@ -20,7 +20,10 @@ DEVIATION = (0.229, 0.224, 0.225)
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch norm, a sum if asked for, leaky ReLU unless told not to."""
+    """Convolution without bias, batch norm, a sum if asked for, leaky ReLU unless told not to.
+
+    Where a frozen norm, one in evaluation, is differentiated, it is folded into the convolution.
+    """
 
     def __init__(
         self,
@@ -48,9 +51,28 @@ class ConvNorm(nn.Module):
         self.activate = activate
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
-        y = cast(Tensor, self.norm(self.conv(x)))
+        learning = torch.is_grad_enabled()
+        frozen = learning and not self.norm.training
+        y = self._folded(x) if frozen else cast(Tensor, self.norm(self.conv(x)))
+        if learning and self.activate:
+            return activation.leaky_sum_(y, plus, LEAK)
         y = y if plus is None else y.add_(plus)
         return F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
+
+    def _folded(self, x: Tensor) -> Tensor:
+        """Convolve and norm at once: gradients reach the filter and the norm's gain and shift."""
+        norm = self.norm
+        mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+        gain = norm.weight * (variance + norm.eps).rsqrt()  # (outputs)
+        weight = self.conv.weight * gain[:, None, None, None]
+        return self.conv._conv_forward(x, weight, norm.bias - mean * gain)
+
+
+def freeze_norms(network: nn.Module) -> None:
+    """Keep the statistics of all batch norms as they are, until `train` is called again."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 class ResidualBlock(nn.Module):

@@ -179,15 +179,23 @@ class KernelGenerator(nn.Module):
         self.project_up = projection((SCALE * up_size) ** 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        affinity = self.affinity(x)
         with _full_precision(x):
-            mean = x.mean((2, 3), keepdim=True, dtype=_wide(x))
+            if x.requires_grad:
+                pooled, mean = pool(x, self.encode_size)
+                affinity = self.affinity(x, pooled)
+            else:
+                affinity = self.affinity(x)
+                mean = x.mean((2, 3), keepdim=True, dtype=_wide(x))
             return self.down_kernels(affinity, mean), self.up_kernels(affinity, mean)
 
-    def affinity(self, x: Tensor) -> Tensor:
-        """Give the affinity planes A: (N, C, 2h, 2w) -> (N, rank, h, w), float32 or wider."""
+    def affinity(self, x: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """Give the affinity planes A: (N, C, 2h, 2w) -> (N, rank, h, w), float32 or wider.
+
+        `pooled` is x averaged to (N, C, encode_size, encode_size), where that is known.
+        """
         with _full_precision(x):
-            pooled = F.adaptive_avg_pool2d(x.to(_wide(x)), self.encode_size)
+            if pooled is None:
+                pooled = F.adaptive_avg_pool2d(x.to(_wide(x)), self.encode_size)
             a, b = encode(x, *self.filters(pooled))  # (N, rank * C, h, w)
             return self.bilinear(
                 F.leaky_relu(_apply(self.norm_u, a.to(_wide(x))), LEAK),
@@ -263,6 +271,33 @@ class AffinityPair(nn.Module):
 
     def up(self, features: Tensor, state: Tensor) -> Tensor:
         return upsample(features, state, groups=self.generator.groups)
+
+
+def pool(x: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Average `x`, (N, C, H, W), over size x size bins and over all, in one pass each way.
+
+    Gives (N, C, size, size), the bins of `F.adaptive_avg_pool2d`, and (N, C, 1, 1), float32 or
+    wider. The gradient of `x` is written once, in its dtype; that of torch's pooling is full-size
+    float32.
+    """
+    samples, channels, height, width = x.shape
+    rows, columns = (_bins(size, side, x) for side in (height, width))  # (size + 1, H)
+    picture = x.permute(0, 2, 3, 1).reshape(samples, height, width * channels)
+    lines = torch.bmm(rows.expand(samples, -1, -1), picture)  # (N, size + 1, W * C)
+    lines = lines.to(_wide(x)).unflatten(2, (width, channels))
+    columns, rows = columns.to(_wide(x)), rows.to(_wide(x))
+    counts = torch.outer(rows.sum(1), columns.sum(1))[..., None]
+    means = ((columns @ lines) / counts).movedim(3, 1)  # (N, C, size + 1, size + 1)
+    return means[..., :size, :size], means[..., size:, size:]
+
+
+def _bins(size: int, side: int, x: Tensor) -> Tensor:
+    """Mark what belongs to each bin, and to the whole: ones and zeros (size + 1, side)."""
+    marks = x.new_ones(size + 1, side)
+    for i in range(size):
+        marks[i, : i * side // size] = 0
+        marks[i, -(-(i + 1) * side // size) :] = 0
+    return marks
 
 
 def encode(x: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

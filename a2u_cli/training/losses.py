@@ -33,13 +33,22 @@ def matting_loss(raw: Tensor, batch: Batch, *, shared: bool = False) -> dict[str
 
 def laplacian_l1(x: Tensor) -> Tensor:
     """Sum |Laplacian pyramid| of (N, 1, H, W); a level at 1/2^k counts 2^k times."""
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x.device) / 16.0
-    kernel = torch.outer(taps, taps)[None, None]
     total = x.new_zeros(())
     for level in range(PYRAMID_LEVELS):
         if min(x.shape[-2:]) < 4:
             break
-        smooth = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="replicate"), kernel)
+        down, across = (_blur(side, x) for side in x.shape[-2:])
+        smooth = down.mT @ x @ across
         total = total + 2.0**level * (x - smooth).abs().sum()
         x = smooth[..., ::2, ::2]
     return total
+
+
+def _blur(side: int, x: Tensor) -> Tensor:
+    """Give the matrix (side, side) whose column j weighs what a binomial blur adds up at place j.
+
+    The edges are repeated. Of one channel, a product with it is far quicker than a convolution.
+    """
+    taps = x.new_tensor([[[1.0, 4.0, 6.0, 4.0, 1.0]]]) / 16.0
+    impulses = torch.eye(side, dtype=x.dtype, device=x.device)[:, None]
+    return F.conv1d(F.pad(impulses, (2, 2), mode="replicate"), taps)[:, 0]

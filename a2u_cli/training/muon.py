@@ -5,7 +5,8 @@ Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
 al., "Muon is Scalable for LLM Training", 2025 (https://arxiv.org/abs/2502.16982), section 2.2.
 
 `torch.optim.Muon` orthogonalises in bfloat16, which on processors without matrix units for it
-takes twenty times as long as float32 does, several times the rest of a training step.
+takes twenty times as long as float32 does, several times the rest of a training step: here the
+dtype is told.
 """
 
 from collections.abc import Iterable
@@ -33,7 +34,9 @@ class Muon(torch.optim.Optimizer):
         *,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        self.dtype = dtype
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -59,23 +62,31 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(parameter)
             average = state["momentum"].mul_(momentum).add_(gradient)
             updates.append(gradient.add(average, alpha=momentum).flatten(1))
-        matrices = orthogonalise(torch.stack(updates))  # (n, out, in * K * K)
+        matrices = orthogonalise(torch.stack(updates), self.dtype)  # (n, out, in * K * K)
         size = lr * MATCHED * max(matrices.shape[1:]) ** 0.5
         for parameter, matrix in zip(parameters, matrices, strict=True):
             parameter.mul_(1 - lr * weight_decay)
             parameter.add_(matrix.view(parameter.shape), alpha=-size)
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
+def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Bring the singular values of (n, rows, columns) near 1, by a Newton-Schulz iteration.
 
     They come out between about 0.7 and 1.2, which serves as well as 1 and takes five rounds. Each
     round multiplies by a polynomial of the Gram matrix, so that the rounds are done on matrices of
-    the shorter side alone, and the long ones are multiplied twice in all.
+    the shorter side alone, and the long ones are multiplied twice in all. In bfloat16, where the
+    hardware multiplies so much faster in it, every round is done on the long ones: a Gram matrix
+    that was rounded once would go astray.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-12)
+    x = _rounds(x) if dtype == torch.float32 else _long_rounds(x.to(dtype))
+    result: Tensor = x.mT if tall else x
+    return result.contiguous()
+
+
+def _rounds(x: Tensor) -> Tensor:
     a, b, c = COEFFICIENTS
     gram = x @ x.mT
     factor = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
@@ -84,9 +95,15 @@ def orthogonalise(matrices: Tensor) -> Tensor:
         round_.diagonal(dim1=1, dim2=2).add_(a)
         factor = round_ @ factor
         gram = round_ @ gram @ round_
-    x = factor @ x
-    result: Tensor = x.mT if tall else x
-    return result.contiguous()
+    return factor @ x
+
+
+def _long_rounds(x: Tensor) -> Tensor:
+    a, b, c = COEFFICIENTS
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
 
 
 def suits(parameter: nn.Parameter) -> bool:

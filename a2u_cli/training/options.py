@@ -17,6 +17,7 @@ class TrainOptions:
     batches shrink. The rate rises over `warmup` steps and falls over the last `decay` of all; the
     average of the weights keeps `average` of itself a step. `span` is the part of the whole
     training that these steps are, where it is done in several runs: samples get harder with it.
+    `frozen_norms` keeps the batch norms' statistics, which small batches would only blur.
     What is None follows from the rest: `filled`.
     """
 
@@ -35,6 +36,7 @@ class TrainOptions:
     seed: int = 0
     save_every: int = 50
     bfloat16: bool = False
+    frozen_norms: bool = False
 
     def __post_init__(self) -> None:
         if len(self.grows_at) != len(self.sizes) - 1 or any(size % 16 for size in self.sizes):

@@ -18,7 +18,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..errors import A2UError, WeightsError, is_memory
 from ..images.writing import write_image
-from ..network.model import MattingNetwork
+from ..network.model import MattingNetwork, freeze_norms
+from ..operators.fused import convolution
 from ..scoring.metrics import Scores, score
 from ..units import UNKNOWN
 from ..weights.cache import memory_for, writing
@@ -105,7 +106,10 @@ class Trainer:
         rate, decay = options.learning_rate, options.weight_decay
         self.optimisers: tuple[torch.optim.Optimizer, ...] = (
             muon.Muon(
-                [p for p in self.network.parameters() if p in banks], rate, weight_decay=decay
+                [p for p in self.network.parameters() if p in banks],
+                rate,
+                weight_decay=decay,
+                dtype=_rounding(self.device) if options.bfloat16 else torch.float32,
             ),
             torch.optim.AdamW(rest, rate, weight_decay=decay),
         )
@@ -188,6 +192,8 @@ class Trainer:
             group["lr"] = rate
         torch.manual_seed(self.options.seed * 1_000_003 + self.step)  # dropout
         self.network.train()
+        if self.options.frozen_norms:
+            freeze_norms(self.network)
         losses = self.losses(self.model, batch, shared=True)
         self.network.zero_grad()
         losses["loss"].backward()
@@ -267,6 +273,8 @@ class Trainer:
 
     def _require_same(self, before: dict[str, Any]) -> None:
         now = self._settings()
+        since = asdict(TrainOptions())  # an option that the checkpoint does not know stood so
+        before = {name: since[name] for name in since if name in now} | before
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if names:
             former, asked = (
@@ -300,6 +308,12 @@ class Trainer:
             kept = curve.read_text().splitlines()[: self.step]
             with writing(curve) as temporary:
                 temporary.write_text("".join(line + "\n" for line in kept))
+
+
+def _rounding(device: torch.device) -> torch.dtype:
+    """Give the dtype that serves Muon best in a run in bfloat16: that, where it is fast."""
+    fast = device.type != "cpu" or convolution.computes_in(torch.bfloat16)
+    return torch.bfloat16 if fast else torch.float32
 
 
 def _score_crops(alpha: Tensor, batch: Batch) -> list[Scores]:

@@ -33,8 +33,9 @@ class Conv2d(nn.Conv2d):
     """A convolution that takes the fast form where there is one, in training too."""
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if bias is None and usable(x, self):
-            result: Tensor = _Convolve.apply(_last(x), weight)  # type: ignore[no-untyped-call]
+        if usable(x, self):
+            shift = weight.new_zeros(len(weight)) if bias is None else bias
+            result: Tensor = _Convolve.apply(_last(x), weight, shift)  # type: ignore[no-untyped-call]
             return result
         plain: Tensor = super()._conv_forward(x, weight, bias)
         return plain
@@ -102,15 +103,15 @@ def convolve(
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return convolve(x, transform(weight), weight.new_zeros(weight.shape[0]))
+        return convolve(x, transform(weight), bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        grad, dx, dweight = _last(grad), None, None
+        grad, dx, dweight, dbias = _last(grad), None, None, None
         if ctx.needs_input_grad[0]:
             mirrored = weight.flip(2, 3).transpose(0, 1)
             dx = convolve(grad, transform(mirrored), weight.new_zeros(weight.shape[1]))
@@ -120,7 +121,9 @@ class _Convolve(torch.autograd.Function):
             _on_threads("a2u_convolve_backward", x, grad, parts)
             taps = torch.tensordot(_matrix(x.dtype, x.device).T, torch.stack(parts).sum(0), 1)
             dweight = taps.unflatten(0, (3, 3)).permute(2, 4, 3, 0, 1).reshape(weight.shape)
-        return dx, dweight
+        if ctx.needs_input_grad[2]:
+            dbias = grad.sum((0, 2, 3))
+        return dx, dweight, dbias
 
 
 @functools.cache
