@@ -18,6 +18,16 @@ def test_singular_values_come_near_one(shape: tuple[int, int, int]) -> None:
     assert values.max() < 1.3
 
 
+@pytest.mark.parametrize("shape", [(2, 64, 576), (2, 576, 64), (1, 64, 64)])
+def test_singular_values_come_near_one_in_bfloat16_too(shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    matrices = torch.randn(shape) * torch.logspace(0, -3, shape[2])  # as gradients are: uneven
+    values = torch.linalg.svdvals(orthogonalise(matrices, torch.bfloat16).float())
+    assert values.max() < 1.3
+    if shape[1] != shape[2]:
+        assert values.min() > 0.6
+
+
 def test_the_gram_form_is_the_plain_iteration() -> None:
     torch.manual_seed(0)
     matrices = torch.randn(2, 24, 4) @ torch.randn(2, 4, 90) + 1e-3 * torch.randn(2, 24, 90)

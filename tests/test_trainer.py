@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from a2u_cli.errors import A2UError, OutOfMemory, WeightsError
@@ -67,6 +68,18 @@ def test_the_pyramid_sees_edges_more_than_constants() -> None:
     edge[..., 16:] = 0.2
     assert laplacian_l1(constant) < 1e-3
     assert laplacian_l1(edge) > 1.0
+
+
+def test_the_pyramid_blurs_as_a_convolution_does() -> None:
+    x = torch.randn(2, 1, 22, 16, generator=torch.Generator().manual_seed(0))
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    expected, level = torch.zeros(()), x
+    for scale in (1.0, 2.0, 4.0):
+        padded = F.pad(level, (2, 2, 2, 2), mode="replicate")
+        smooth = F.conv2d(padded, torch.outer(taps, taps)[None, None])
+        expected = expected + scale * (level - smooth).abs().sum()
+        level = smooth[..., ::2, ::2]
+    torch.testing.assert_close(laplacian_l1(x), expected)
 
 
 def test_the_rate_warms_up_and_falls() -> None:
@@ -189,6 +202,11 @@ def test_a_foreign_checkpoint_is_refused_in_words(tmp_path: Path) -> None:
     torch.save({"step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match=r"not a checkpoint of this network"):
         make(tmp_path)
+
+
+def test_a_run_from_before_an_option_goes_on_by_its_default(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path)
+    trainer._require_same({k: v for k, v in trainer._settings().items() if k != "frozen_norms"})
 
 
 def test_the_loss_falls_from_the_first_steps(tmp_path: Path) -> None:

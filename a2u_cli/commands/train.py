@@ -66,7 +66,7 @@ def train(
 
     from ..images.files import locked
     from ..matting.devices import describe_device, pick_device
-    from ..training import distributed
+    from ..training import distributed, memory
     from ..training.data.samples import SampleSource
     from ..training.options import TrainOptions
     from ..training.trainer import CURVE, Trainer, export, start_network
@@ -84,6 +84,7 @@ def train(
         save_every=save_every,
         bfloat16=bfloat16,
     )
+    memory.keep_memory()
     place = distributed.join(pick_device(device))
     first = distributed.rank() == 0
 
