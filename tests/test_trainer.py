@@ -205,8 +205,23 @@ def test_a_foreign_checkpoint_is_refused_in_words(tmp_path: Path) -> None:
 
 
 def test_a_run_from_before_an_option_goes_on_by_its_default(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path)
-    trainer._require_same({k: v for k, v in trainer._settings().items() if k != "frozen_norms"})
+    trainer = make(tmp_path)
+    before = trainer._settings()
+    del before["frozen_norms"]
+    trainer._require_same(before)
+    before["frozen_norms"] = True
+    with pytest.raises(A2UError, match="frozen_norms"):
+        trainer._require_same(before)
+
+
+def test_frozen_norms_keep_their_statistics_and_learn_the_rest(tmp_path: Path) -> None:
+    trainer = make(tmp_path, replace(TINY, steps=2, frozen_norms=True))
+    norm = trainer.network.head.norm
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    trainer.run()
+    kept = {name: torch.equal(value, before[name]) for name, value in norm.state_dict().items()}
+    assert kept["running_mean"] and kept["running_var"] and kept["num_batches_tracked"]
+    assert not kept["weight"] and not kept["bias"]
 
 
 def test_the_loss_falls_from_the_first_steps(tmp_path: Path) -> None:
