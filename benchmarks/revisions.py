@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from . import describe_machine
 
@@ -52,12 +53,12 @@ for line in sys.stdin:
 
 
 class Revision:
-    """A process that runs one revision's code and tells what each matte took."""
+    """A process that runs one revision's code: a worker, which answers a line with a line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, worker: str = WORKER) -> None:
         environment = {**os.environ, "PYTHONPATH": str(folder)}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER],
+            [sys.executable, "-c", worker],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,
@@ -67,10 +68,14 @@ class Revision:
 
     def seconds(self, height: int, width: int, side: int) -> float:
         """Matte a picture whose unknown is a square of `side` pixels, or all of it for 0."""
+        return float(self.ask([height, width, side]))
+
+    def ask(self, question: Any) -> Any:
+        """Ask the worker, and wait for its answer; both are JSON."""
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps([height, width, side]) + "\n")
+        self.process.stdin.write(json.dumps(question) + "\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        return json.loads(self.process.stdout.readline())
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import TOLERANCE
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from a2u_cli.operators.affinity import (
     normalise_down,
     normalise_up,
     upsample,
+    pool,
 )
 
 AUTHORS = {
@@ -331,3 +333,22 @@ def test_cuda_gives_what_the_cpu_gives(dtype: torch.dtype) -> None:
     assert (result.cpu().double() - expected.double()).abs().max() < TOLERANCE[dtype]
     result = pair.up(expected.cuda(), cuda_state)
     assert (result.cpu().double() - back.double()).abs().max() < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (6, 12), (22, 50)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pooling_is_torchs_and_so_is_its_gradient(size: tuple[int, int], dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(2, 5, *size).to(dtype).requires_grad_()
+    pooled, mean = pool(x, 6)
+    wide = x.detach().float().requires_grad_()
+    expected = F.adaptive_avg_pool2d(wide, 6), wide.mean((2, 3), keepdim=True)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-2
+    weights = [torch.rand_like(e) for e in expected]
+    for one, other in zip((pooled, mean), expected, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)
+    (ours,) = torch.autograd.grad((pooled, mean), x, weights)
+    (theirs,) = torch.autograd.grad(expected, wide, weights)
+    assert ours.dtype == dtype
+    torch.testing.assert_close(ours.float(), theirs, atol=tolerance, rtol=tolerance)

@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from a2u_cli.network.folding import Folded
 from a2u_cli.network.model import ConvNorm
 from a2u_cli.operators.affinity import LEAK
-from a2u_cli.operators.fused import convolution
+from a2u_cli.operators.fused import activation, convolution
 
 pytestmark = pytest.mark.skipif(
     not convolution.available(),
@@ -142,3 +142,55 @@ def test_a_folded_layer_gives_what_the_layer_gives(
         assert_close(folded(x, plus), expected)
         monkeypatch.setenv("A2U_NATIVE", "0")
         assert_close(folded(x, plus), expected)
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+@pytest.mark.parametrize("summed", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_frozen_norm_gives_the_gradients_of_a_norm_in_evaluation(
+    native: str, summed: bool, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A2U_NATIVE", native)
+    torch.manual_seed(0)
+    layer = ConvNorm(16, 32)
+    norm = layer.norm.eval()
+    for values in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        assert values is not None
+        nn.init.uniform_(values, 0.5, 1.5)
+    x = torch.randn(2, 16, 9, 14).contiguous(memory_format=layout).requires_grad_()
+    plus = torch.randn(2, 32, 9, 14).contiguous(memory_format=layout).requires_grad_()
+    wanted = (x, layer.conv.weight, norm.weight, norm.bias, *([plus] if summed else []))
+    grad = torch.randn(2, 32, 9, 14)
+
+    def plain() -> Tensor:
+        y: Tensor = norm(F.conv2d(x, layer.conv.weight, padding=1))
+        return F.leaky_relu(y + plus if summed else y, LEAK)
+
+    y, expected = layer(x, plus * 1 if summed else None), plain()
+    torch.testing.assert_close(y, expected, atol=1e-4, rtol=1e-4)
+    found = torch.autograd.grad(y, wanted, grad)
+    for one, other in zip(found, torch.autograd.grad(expected, wanted, grad), strict=True):
+        torch.testing.assert_close(one, other, atol=2e-4 * float(other.abs().max()), rtol=0)
+    with torch.no_grad():  # evaluation stays as it was, to the bit
+        reference = norm(layer.conv(x))
+        reference = reference + plus if summed else reference
+        assert torch.equal(layer(x, plus if summed else None), F.leaky_relu(reference, LEAK))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 5, 3, 7), (3, 32, 40, 40)])
+def test_a_sum_and_its_leak_are_torchs_and_so_is_their_gradient(
+    dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    tensors = [torch.randn(shape).to(dtype) for _ in range(3)]
+    y, plus, grad = (t.contiguous(memory_format=torch.channels_last) for t in tensors)
+    y, plus = y.requires_grad_(), plus.requires_grad_()
+    found = activation.leaky_sum_(y * 1, plus, LEAK)
+    total = y.float() + plus.float()
+    expected = F.leaky_relu(total, LEAK)
+    torch.testing.assert_close(found, expected.to(dtype), atol=0, rtol=2**-8)
+    ours = torch.autograd.grad(found, (y, plus), grad)
+    theirs = torch.where(total > 0, grad.float(), grad.float() * LEAK).to(dtype)
+    for gradient in ours:
+        torch.testing.assert_close(gradient, theirs, atol=0, rtol=2**-8)

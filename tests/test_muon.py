@@ -18,6 +18,17 @@ def test_singular_values_come_near_one(shape: tuple[int, int, int]) -> None:
     assert values.max() < 1.3
 
 
+def test_singular_values_come_near_one_in_bfloat16_too() -> None:
+    torch.manual_seed(0)
+    uneven = torch.logspace(0, -3, 576)  # as those of gradients are
+    wide, square = torch.randn(2, 64, 576) * uneven, torch.randn(2, 64, 64) * uneven[::9]
+    for matrices in (wide, wide.mT, square):
+        values = torch.linalg.svdvals(orthogonalise(matrices, torch.bfloat16).float())
+        assert values.max() < 1.3
+        if matrices is not square:  # whose smallest values start near 0
+            assert values.min() > 0.6
+
+
 def test_the_gram_form_is_the_plain_iteration() -> None:
     torch.manual_seed(0)
     matrices = torch.randn(2, 24, 4) @ torch.randn(2, 4, 90) + 1e-3 * torch.randn(2, 24, 90)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from a2u_cli.errors import A2UError, OutOfMemory, WeightsError
@@ -88,6 +89,18 @@ def test_the_pyramid_sees_edges_more_than_constants() -> None:
     edge[..., 16:] = 0.2
     assert laplacian_l1(constant) < 1e-3
     assert laplacian_l1(edge) > 1.0
+
+
+def test_the_pyramid_blurs_as_a_convolution_does() -> None:
+    x = torch.randn(2, 1, 22, 16, generator=torch.Generator().manual_seed(0))
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    expected, level = torch.zeros(()), x
+    for scale in (1.0, 2.0, 4.0):
+        padded = F.pad(level, (2, 2, 2, 2), mode="replicate")
+        smooth = F.conv2d(padded, torch.outer(taps, taps)[None, None])
+        expected = expected + scale * (level - smooth).abs().sum()
+        level = smooth[..., ::2, ::2]
+    torch.testing.assert_close(laplacian_l1(x), expected)
 
 
 def test_the_rate_warms_up_and_falls() -> None:
@@ -229,6 +242,26 @@ def test_a_foreign_checkpoint_is_refused_in_words(tmp_path: Path, make) -> None:
     torch.save({"step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match=r"not a checkpoint of this network"):
         make(tmp_path)
+
+
+def test_a_run_from_before_an_option_goes_on_by_its_default(tmp_path: Path, make) -> None:
+    trainer = make(tmp_path)
+    before = trainer._settings()
+    del before["frozen_norms"]
+    trainer._require_same(before)
+    before["frozen_norms"] = True
+    with pytest.raises(A2UError, match="frozen_norms"):
+        trainer._require_same(before)
+
+
+def test_frozen_norms_keep_their_statistics_and_learn_the_rest(tmp_path: Path, make) -> None:
+    trainer = make(tmp_path, replace(TINY, steps=2, frozen_norms=True))
+    norm = trainer.network.head.norm
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    trainer.run()
+    kept = {name: torch.equal(value, before[name]) for name, value in norm.state_dict().items()}
+    assert kept["running_mean"] and kept["running_var"] and kept["num_batches_tracked"]
+    assert not kept["weight"] and not kept["bias"]
 
 
 def test_the_loss_falls_from_the_first_steps(tmp_path: Path, make) -> None:

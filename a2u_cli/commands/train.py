@@ -75,6 +75,13 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="Weights to start from; none for a new network.")
     ] = None,
+    frozen_norms: Annotated[
+        bool | None,
+        typer.Option(
+            "--frozen-norms/--moving-norms",
+            help="Keep the batch norms' statistics. [default: with --weights]",
+        ),
+    ] = None,
     licence: Annotated[str, typer.Option(help="Licence to write into the weights.")] = "unstated",
     device: Device = "auto",
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
@@ -88,7 +95,7 @@ def train(
 
     from ..images.files import locked
     from ..matting.devices import describe_device, pick_device
-    from ..training import distributed
+    from ..training import distributed, memory
     from ..training.data.building import build_engine
     from ..training.options import TrainOptions
     from ..training.trainer import CURVE, Trainer, export, start_network
@@ -110,7 +117,9 @@ def train(
         seed=seed,
         save_every=save_every,
         bfloat16=bfloat16,
+        frozen_norms=weights is not None if frozen_norms is None else frozen_norms,
     )
+    memory.keep_memory()
     place = distributed.join(pick_device(device))
     first = distributed.rank() == 0
 
