@@ -18,8 +18,8 @@ from a2u_cli.operators.affinity import (
     encode,
     normalise_down,
     normalise_up,
-    upsample,
     pool,
+    upsample,
 )
 
 AUTHORS = {
