@@ -25,6 +25,7 @@ from benchmarks import (
     report,
     revisions,
     startup,
+    training_speed,
     whole_pass,
 )
 from benchmarks.cases import Case, picture
@@ -352,6 +353,27 @@ def test_revisions_are_timed_by_turns_after_a_warm_up(monkeypatch: pytest.Monkey
     (row,) = revisions.compare(Clock("here", 2.0), Clock("there", 4.0), 3)  # type: ignore[arg-type]
     assert row["ratio"] == "0.500"
     assert asked == [("here", 20, 40, 9), ("there", 20, 40, 9)] * 4
+
+
+def test_training_steps_are_timed_by_turns_and_their_phases_shared_out() -> None:
+    class Clock:
+        """A revision whose first step of each kind is slow."""
+
+        def __init__(self, seconds: float) -> None:
+            self.seconds, self.asked = seconds, list[tuple[bool, bool]]()
+
+        def ask(self, question: list[bool]) -> list[float]:
+            half, frozen = question
+            first = (half, frozen) not in self.asked
+            self.asked.append((half, frozen))
+            return [99.0 if first else self.seconds / 4] * 4
+
+    ours, theirs = Clock(2.0), Clock(4.0)
+    rows = training_speed.compare(ours, theirs, "before", 2)  # type: ignore[arg-type]
+    assert [row["faster"] for row in rows] == ["1.00", "2.00", "2.00"] * 2
+    assert rows[1]["crops a second"] == "4.00"
+    assert rows[1]["backward (%)"] == "25.0"
+    assert theirs.asked == [(True, False)] * 3 + [(False, False)] * 3
 
 
 def test_a_revision_runs_its_own_code_in_a_process_of_its_own() -> None:
