@@ -2,13 +2,20 @@
 
     python -m benchmarks.training_speed --against a9b2af1
 
-A step is eight crops of 256 pixels: forward, loss, backward, optimiser. Composing the crops is not
-in it. What is compared is the processor's time in one thread, as in `revisions`. This checkout runs
-with its batch norms in training, and frozen, as `TrainOptions.frozen_norms` has them.
+A step is eight crops of 256 pixels: forward, loss, backward, optimiser; what is compared is the
+processor's time in one thread, as in `revisions`. This checkout runs with its batch norms in
+training, and frozen, as `TrainOptions.frozen_norms` has them. Composing the crops is not in it, but
+in the rows of `a2u train`: the command itself, by the clock, as each revision runs it.
 """
 
 import argparse
 import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 from statistics import median
 
@@ -17,6 +24,7 @@ from .revisions import ROOT, Revision, checkout
 
 RESULTS = ROOT / "benchmarks/results/training_speed.csv"
 CROPS, SIZE = 8, 256
+TURNS, STEPS, WARM_UP = 3, 16, 5  # of the whole command: how often, and its steps
 PHASES = ("forward", "loss", "backward", "optimiser")
 # Only names that every revision has, or with what the older ones do instead.
 WORKER = f"""
@@ -111,12 +119,69 @@ def compare(ours: Revision, theirs: Revision, name: str, runs: int) -> list[dict
     return rows
 
 
+def train(folder: Path, out: Path, steps: int) -> list[float]:
+    """Train by a revision's own command, from the weights that ship; seconds of its later steps."""
+    options = f"--batch {CROPS} --size {SIZE} --steps {steps} --save-every {10 * steps}"
+    command = [sys.executable, "-m", "a2u_cli", "train", str(out), "--weights", "a2u-open"]
+    subprocess.run(
+        [*command, "--device", "cpu", "--bfloat16", *options.split()],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    lines = map(json.loads, (out / "curve.jsonl").read_text().splitlines())
+    return [line["seconds"] for line in lines][WARM_UP:-1]  # the last one validates
+
+
+def whole(theirs: Path, name: str, turns: int, steps: int) -> list[dict[str, str]]:
+    """Time the commands by turns, after one warm-up; what is drawn is on disk from then on."""
+    revisions = {f"{name}, a2u train": theirs, "this, a2u train": ROOT}
+    seconds: dict[str, list[float]] = {way: [] for way in revisions}
+    for turn in range(turns + 1):
+        for way, folder in revisions.items():
+            with tempfile.TemporaryDirectory() as out:
+                times = train(folder, Path(out), steps)
+            seconds[way] += times if turn else []
+    medians = {way: median(times) for way, times in seconds.items()}
+    return [
+        {
+            "dtype": "bfloat16",
+            "revision": way,
+            "step (s)": f"{seconds_a_step:.3f}",
+            "crops a second": f"{CROPS / seconds_a_step:.2f}",
+            "faster": f"{medians[f'{name}, a2u train'] / seconds_a_step:.2f}",
+            "runs": str(len(seconds[way])),
+        }
+        for way, seconds_a_step in medians.items()
+    ]
+
+
+def composing(runs: int) -> float:
+    """Time the composing of a step's crops, with what is drawn on disk: median seconds."""
+    from a2u_cli.training.data.building import build_engine
+    from a2u_cli.training.data.engine import Request
+
+    engine, times = build_engine(), []
+    for step in range(runs + 2):
+        start = time.perf_counter()
+        engine.batch(Request(step, range(CROPS * step, CROPS * (step + 1)), SIZE))
+        times.append(time.perf_counter() - start)
+    return median(times[2:])
+
+
 def run(results: Path = RESULTS, *, against: str = "a9b2af1", runs: int = 5) -> None:
     """Compare, print, and write the rows."""
     with checkout(against) as folder:
-        rows = compare(Revision(ROOT, WORKER), Revision(folder, WORKER), against, runs)
+        rows = whole(folder, against, TURNS, STEPS)
+        share = 100 * composing(runs) / float(rows[-1]["step (s)"])
+        rows[-1]["composing (%)"] = f"{share:.1f}"
+        print(*rows, sep="\n", flush=True)
+        rows += compare(Revision(ROOT, WORKER), Revision(folder, WORKER), against, runs)
     with results.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*rows[0], "machine"], lineterminator="\n")
+        header = dict.fromkeys(key for row in (*rows[2:], *rows) for key in row)
+        writer = csv.DictWriter(file, [*header, "machine"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(row | {"machine": describe_machine()} for row in rows)
 
