@@ -66,10 +66,17 @@ def choose_background(what: str, name: str) -> str:
     """
     if not Path(what).is_dir():
         return what
-    files = sorted(path for path in Path(what).iterdir() if path.suffix.lower() in SUFFIXES)
+    files = list_backgrounds(what)
     if not files:
         raise ImageError(f"{what} has no pictures, expected backgrounds; check the folder")
     return str(choose_by_name(files, name))
+
+
+def list_backgrounds(what: str) -> list[Path]:
+    """List the pictures that backgrounds are taken from: none where it is a colour or the like."""
+    if Path(what).is_dir():
+        return sorted(path for path in Path(what).iterdir() if path.suffix.lower() in SUFFIXES)
+    return [Path(what)] if Path(what).is_file() else []
 
 
 def choose_by_name(files: Sequence[Path], name: str) -> Path:

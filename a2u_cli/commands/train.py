@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Device, refuse_idle
+from .options import Device, NoLock, refuse_idle
 from .terminal import say, show_path
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def train(
     licence: Annotated[str, typer.Option(help="Licence to write into the weights.")] = "unstated",
     device: Device = "auto",
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
+    no_lock: NoLock = False,
 ) -> None:
     """Train weights; a folder that holds a checkpoint is continued where it stopped.
 
@@ -123,7 +124,7 @@ def train(
     place = distributed.join(pick_device(device))
     first = distributed.rank() == 0
 
-    with locked(folder, CURVE) if first else nullcontext():
+    with locked(folder, CURVE, whole=True, lock=not no_lock) if first else nullcontext():
         build = partial(build_engine, seed=seed, backgrounds=backgrounds, device=place)
         engine = build(
             foregrounds=foregrounds,

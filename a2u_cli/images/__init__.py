@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .reading import read_mask as read_mask
     from .writing import FORMATS as FORMATS
     from .writing import Format as Format
+    from .writing import encode_for as encode_for
     from .writing import encode_image as encode_image
     from .writing import output_format as output_format
     from .writing import quantise as quantise
@@ -26,7 +27,7 @@ _READING = ("MAX_PIXELS", "SUFFIXES", "Picture", "picture_size", "read_bytes", "
 _WRITING = ("FORMATS", "Format", "encode_image", "output_format", "quantise", "require_free")
 _HOMES = {
     **dict.fromkeys((*_READING, "read_image", "read_mask"), ".reading"),
-    **dict.fromkeys((*_WRITING, "write_bytes", "write_image"), ".writing"),
+    **dict.fromkeys((*_WRITING, "encode_for", "write_bytes", "write_image"), ".writing"),
 }
 __all__ = sorted(_HOMES)
 __getattr__ = lazily(__name__, _HOMES)
