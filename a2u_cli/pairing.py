@@ -104,21 +104,24 @@ def find_pairs(
     return Pairs(tuple(found), tuple(unpaired))
 
 
-def find_mattes(folder: Path, mattes: Path) -> Pairs:
+def find_mattes(folder: Path, mattes: Path, *, results: Collection[Path] = ()) -> Pairs:
     """Pair every picture below a folder with its matte in another.
 
     Raises what `find_pairs` does.
     """
-    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES)
+    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES, results=results)
     masked = tuple(pair.image for pair in found.found if pair.is_mask)
     return Pairs(
         tuple(pair for pair in found.found if not pair.is_mask), (*found.unpaired, *masked)
     )
 
 
-def find_alone(folder: Path) -> Pairs:
-    """List every picture below a folder, each paired with itself; raises ImageError for none."""
-    if not (found := _files(folder, ())):
+def find_alone(folder: Path, results: Collection[Path] = ()) -> Pairs:
+    """List every picture below a folder, each paired with itself, but results of earlier runs.
+
+    Raises ImageError for none.
+    """
+    if not (found := [path for path in _files(folder, ()) if path not in results]):
         raise ImageError(f"{folder} has no pictures, expected some; check the folder")
     _require_distinct(found, folder)
     return Pairs(tuple(Pair(_name(path, folder), path, path) for path in found), ())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from ..errors import A2UError
-from .options import choose, refuse_idle
+from .options import Force, choose, refuse_idle
 from .progress import progress
 from .terminal import say, show, show_json, show_table
 
@@ -50,6 +50,7 @@ def evaluate(
     against: Annotated[
         Path | None, typer.Option(help="Compare with another run's --json, picture by picture.")
     ] = None,
+    force: Force = False,
     fail_if: Annotated[
         list[str] | None, typer.Option(help='Exit with 5 if it holds: "sad>30", "sad>+1%".')
     ] = None,
@@ -68,6 +69,7 @@ def evaluate(
     _refuse_files(images, as_csv, html)
     other = comparison.read_other(against) if against else None
     data_set = find_items(predictions, gt, trimap, images)
+    _require_places([as_json, as_csv, html], [against, *data_set.files], force=force)
     with progress(len(data_set.items), lines=False) as advance:
         rows = score_all(
             data_set,
@@ -98,6 +100,17 @@ def _refuse_files(images: Path | None, as_csv: Path | None, html: Path | None) -
     for option, path in (("csv", as_csv), ("html", html)):
         if path == STDOUT:
             raise A2UError(f"--{option} - is no file, and only --json goes to stdout; name a file")
+
+
+def _require_places(reports: list[Path | None], inputs: list[Path | None], *, force: bool) -> None:
+    """Refuse reports that cannot be written, or would replace what is read, before any work."""
+    from ..images import require_free
+
+    taken = [path for path in inputs if path]
+    for path in reports:
+        if path and path != STDOUT:
+            require_free(path, taken, force=force)
+            taken.append(path)
 
 
 def _write_reports(

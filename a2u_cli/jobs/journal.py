@@ -153,11 +153,14 @@ class Journal:
         return path.relative_to(self.folder).as_posix()
 
 
-def find_results(folder: Path) -> frozenset[Path]:
-    """List what journals below a folder name as outputs: they are no pictures to begin with."""
+def find_results(folder: Path, *, own: bool = True) -> frozenset[Path]:
+    """List what journals below a folder name as outputs: they are no pictures to begin with.
+
+    Unless `own`, the results of a run into the folder itself are: somebody goes on with them.
+    """
     found = set()
     for directory, _, files in os.walk(folder):
-        for name in fnmatch.filter(files, JOURNALS):
+        for name in fnmatch.filter(files, JOURNALS) if own or Path(directory) != folder else ():
             with suppress(JournalError):  # else they are named as what has no trimap
                 for entry in filter(None, _entries(Path(directory, name))):
                     found |= {Path(directory, place) for place in entry.get("outputs", ())}

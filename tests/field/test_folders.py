@@ -185,6 +185,64 @@ def test_a_link_to_nothing_is_there(a2u: RunA2U, tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere.png").exists()
 
 
+@pytest.mark.parametrize("option", ["--json", "--csv", "--html"])
+def test_a_report_replaces_nothing_unless_forced(a2u: RunA2U, tmp_path: Path, option: str) -> None:
+    for folder in ("mattes", "truth"):
+        mask(tmp_path / folder / "x.png")
+    arguments = ("eval", tmp_path / "mattes", "--gt", tmp_path / "truth")
+    report = tmp_path / "before.json"
+    report.write_text('{"rows": []}')
+    found = a2u(*arguments, option, report)
+    assert (found.code, "before.json exists" in last(found)) == (2, True)
+    found = a2u(*arguments, "--against", report, option, report, "--force")
+    assert (found.code, "before.json is an input" in last(found)) == (2, True)
+    found = a2u(*arguments, option, tmp_path / "truth" / "x.png", "--force")
+    assert (found.code, "x.png is an input" in last(found)) == (2, True)
+    assert report.read_text() == '{"rows": []}'
+    assert a2u(*arguments, option, report, "--force").code == 0
+
+
+@pytest.mark.parametrize("command", ["cutout", "composite", "trimap"])
+def test_folders_of_results_go_on_as_a_batch_does(
+    a2u: RunA2U, tmp_path: Path, command: str
+) -> None:
+    photos, mattes, out = tmp_path / "photos", tmp_path / "mattes", tmp_path / "out"
+    for name in ("x", "y"):
+        photo(photos / f"{name}.png")
+        mask(mattes / f"{name}.png")
+    mask(out / "y.png")  # made by hand
+    by_hand = held(out)["y.png"]
+    own = ("trimap", mattes, "--band", "2")
+    arguments = own if command == "trimap" else (command, photos, "-a", mattes)
+    found = a2u(*arguments, "-o", out)
+    assert (found.code, last(found)) == (1, "1 done, 1 failed")
+    assert held(out)["y.png"] == by_hand
+    (out / "y.png").unlink()
+    assert last(a2u(*arguments, "-o", out)) == "1 done, 1 skipped, 0 failed"
+    before = held(out)
+    other = np.where(np.arange(16) < 12, 0, 255).astype(np.uint8)[None].repeat(12, 0)
+    write_image(mattes / "x.png", other)
+    assert last(a2u(*arguments, "-o", out)) == "1 done, 1 skipped, 0 failed"
+    assert held(out)["y.png"] == before["y.png"] and held(out)["x.png"] != before["x.png"]
+    found = a2u(*arguments, "-o", mattes, "--force")
+    assert (found.code, "is an input of this run" in last(found)) == (2, True)
+
+
+def test_results_in_the_folder_of_the_pictures_are_no_pictures(
+    a2u: RunA2U, case: Callable[[str], Path]
+) -> None:
+    """B15"""
+    folder = case("B15")
+    batch = ("batch", folder / "batch", "-o", folder / "batch", "--save", "alpha,cutout,composite")
+    cut, mattes = folder / "cut" / "photos", folder / "cut" / "mattes"
+    cutout = ("cutout", cut, "-a", mattes, "-o", cut / "cutouts")
+    assert last(a2u(*batch)) == "1 done, 0 skipped, 0 failed, 0 without a trimap"
+    assert last(a2u(*batch)) == "0 done, 1 skipped, 0 failed, 0 without a trimap"
+    for end in ("2 done, 0 failed", "2 skipped, 0 failed"):
+        found = a2u(*cutout)
+        assert found.code == 0 and last(found).endswith(end)
+
+
 # The journal tells the truth
 
 
