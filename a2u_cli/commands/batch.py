@@ -20,6 +20,7 @@ from .options import (
     Device,
     Dtype,
     Fit,
+    Invert,
     Linear,
     MaxMemory,
     Quality,
@@ -55,6 +56,7 @@ def batch(
         Path | None, typer.Option(help="Masks to make trimaps from, where there is none.")
     ] = None,
     band: Band = None,
+    invert: Invert = False,
     save: Annotated[
         str, typer.Option(help="What to write, of alpha,cutout,foreground,composite.")
     ] = "alpha",
@@ -90,7 +92,7 @@ def batch(
     from ..pairing import OUTPUT_FOLDER
 
     options = _choose_results(save, background=background, fit=fit, linear=linear, colours=colours)
-    options = replace(options, depth=depth, strict=strict, band=band or BAND)
+    options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
     out = output or folder / OUTPUT_FOLDER
@@ -98,6 +100,8 @@ def batch(
     pairs, unpaired = _find(folder, out, trimaps, masks, part=part, parts=parts)
     if band is not None and not any(pair.is_mask for pair in pairs):
         say("warning: --band does nothing here: no picture has a mask")
+    if invert and not any(pair.is_mask for pair in pairs):
+        say("warning: --invert does nothing here: no picture has a mask")
     matter = load_matter(
         weights, device=device, dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
     )

@@ -13,11 +13,13 @@ from .options import (
     Colours,
     Fit,
     Force,
+    Invert,
     Linear,
     choose,
     choose_fit,
     refuse_idle,
 )
+from .pictures import read_said
 from .terminal import show_path
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def composite(
     image: Image,
     *,
     alpha: Alpha = None,
+    invert: Invert = False,
     background: Background = None,
     fit: Fit = None,
     linear: Linear = False,
@@ -72,18 +75,19 @@ def composite(
         chosen = choose_background(behind, image.stem)
         others = [alpha, Path(chosen) if Path(chosen).is_file() else None]
         picture, bits = _open(image, path, others, channels=3, depth=depth, force=force)
-        foreground, matte = _split(picture, image, alpha, method)
+        foreground, matte = _split(picture, image, alpha, method, invert=invert)
         canvas = make_background(chosen, picture.image, fit=fitting)
         mixed = mix(foreground, matte, canvas, linear=linear)
         images.write_image(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
 
-    _make_all(make, image, alpha, output, kind="composite", colours=colours)
+    _make_all(make, image, alpha, output, kind="composite", colours=colours, invert=invert)
 
 
 def cutout(
     image: Image,
     *,
     alpha: Alpha = None,
+    invert: Invert = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="[default: IMAGE_cutout.png]")
     ] = None,
@@ -105,13 +109,13 @@ def cutout(
 
     def make(image: Path, alpha: Path | None, path: Path) -> None:
         picture, bits = _open(image, path, [alpha], channels=4, depth=depth, force=force)
-        foreground, matte = _split(picture, image, alpha, method)
+        foreground, matte = _split(picture, image, alpha, method, invert=invert)
         colour = foreground * matte[..., None] if premultiplied else foreground
         images.write_image(
             path, colour, alpha=matte, depth=bits, icc=picture.icc, exif=picture.exif
         )
 
-    _make_all(make, image, alpha, output, kind="cutout", colours=colours)
+    _make_all(make, image, alpha, output, kind="cutout", colours=colours, invert=invert)
 
 
 def _make_all(
@@ -122,6 +126,7 @@ def _make_all(
     *,
     kind: str,
     colours: str | None,
+    invert: bool,
 ) -> None:
     """Make a result of a picture, or of each of a folder's: its mattes may be those of a batch."""
     from ..pairing import OUTPUT_FOLDER, find_alone, find_mattes
@@ -131,6 +136,7 @@ def _make_all(
     mattes = alpha or (own if own.is_dir() else None)
     if mattes is None:
         refuse_idle("a cut-out's own colours are taken; it is for an --alpha", colours=colours)
+        refuse_idle("a cut-out's own transparency is taken; it turns an --alpha", invert=invert)
     if not image.is_dir():
         path = output or image.parent / f"{image.stem}_{kind}.png"
         make(image, alpha, path)
@@ -167,17 +173,16 @@ def _open(
 
 
 def _split(
-    picture: "Picture", image: Path, alpha: Path | None, method: "Method"
+    picture: "Picture", image: Path, alpha: Path | None, method: "Method", *, invert: bool
 ) -> tuple["FloatArray", "FloatArray"]:
     """Give straight foreground colours and the matte; a cut-out's own colours are taken as such."""
-    from .. import images
     from ..foreground import estimate_foreground
 
     if alpha is None:
         if picture.alpha is None:
             raise ImageError(f"{image} has no transparency; give its matte with --alpha")
         return picture.image, picture.alpha
-    matte = images.read_grey(alpha)
+    matte = read_said(alpha, str(alpha), invert=invert)
     if matte.shape != picture.size:
         (height, width), (tall, wide) = picture.size, matte.shape
         raise ImageError(f"{alpha} is {wide}x{tall} but {image} is {width}x{height}; resize one")

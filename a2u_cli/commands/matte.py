@@ -16,6 +16,7 @@ from .options import (
     Dtype,
     Force,
     Inside,
+    Invert,
     MaxMemory,
     Outside,
     Quality,
@@ -51,6 +52,7 @@ def matte(
     band: Band = None,
     inside: Inside = None,
     outside: Outside = None,
+    invert: Invert = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +81,9 @@ def matte(
     """
     from .. import images
 
-    hint = choose_hint(trimap, mask, strict=strict, band=band, inside=inside, outside=outside)
+    hint = choose_hint(
+        trimap, mask, strict=strict, invert=invert, band=band, inside=inside, outside=outside
+    )
     alpha_path = _alpha_path(image, output)
     _require_places(alpha_path, cutout, [image, hint.file], depth=depth, force=force)
     picture, parsed, facts = read_pair(image, hint)

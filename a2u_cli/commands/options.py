@@ -52,6 +52,9 @@ Inside = Annotated[
 Outside = Annotated[
     str | None, typer.Option(help="Its reach into the background, where it differs from --band.")
 ]
+Invert = Annotated[
+    bool, typer.Option("--invert", help="The mask or matte is black where the object is.")
+]
 Colours = Annotated[
     str | None,
     typer.Option(

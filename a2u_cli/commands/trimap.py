@@ -8,12 +8,12 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import TrimapError
-from .options import AsJson, Band, Force, Inside, Outside, refuse_idle
+from .options import AsJson, Band, Force, Inside, Invert, Outside, refuse_idle
 from .pictures import Hint, mask_hint
 from .terminal import say, show, show_json, show_path
 
 if TYPE_CHECKING:
-    from ..images import Picture
+    from ..images import Matte, Picture
     from ..pairing import Pair
 
 
@@ -47,13 +47,14 @@ def make(
     band: Band = None,
     inside: Inside = None,
     outside: Outside = None,
+    invert: Invert = False,
     force: Force = False,
 ) -> None:
     """Make a trimap: bands of unknown around every edge, and all that is soft; this is the default.
 
     Example: a2u trimap make mask.png --inside 5 --outside 2%
     """
-    hint = mask_hint(str(mask), band=band, inside=inside, outside=outside)
+    hint = mask_hint(str(mask), band=band, inside=inside, outside=outside, invert=invert)
     if not mask.is_dir():
         _make(hint, output or mask.parent / f"{mask.stem}_trimap.png", force=force)
         return
@@ -119,11 +120,12 @@ def check(
 
 def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
     """Give what there is to say of a trimap, as facts and as lines."""
-    from ..images import read_grey, read_image
+    from ..images import read_image, read_matte
     from ..trimap import check_pair, describe, parse_trimap
 
+    matte = read_matte(path, drawn=True)
+    parsed = parse_trimap(matte.values, name=str(path))
     picture = read_image(path)
-    parsed = parse_trimap(read_grey(path), name=str(path))
     shares = describe(parsed)
     fitted = read_image(image) if image else picture
     warnings = check_pair(
@@ -133,7 +135,7 @@ def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
         image_orientation=fitted.orientation if image else 1,
         image=fitted.image if image else None,
     )
-    warnings += _oddities(path, picture)
+    warnings += _oddities(matte, picture)
     height, width = picture.size
     facts = {"trimap": str(path), "height": height, "width": width, "depth": picture.depth}
     first = f"{path}: {width}x{height}, {picture.depth} bits, {shares}"
@@ -143,23 +145,21 @@ def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
     ]
 
 
-def _oddities(path: Path, picture: "Picture") -> list[str]:
+def _oddities(matte: "Matte", picture: "Picture") -> list[str]:
     """Warn of what a trimap's file holds besides the three greys."""
     import numpy as np
 
-    from ..images import read_grey
-    from ..units import BACKGROUND, FOREGROUND, UNKNOWN
+    from ..images.meaning import GREYS
+    from ..trimap import stray_pixels
 
-    levels = np.rint(255 * read_grey(path)).astype(np.uint8)
-    strays = int(np.count_nonzero(~np.isin(levels, (BACKGROUND, UNKNOWN, FOREGROUND))))
     warnings = []
-    if strays:
+    if strays := stray_pixels(matte.values):
         warnings.append(
             f"{strays} pixels are neither 0, 128 nor 255; up to 10 % is read as background, from "
             "90 % as foreground, the rest as unknown"
         )
-    if picture.alpha is not None:
-        warnings.append("it has an alpha channel, which is ignored: only its colours mean anything")
+    if matte.taken != GREYS:
+        warnings.append(matte.taken)
     if not np.ptp(picture.image, axis=2).max() <= 1 / 255:
         warnings.append("it has colours; their mean is read")
     return warnings

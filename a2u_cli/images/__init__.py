@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from ..lazy import lazily
 
 if TYPE_CHECKING:
+    from .meaning import Matte as Matte
+    from .meaning import read_matte as read_matte
     from .reading import MAX_PIXELS as MAX_PIXELS
     from .reading import SUFFIXES as SUFFIXES
     from .reading import Picture as Picture
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from .reading import read_bytes as read_bytes
     from .reading import read_grey as read_grey
     from .reading import read_image as read_image
-    from .reading import read_mask as read_mask
     from .writing import FORMATS as FORMATS
     from .writing import Format as Format
     from .writing import encode_image as encode_image
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 _READING = ("MAX_PIXELS", "SUFFIXES", "Picture", "picture_size", "read_bytes", "read_grey")
 _WRITING = ("FORMATS", "Format", "encode_image", "output_format", "quantise", "require_free")
 _HOMES = {
-    **dict.fromkeys((*_READING, "read_image", "read_mask"), ".reading"),
+    **dict.fromkeys(("Matte", "read_matte"), ".meaning"),
+    **dict.fromkeys((*_READING, "read_image"), ".reading"),
     **dict.fromkeys((*_WRITING, "write_bytes", "write_image"), ".writing"),
 }
 __all__ = sorted(_HOMES)

@@ -94,32 +94,28 @@ def read_image(
     return Picture(image, alpha, depth, decoded.icc, decoded.exif, decoded.orientation)
 
 
+def read_levels(
+    source: str | Path | bytes, *, name: str | None = None, max_pixels: int | None = None
+) -> Levels:
+    """Read a file's own levels, upright: (H, W, C), grey, RGB or RGBA; no colour is converted.
+
+    Raises: ImageError where there is no picture, or one that is damaged or too large.
+    """
+    return _decode(source, name, max_pixels, colour=False).levels
+
+
 def read_grey(
     source: str | Path | bytes, *, name: str | None = None, max_pixels: int | None = None
 ) -> FloatArray:
-    """Read a trimap or an alpha: float32 (H, W) in [0, 1], upright, at the file's precision.
+    """Read the mean of the colours: float32 (H, W) in [0, 1], upright, at the file's precision.
 
-    Transparency is dropped (of an RGBA trimap only the colours mean anything), colours are
-    averaged.
+    Transparency is dropped. What a file means as a mask, an alpha or a trimap is `read_matte`'s.
 
     Raises: ImageError where there is no picture, or one that is damaged or too large.
     """
-    levels = _decode(source, name, max_pixels, colour=False).levels
+    levels = read_levels(source, name=name, max_pixels=max_pixels)
     mean: FloatArray = levels[..., :3].mean(axis=2, dtype=np.float32)  # (H, W)
     return mean / np.float32(np.iinfo(levels.dtype).max)
-
-
-def read_mask(
-    source: str | Path | bytes, *, name: str | None = None, max_pixels: int | None = None
-) -> FloatArray:
-    """Read what a picture covers, float32 (H, W) in [0, 1]: its transparency, or else its greys.
-
-    Raises: ImageError where there is no picture, or one that is damaged or too large.
-    """
-    picture = read_image(source, name=name, max_pixels=max_pixels)
-    if picture.alpha is not None:
-        return picture.alpha
-    return read_grey(source, name=name, max_pixels=max_pixels)
 
 
 def picture_size(path: str | Path) -> tuple[int, int] | None:

@@ -18,7 +18,8 @@ from ..errors import A2UError, OutOfMemory, is_memory
 from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
-from ..images.reading import Picture, read_bytes, read_image, read_mask
+from ..images.meaning import read_matte
+from ..images.reading import Picture, read_bytes, read_image
 from ..images.writing import write_image
 from ..matting.planning import free_memory
 from ..pairing import Pair
@@ -255,7 +256,7 @@ def _trimap(pair: Pair, data: bytes, options: Options) -> Trimap:
     name = str(pair.hint)
     if not pair.is_mask:
         return read_trimap(data, strict=options.strict, name=name)
-    mask = read_mask(data, name=name)
+    mask = read_matte(data, name=name, invert=options.invert).values
     reach = band_pixels(options.band, (mask.shape[0], mask.shape[1]))
     return make_trimap(mask, inside=reach, outside=reach)
 
