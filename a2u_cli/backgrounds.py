@@ -75,7 +75,7 @@ def choose_background(what: str, name: str) -> str:
 def choose_by_name(files: Sequence[Path], name: str) -> Path:
     """Take the file of a picture's name, or else one that the name decides."""
     same = (path for path in files if path.stem == Path(name).name)
-    return next(same, files[zlib.crc32(name.encode()) % len(files)])
+    return next(same, files[zlib.crc32(name.encode(errors="surrogatepass")) % len(files)])
 
 
 def fit_to(picture: FloatArray, size: tuple[int, int], fit: Fit) -> FloatArray:

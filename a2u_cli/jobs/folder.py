@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import A2UError, OutOfMemory, is_memory
+from ..errors import A2UError, OutOfMemory, in_words
 from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
@@ -307,12 +307,7 @@ def _failed(pair: Pair, error: BaseException, inputs: str, job: _Job) -> Outcome
 
 def reason(error: BaseException) -> str:
     """Say in one line why a picture failed."""
-    text = str(error)
-    if is_memory(error) and not isinstance(error, A2UError):
-        text = "out of memory; close other programs or bound it with --max-memory"
-    elif not isinstance(error, A2UError):
-        text = f"unexpected {type(error).__name__}: {error}"
-    return " ".join(text.split())
+    return in_words(error)[0]
 
 
 def unknown_share(pair: Pair, options: Options) -> float | None:
