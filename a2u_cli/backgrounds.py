@@ -11,7 +11,7 @@ from PIL import ImageColor
 
 from .errors import ImageError
 from .images.arrays import require_array
-from .images.reading import SUFFIXES, read_image
+from .images.reading import SUFFIXES, read_image, tell_of_hidden
 from .units import FloatArray
 
 Fit = Literal["cover", "contain", "stretch", "tile"]
@@ -46,7 +46,9 @@ def make_background(what: str, image: FloatArray, *, fit: Fit = "cover") -> Floa
         sigma = max(1.0, BLUR * max(height, width))
         return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
     if Path(what).is_file():
-        return fit_to(read_image(Path(what)).image, (height, width), fit)
+        picture = read_image(Path(what))
+        tell_of_hidden(picture, what)
+        return fit_to(picture.image, (height, width), fit)
     try:
         colour = ImageColor.getcolor(what, "RGB")
     except ValueError as error:

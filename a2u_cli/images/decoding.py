@@ -67,6 +67,11 @@ def open_picture(file: IO[bytes], *more: Factory) -> ImageFile.ImageFile:
     raise reason
 
 
+def begins_as_picture(start: bytes) -> bool:
+    """Tell whether a file that starts so can be one that Pillow opens here."""
+    return any(_factories(start))
+
+
 def _factories(start: bytes) -> Iterator[Factory]:
     """Give Pillow's openers for files that start so."""
     for name in READABLE:

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -15,7 +16,7 @@ from ..errors import ImageError, OutOfMemory, is_memory
 from ..units import FloatArray, Levels
 from . import optional_formats
 from .arrays import kind_of
-from .decoding import DAMAGE, decode_levels, open_picture
+from .decoding import DAMAGE, begins_as_picture, decode_levels, open_picture
 from .exr import is_exr, read_exr
 from .files import require_regular, words
 from .metadata import read_exif, turn_upright
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MAX_PIXELS = 300_000_000  # unless A2U_MAX_PIXELS says otherwise
 BYTES_A_PIXEL, OTHER_BYTES = 16, 64 << 20  # of a file at most: four channels of float32, metadata
+PIECE = 1 << 20  # bytes read from a pipe at once
 READING = 24  # bytes a pixel that reading takes at most, beside the file: levels twice, float32
 
 # What is taken for a picture in a folder.
@@ -92,6 +94,18 @@ def read_image(
     if levels.shape[2] == 4:
         alpha = np.divide(levels[..., 3], 2**depth - 1, order="C", dtype=np.float32)  # (H, W)
     return Picture(image, alpha, depth, decoded.icc, decoded.exif, decoded.orientation)
+
+
+def tell_of_hidden(picture: Picture, name: str) -> None:
+    """Say in the log that a cut-out is used as a whole picture, with colours that nobody sees."""
+    if picture.alpha is None:
+        return
+    share = np.count_nonzero(picture.alpha == 0) / picture.alpha.size
+    if share:
+        log.warning(
+            "%s is transparent in %.1f %% of its pixels; their hidden colours are used",
+            *(name, 100 * share),
+        )
 
 
 def read_levels(
@@ -173,10 +187,7 @@ def _decode(
                 levels = turn_upright(decode_levels(picture, data, name, icc), orientation)
             turned = picture.mode in ("CMYK", "LAB")  # to sRGB already
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{name} is not a picture that can be read, expected an 8- or 16-bit PNG, JPEG, "
-            "TIFF, WebP, AVIF, BMP or GIF; export it as one of these"
-        ) from error
+        raise _no_picture(name) from error
     except Image.DecompressionBombError as error:  # WebP: Pillow asks before there is a picture
         raise ImageError(
             f"{name} has more pixels than Pillow reads of its kind ({words(error)}); make it "
@@ -247,6 +258,46 @@ def _size_in_head(data: bytes) -> tuple[int, int] | None:
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     width, height = struct.unpack_from("<HH", data, 26)
     return width & 0x3FFF, height & 0x3FFF
+
+
+def read_stream(stream: IO[bytes], name: str, *, max_memory: int | None = None) -> bytes:
+    """Read a picture from a pipe, which may go on for ever.
+
+    It is given up where it does not begin as a picture, or goes on beyond what one of its size
+    takes; where the size is not told at its start, beyond what the largest takes, or `max_memory`.
+
+    Raises ImageError, or OutOfMemory.
+    """
+    start = stream.read(16)
+    if start and not (is_exr(start) or begins_as_picture(start) or start[4:8] == b"ftyp"):
+        refuse_unreadable(start, name)
+        raise _no_picture(name)
+    data, most = BytesIO(), OTHER_BYTES
+    data.write(start)
+    while piece := stream.read(PIECE):
+        data.write(piece)
+        if most == OTHER_BYTES < data.tell():
+            size = _size_in_head(data.getvalue()[:30])
+            pixels = _limit() if size is None else min(_limit(), size[0] * size[1])
+            most += BYTES_A_PIXEL * pixels
+        if data.tell() > most:
+            raise ImageError(
+                f"{name} goes on beyond {most / 1e9:.1f} GB, more than its picture can take; check "
+                "what it comes from"
+            )
+        if max_memory is not None and data.tell() > max_memory:
+            raise OutOfMemory(
+                f"{name} goes on beyond the {max_memory / 1e9:.1f} GB that it may take; allow "
+                "more, or make it smaller"
+            )
+    return data.getvalue()
+
+
+def _no_picture(name: str) -> ImageError:
+    return ImageError(
+        f"{name} is not a picture that can be read, expected an 8- or 16-bit PNG, JPEG, "
+        "TIFF, WebP, AVIF, BMP or GIF; export it as one of these"
+    )
 
 
 def read_bytes(path: str | Path, name: str) -> bytes:

@@ -19,7 +19,7 @@ from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
 from ..images.meaning import read_matte
-from ..images.reading import Picture, read_bytes, read_image
+from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
 from ..images.writing import write_image
 from ..matting.planning import free_memory
 from ..pairing import Pair
@@ -243,7 +243,8 @@ def _load(pair: Pair, job: _Job) -> _Loaded | Outcome:
         if there and job.journal.holds(pair.name, inputs, options, job.options):
             return Outcome(pair.name, "skipped", "done before")
         names = str(pair.image), str(pair.hint)
-        picture = read_image(data[0], name=names[0])
+        picture = read_image(data[0], name=names[0], max_memory=free_memory())
+        tell_of_hidden(picture, names[0])
         trimap = _trimap(pair, data[1], options)
         turn = picture.orientation
         check_pair(picture.size, trimap, names=names, image_orientation=turn, image=picture.image)

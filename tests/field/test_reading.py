@@ -4,7 +4,10 @@ import io
 import itertools
 import logging
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 
 from a2u_cli.errors import ImageError, OutOfMemory
-from a2u_cli.images import encode_image, quantise, read_grey, read_image
+from a2u_cli.images import encode_image, quantise, read_grey, read_image, read_stream
 from a2u_cli.images.colour import from_linear
 from a2u_cli.images.profiles import SRGB_TO_XYZ
 
@@ -440,3 +443,76 @@ def test_a_shortage_is_never_called_damage(
     monkeypatch.setattr(openexr, "InputFile", decode)
     with pytest.raises(OutOfMemory, match=r"^a\.exr does not fit"):
         read_image(data, name="a.exr")
+
+
+def test_hidden_colours_that_are_used_are_told(said: Any, tmp_path: Path) -> None:
+    from a2u_cli.backgrounds import make_background
+    from a2u_cli.images import tell_of_hidden
+
+    levels = random_levels(10, 10, 4)
+    levels[..., 3] = 255
+    opaque = read_image(encode_image(levels, "png"))
+    levels[:, :7, 3] = 0
+    cut_out = encode_image(levels, "png")
+    (tmp_path / "b.png").write_bytes(cut_out)
+    tell_of_hidden(opaque, "a.png")
+    make_background(str(tmp_path / "b.png"), opaque.image)
+    assert said() == [
+        f"{tmp_path / 'b.png'} is transparent in 70.0 % of its pixels; their hidden colours are "
+        "used"
+    ]
+
+
+class Endless(io.RawIOBase):
+    """Give a start, and then zeros for ever."""
+
+    def __init__(self, start: bytes) -> None:
+        self.start, self.given = start, 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert size >= 0, "read to the end"
+        given, self.start = self.start[:size], self.start[size:]
+        self.given += size
+        return given + bytes(size - len(given))
+
+
+def test_a_pipe_without_end_is_given_up_early() -> None:
+    nothing = Endless(b"")
+    with pytest.raises(ImageError, match=r"^stdin is not a picture"):
+        read_stream(nothing, "stdin")
+    assert nothing.given == 16
+    small = Endless(encode_image(random_levels(9, 9, 3), "png"))
+    with pytest.raises(ImageError, match=r"^stdin goes on beyond 0\.1 GB, more than its picture"):
+        read_stream(small, "stdin")
+    assert small.given < 70 << 20
+    with pytest.raises(OutOfMemory, match=r"^stdin goes on beyond the 0\.0 GB"):
+        read_stream(Endless(b"II*\0" + bytes(30)), "stdin", max_memory=10**7)
+    assert read_stream(io.BytesIO(b""), "stdin") == b""
+    whole = encode_image(random_levels(9, 9, 3), "png")
+    assert read_stream(io.BytesIO(whole), "stdin") == whole
+
+
+def test_the_command_line_tells_and_bounds_too(tmp_path: Path) -> None:
+    (tmp_path / "giant.webp").write_bytes(webp_of_one_colour(16384) + b"\0")
+    (tmp_path / "a.tif").write_bytes(tiff(random_levels(2, 32, 32, 3)))
+    trimap = np.full((32, 32), 128, np.uint8)
+    trimap[:8], trimap[-8:] = 0, 255
+    Image.fromarray(trimap).save(tmp_path / "t.png")
+    code = (
+        "import sys; sys.argv = ['a2u', *sys.argv[1:]]\n"
+        "import resource; from a2u_cli.cli import main\n"
+        "try: main()\n"
+        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        whole = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(whole, capture_output=True, text=True, cwd=tmp_path)
+
+    giant = run("matte", "giant.webp", "-t", "t.png", "--max-memory", "2GB")
+    assert giant.returncode == 4
+    assert giant.stderr.splitlines()[-1].startswith("error: giant.webp is 16384x16384 and takes")
+    assert int(giant.stdout.split()[-1]) < 10**6  # KB
+    pages = run("matte", "a.tif", "-t", "t.png")
+    assert pages.returncode == 0
+    assert "warning: a.tif has 2 pages, the first is taken" in pages.stderr.splitlines()
