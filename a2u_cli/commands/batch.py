@@ -264,10 +264,11 @@ def _run(
                     show_json(vars(outcome))
                 if outcome.state == "failed":
                     failures.append(outcome)
-    except Interrupted:
+    except Interrupted as stop:
         raise Interrupted(
             f"interrupted after {sum(tally.values())} of {len(pairs)} pictures; "
-            "the same command goes on from there"
+            "the same command goes on from there",
+            stop.exit_code,
         ) from None
     return tally, failures
 

@@ -203,11 +203,13 @@ def _split(
 ) -> tuple["FloatArray", "FloatArray"]:
     """Give straight foreground colours and the matte; a cut-out's own colours are taken as such."""
     from ..foreground import estimate_foreground
+    from ..images import tell_of_hidden
 
     if alpha is None:
         if picture.alpha is None:
             raise ImageError(f"{image} has no transparency; give its matte with --alpha")
         return picture.image, picture.alpha
+    tell_of_hidden(picture, str(image))
     matte = read_said(alpha, str(alpha), invert=invert)
     if matte.shape != picture.size:
         (height, width), (tall, wide) = picture.size, matte.shape

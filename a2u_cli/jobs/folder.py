@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import A2UError, OutOfMemory, is_memory
+from ..errors import A2UError, OutOfMemory, in_words
 from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
 from ..images.meaning import read_matte
-from ..images.reading import Picture, read_bytes, read_image
+from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
 from ..images.writing import encode_for
 from ..matting.planning import free_memory
 from ..pairing import Pair
@@ -246,7 +246,8 @@ def _load(pair: Pair, job: _Job) -> _Loaded | Outcome:
         if not missing:
             return Outcome(pair.name, "skipped", "done before")
         names = str(pair.image), str(pair.hint)
-        picture = read_image(data[0], name=names[0])
+        picture = read_image(data[0], name=names[0], max_memory=free_memory())
+        tell_of_hidden(picture, names[0])
         trimap = _trimap(pair, data[1], options)
         turn = picture.orientation
         check_pair(picture.size, trimap, names=names, image_orientation=turn, image=picture.image)
@@ -355,12 +356,7 @@ def _failed(pair: Pair, error: BaseException, job: _Job) -> Outcome:
 
 def reason(error: BaseException) -> str:
     """Say in one line why a picture failed."""
-    text = str(error)
-    if is_memory(error) and not isinstance(error, A2UError):
-        text = "out of memory; close other programs or bound it with --max-memory"
-    elif not isinstance(error, A2UError):
-        text = f"unexpected {type(error).__name__}: {error}"
-    return " ".join(text.split())
+    return in_words(error)[0]
 
 
 def unknown_share(pair: Pair, options: Options) -> float | None:

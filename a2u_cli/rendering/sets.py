@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from itertools import islice
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,15 +126,30 @@ def _render_all(orders: list[Order], workers: int) -> Iterator[Rendered]:
         coming, flying = iter(orders), deque[Future[Rendered]]()
         try:
             for order in islice(coming, 2 * workers):
-                flying.append(pool.submit(render_order, order))
+                flying.append(_submit(pool, order))
             while flying:
                 yield flying.popleft().result()
                 for order in islice(coming, 1):
-                    flying.append(pool.submit(render_order, order))
+                    flying.append(_submit(pool, order))
         except BaseException:
             for child in set(multiprocessing.active_children()) - set(others):
                 child.terminate()  # it writes nothing, and may have many seconds to go
             raise
+
+
+def _submit(pool: ProcessPoolExecutor, order: Order) -> Future[Rendered]:
+    """Hand an order to the pool; a worker that this starts never hears Ctrl-C, from its birth on.
+
+    It would tell of it at length. The parent hears it as soon as the worker is there.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        return pool.submit(render_order, order)
+    resource_tracker.ensure_running()  # else its start would let the signal through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(render_order, order)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ignore_interrupts() -> None:

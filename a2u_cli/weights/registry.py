@@ -112,8 +112,11 @@ def locate(weights: str | Path) -> Path:
         return place
     if isinstance(weights, str) and text in REGISTRY:
         raise WeightsError(f"weights {text} are not on this machine; run: a2u weights get {text}")
-    if Path(weights).is_file():
-        return Path(weights)
+    try:
+        if Path(weights).is_file():
+            return Path(weights)
+    except OSError as error:
+        raise WeightsError(f"cannot read {text} ({reason(error)})") from error
     known = ", ".join(names())
     raise WeightsError(f"no weights {text!r}: neither a file nor a name ({known}) nor hf://...")
 
