@@ -99,7 +99,7 @@ def train(
     from ..training import distributed, memory
     from ..training.data.building import build_engine
     from ..training.options import TrainOptions
-    from ..training.trainer import CURVE, Trainer, export, start_network
+    from ..training.trainer import CURVE, Trainer, export, require_own, start_network
 
     if foregrounds is None:
         refuse_idle("it is the share of --foregrounds", picture_share=picture_share)
@@ -125,6 +125,8 @@ def train(
     first = distributed.rank() == 0
 
     with locked(folder, CURVE, whole=True, lock=not no_lock) if first else nullcontext():
+        if first:
+            require_own(folder)
         build = partial(build_engine, seed=seed, backgrounds=backgrounds, device=place)
         engine = build(
             foregrounds=foregrounds,
