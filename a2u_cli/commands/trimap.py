@@ -58,16 +58,22 @@ def make(
     if not mask.is_dir():
         _make(hint, output or mask.parent / f"{mask.stem}_trimap.png", force=force)
         return
-    from ..pairing import OUTPUT_FOLDER, find_alone
+    from ..pairing import OUTPUT_FOLDER, find_masks
     from .progress import for_each
 
+    masks = find_masks(mask)
+    if masks.unpaired:
+        say(
+            f"{len(masks.unpaired)} pictures are no masks: they have one beside them, or are "
+            f"trimaps, as {masks.unpaired[0].name}"
+        )
     folder = output or mask / OUTPUT_FOLDER / "trimap"
 
     def make_one(pair: "Pair") -> None:
         own = dataclasses.replace(hint, file=str(pair.image))
         _make(own, folder / f"{pair.name}.png", force=force)
 
-    for_each(find_alone(mask).found, make_one)
+    for_each(masks.found, make_one)
 
 
 def _make(hint: Hint, path: Path, *, force: bool) -> None:
