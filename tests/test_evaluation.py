@@ -143,7 +143,7 @@ def test_folders_that_cannot_be_meant_are_refused(tmp_path: Path, predictions: P
         find_items(tmp_path / "empty", predictions)
     write_image(predictions / "a.tif", matte(3))
     put(tmp_path / "gt", a=matte(2))
-    with pytest.raises(A2UError, match="have one name; remove one"):
+    with pytest.raises(A2UError, match=r"a has more than one matte .*keep one"):
         find_items(predictions, tmp_path / "gt")
 
 

@@ -163,6 +163,8 @@ def _make_all(
         refuse_idle("a cut-out's own colours are taken; it is for an --alpha", colours=colours)
         refuse_idle("a cut-out's own transparency is taken; it turns an --alpha", invert=invert)
     if not image.is_dir():
+        if alpha and alpha.exists() and image.exists() and alpha.samefile(image):
+            raise ImageError(f"{alpha} is the picture itself, expected its matte; give that file")
         path = work.output or image.parent / f"{image.stem}_{work.kind}.png"
         taken = [image, *([alpha] if alpha else []), *behind]
         images.require_free(path, taken, force=work.force)

@@ -34,8 +34,15 @@ def evaluate(
         typer.Option("--gt", help="The true alphas, or a data set's root.", show_default=False),
     ],
     trimap: Annotated[
-        Path | None, typer.Option(help="The trimaps. [default: those beside the truth, if any]")
+        Path | None,
+        typer.Option(
+            help="The trimaps; all for each of a data set's. [default: those beside the truth]"
+        ),
     ] = None,
+    region: Annotated[
+        str,
+        typer.Option(help="unknown (of the trimaps), whole, or auto: unknown if there are any."),
+    ] = "auto",
     images: Annotated[
         Path | None, typer.Option(help="The pictures, to show on the page of --html.")
     ] = None,
@@ -68,11 +75,18 @@ def evaluate(
     from ..scoring.metrics import ConnRule
 
     rule = choose("protocol", protocol, get_args(ConnRule))
+    where = choose("region", region, ("auto", "unknown", "whole"))
+    if where == "whole":
+        refuse_idle("--region whole scores without trimaps", trimap=trimap)
     _refuse_files(images, as_json, as_csv, html)
     for condition in fail_if or ():
         comparison.read_condition(condition, compared=against is not None)
     other = comparison.read_other(against) if against else None
     data_set = find_items(predictions, gt, trimap, images)
+    if where == "whole":
+        data_set = data_set.whole()
+    if where == "unknown" and not data_set.has_trimaps:
+        raise A2UError("--region unknown needs trimaps, and none were found; give --trimap DIR")
     _require_places([as_json, as_csv, html], [against, *data_set.files], force=force)
     with progress(len(data_set.items), lines=False) as advance:
         rows = score_all(
@@ -153,7 +167,7 @@ def _write(path: Path, text: str) -> None:
 
 def _show(rows: "list[Row]", conventions: dict[str, str]) -> None:
     from ..scoring.evaluation import COLUMNS, means
-    from ..scoring.report import TITLES, cells, counts, printed
+    from ..scoring.report import TITLES, cells, counts, notes, parts, printed
 
     tally = counts(rows)
     average = [printed(name, value) for name, value in means(rows).items()]
@@ -162,6 +176,11 @@ def _show(rows: "list[Row]", conventions: dict[str, str]) -> None:
         [[row.item.name, *cells(row)] for row in rows if row.scores],
         [f"mean of {tally['scored']}", *average],
     )
+    for part, own in parts(rows).items():
+        figures = (f"{TITLES[name]} {printed(name, value)}" for name, value in means(own).items())
+        show(f"mean of {part}: {', '.join(figures)}")
+    for note in notes(rows):
+        show(f"note: {note}")
     for row in rows:
         if not row.scores:
             show(f"{row.state}: {row.item.name}: {row.reason}")

@@ -17,6 +17,7 @@ import typer
 
 # Unicode's controls (ESC), formats (turns of direction), bytes that are no text, ends of lines.
 ESCAPED = ("Cc", "Cf", "Cs", "Zl", "Zp")
+LISTED = 10  # names of a long list
 JOINERS = "\u200c\u200d"  # formats that Persian names and emoji need
 
 
@@ -46,6 +47,14 @@ class Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a line."""
         say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+def say_some(what: str, things: Sequence[object]) -> None:
+    """Print a list on stderr, a line for each of the first, and how many more there are."""
+    for thing in things[:LISTED]:
+        say(f"{what}: {thing}")
+    if len(things) > LISTED:
+        say(f"{what}: {len(things) - LISTED} more, {len(things)} in all")
 
 
 def show(text: object) -> None:

@@ -64,16 +64,24 @@ def make(
         show_path(path)
         return
     from ..jobs.journal import find_results
-    from ..pairing import OUTPUT_FOLDER, find_alone
+    from ..pairing import OUTPUT_FOLDER, find_masks
     from .progress import Filling, make_each
 
     folder = output or mask / OUTPUT_FOLDER / "trimap"
+    own = folder.resolve() == mask.resolve()
+    masks = find_masks(mask, find_results(mask, own=own))
+    if masks.unpaired:
+        say(
+            f"{len(masks.unpaired)} pictures are no masks: they have one beside them, or are "
+            f"trimaps, as {masks.unpaired[0].name}"
+        )
     shaping = ("trimap", hint.inside, hint.outside, invert)
     make_each(
-        find_alone(mask, find_results(mask, own=folder.resolve() == mask.resolve())),
+        dataclasses.replace(masks, unpaired=()),
         Filling(folder, shaping, force=force, no_lock=no_lock),
         lambda pair, path: _make(dataclasses.replace(hint, file=str(pair.image)), path),
         reads=lambda pair: [pair.image],
+        others=masks.unpaired,
     )
 
 

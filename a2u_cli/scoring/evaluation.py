@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import A2UError
-from ..images.reading import read_grey
+from ..errors import A2UError, TrimapError
+from ..images.meaning import read_matte
 from ..images.writing import quantise
-from ..units import UNKNOWN
+from ..units import FOREGROUND, UNKNOWN
 from .layouts import Item, Set
 from .metrics import ConnRule, Scores, score
 
@@ -28,7 +28,8 @@ THOUSANDTHS = ("mse", "whole_mad", "whole_mse")  # printed x 1000, as in papers
 class Row:
     """A picture's outcome: `state` is one of STATES; `reason` says why there are no scores.
 
-    `strays` is the share of the known pixels in which the prediction differs from the trimap.
+    `strays` is the share of the known pixels in which the prediction differs from the trimap;
+    `notes` say what was taken of a file that is more than greys, and which pixels do not count.
     """
 
     item: Item
@@ -36,6 +37,7 @@ class Row:
     reason: str = ""
     scores: Scores | None = None
     strays: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -66,19 +68,45 @@ def score_item(item: Item, *, whole: bool = False, conn_rule: ConnRule = "dim") 
         return Row(item, "extra", "there is no truth for it")
     if item.trimap is None and not whole:
         return Row(item, "failed", "there is no trimap for it, and others have one")
+    notes: list[str] = []
     try:
-        prediction, truth = _levels(item.prediction), _levels(item.truth)
-        trimap = np.full_like(truth, UNKNOWN) if item.trimap is None else _levels(item.trimap)
+        prediction = read_levels(item.prediction, "prediction", notes)
+        truth = read_levels(item.truth, "truth", notes)
+        trimap = np.full_like(truth, UNKNOWN)
+        if item.trimap is not None:
+            trimap = read_levels(item.trimap, "trimap", notes)
+            _mind_other_greys(trimap, item.trimap, notes)
         scores = score(prediction, truth, trimap, conn_rule=conn_rule)
     except A2UError as error:
-        return Row(item, "failed", str(error))
-    known = (trimap == 0) | (trimap == 255)
+        return Row(item, "failed", str(error), notes=tuple(notes))
+    known = (trimap == 0) | (trimap == FOREGROUND)
     strays = float((prediction != trimap)[known].mean()) if known.any() else 0.0
-    return Row(item, "scored", scores=scores, strays=None if whole else strays)
+    strays_of = None if item.trimap is None else strays
+    return Row(item, "scored", scores=scores, strays=strays_of, notes=tuple(notes))
 
 
-def _levels(path: Path) -> Levels:
-    return np.asarray(quantise(read_grey(path), 8), np.uint8)
+def read_levels(path: Path, role: str, notes: list[str]) -> Levels:
+    """Read a matte or a trimap as `read_matte` does, uint8 (H, W); notes what it took of a file."""
+    matte = read_matte(path, drawn=role == "trimap")
+    if note := matte.note(role):
+        notes.append(note)
+    return np.asarray(quantise(matte.values, 8), np.uint8)
+
+
+def _mind_other_greys(trimap: Levels, path: Path, notes: list[str]) -> None:
+    """Note how many pixels are no trimap's: they are not scored, and so the errors look smaller.
+
+    Raises TrimapError where no pixel is 128, though some are grey.
+    """
+    others = int(np.count_nonzero(~np.isin(trimap, (0, UNKNOWN, FOREGROUND))))
+    if not others:
+        return
+    if not (trimap == UNKNOWN).any():
+        raise TrimapError(
+            f"{path} has no pixel of exactly 128, so nothing to score, but {others} of other "
+            "greys; save its unknown as 128, or score the whole picture: --region whole"
+        )
+    notes.append(f"trimap: {others} pixels are neither 0, 128 nor 255 and were left out")
 
 
 def means(rows: Iterable[Row]) -> dict[str, float]:
@@ -96,4 +124,6 @@ def to_json(row: Row) -> dict[str, Any]:
         facts["reason"] = row.reason
     if row.scores:
         facts |= vars(row.scores) | {"strays": row.strays}
+    if row.notes:
+        facts["notes"] = list(row.notes)
     return facts

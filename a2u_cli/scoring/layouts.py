@@ -1,19 +1,21 @@
 """Find a data set's files and pair them with predictions."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import A2UError
-from ..images.reading import SUFFIXES
 from ..pairing import (
     IMAGE_FOLDERS,
     MATTE_ROLES,
     TRIMAP_FOLDERS,
     TRIMAP_ROLES,
+    by_picture,
     first_folder,
-    suffixed,
+    index,
+    match,
 )
 
 COPY = re.compile(r"(.+)_\d{1,2}")  # Composition-1k: 20 composites NAME_0 .. NAME_19 of one truth
@@ -54,26 +56,41 @@ LAYOUTS = (
     ),
 )
 ROOTS = ("", "Test_set", "validation")  # of the layouts, below the folder that is given
+TRUTH_FOLDERS = ("alpha", "alphas", "pha", "matte", "mattes", "gt")  # of any other data set
+ALL = Path("all")  # for trimaps: all the folders that a data set has of them
 
 
 @dataclass(frozen=True)
 class Item:
-    """A picture's files by its name; None where there is none."""
+    """A picture's files by its name; None where there is none.
+
+    `part` names the folder of its trimap where a data set is scored with several.
+    """
 
     name: str
     prediction: Path | None
     truth: Path | None
     trimap: Path | None = None
     image: Path | None = None
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Set:
-    """What was found: the layout in words, whether there are trimaps, the items by name."""
+    """What was found: the layout in words, whether there are trimaps, the items by name.
+
+    `sources` says in words where predictions, truth and trimaps were found.
+    """
 
     layout: str
     has_trimaps: bool
     items: tuple[Item, ...]
+    sources: dict[str, str]
+
+    def whole(self) -> "Set":
+        """Give the same pictures without their trimaps, to be scored all over."""
+        items = tuple(replace(item, trimap=None) for item in self.items)
+        return replace(self, has_trimaps=False, items=items)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -86,55 +103,140 @@ class Set:
         )
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Where a data set's files lie: a layout's name, and its folders."""
+
+    layout: str
+    truth: Path
+    trimaps: list[Path]
+    images: Path | None
+
+
 def find_items(
     predictions: Path | None,
     truth: Path,
     trimap: Path | None = None,
     images: Path | None = None,
 ) -> Set:
-    """Find a data set's files and pair them with the predictions, if any, by path and stem.
+    """Find a data set's files and pair them with the predictions, if any, by `pairing.match`.
 
-    `truth` is a folder of alphas or the root of a known data set; trimaps are looked for beside it
-    where none are given (a folder of them, or `x_trimap.png`), and so are the pictures.
+    `truth` is a folder of alphas or the root of a data set. Trimaps that are not given are those of
+    its layout, or in a folder `trimap` beside the truth, or `x_trimap.png` beside the truth `x.png`
+    or in the folder above it. Of a data set that has several folders of trimaps the first counts;
+    each does where `trimap` is ALL, or where the predictions have folders of the same names.
 
-    Raises A2UError where a folder is missing or empty, stems are ambiguous, or both are one folder.
+    Raises A2UError where a folder is missing or empty, names are ambiguous, or both are one folder.
     """
-    for what, folder in (("predictions", predictions), ("truth", truth), ("trimaps", trimap)):
+    given = None if trimap == ALL and not trimap.is_dir() else trimap
+    for what, folder in (("predictions", predictions), ("truth", truth), ("trimaps", given)):
         if folder is not None and not folder.is_dir():
             raise A2UError(f"{folder} is no folder, expected the {what}; check the name")
-    layout, truth_folder, trimap_folder, image_folder = _locate(truth, trimap, images)
-    if predictions and predictions.resolve() == truth_folder.resolve():
+    places = _locate(truth, images)
+    if predictions and predictions.resolve() == places.truth.resolve():
         raise A2UError(f"{predictions} is both predictions and truth; give two folders")
-    truths = _by_name(truth_folder)
-    predicted = _by_name(predictions, MATTE_ROLES) if predictions else {}
+    own = _named_alike(predictions, places.truth)
+    truths = _mattes(places.truth, own)
+    predicted = _mattes(predictions, own) if predictions else {}
     if not truths:
-        raise A2UError(f"{truth_folder} has no pictures, expected the true alphas; check --gt")
+        raise A2UError(f"{places.truth} has no pictures, expected the true alphas; check --gt")
     if predictions and not predicted:
         raise A2UError(f"{predictions} has no pictures, expected mattes to score; check the folder")
-    beside = truth_folder.resolve().parent
-    trimaps = (
-        _by_name(trimap_folder, TRIMAP_ROLES) if trimap_folder else suffixed(beside, TRIMAP_ROLES)
-    )
-    pictures = _by_name(image_folder) if image_folder else _beside(beside)
-    copies = {name for name in trimaps if name not in truths and _truth_of(name, truths)}
+    every = trimap == ALL and given is None
+    if every and not places.trimaps:
+        raise A2UError(f"{truth} has no folders of trimaps, expected some for all; name a folder")
+    folders = [given] if given else places.trimaps
+    parts = {folder.name for folder in folders} if len(folders) > 1 else set()
+    several = every or any(PurePosixPath(name).parts[0] in parts for name in predicted)
+    if len(folders) > 1 and several:
+        items = [
+            item for folder in folders for item in _items(predicted, truths, folder, places, parts)
+        ]
+    else:
+        items = _items(predicted, truths, folders[0] if folders else None, places, set())
+    sources = {
+        "predictions": str(predictions),
+        "truth": str(places.truth),
+        "trimaps": _say_trimaps(items, folders, several=several),
+    }
+    return Set(places.layout, any(item.trimap for item in items), tuple(items), sources)
+
+
+def _items(
+    predicted: dict[str, Path],
+    truths: dict[str, Path],
+    folder: Path | None,
+    places: _Places,
+    parts: set[str],
+) -> list[Item]:
+    """Pair truths and predictions with the trimaps of a folder, or those beside the truth.
+
+    Where there are several `parts`, predictions of this folder's name come before plain ones.
+    """
+    part = folder.name if folder and parts else ""
+    if parts:
+        own = {
+            name.removeprefix(f"{part}/"): path
+            for name, path in predicted.items()
+            if name.startswith(f"{part}/")
+        }
+        plain = {n: p for n, p in predicted.items() if PurePosixPath(n).parts[0] not in parts}
+        predicted = plain | own
+    copies = set()
+    if folder:
+        drawn = by_picture(folder, TRIMAP_ROLES, suffixed=False)
+        copies = {name for name in drawn if name not in truths and _truth_of(name, truths)}
     copied = {_truth_name(copy) for copy in copies}
-    expected = {name for name in truths if name not in copied} | copies
-    items = [
+    names = {name for name in truths if name not in copied} | copies | set(predicted)
+    trimaps = _trimaps(names | set(truths), folder, places.truth)
+    pictures = _pictures(names | set(truths), places)
+    return [
         Item(
-            name,
+            f"{part}/{name}" if part else name,
             predicted.get(name),
             _truth_of(name, truths),
             _truth_of(name, trimaps),
             _truth_of(name, pictures),
+            part,
         )
-        for name in sorted(expected | set(predicted))
+        for name in sorted(names)
     ]
-    return Set(layout, bool(trimaps), tuple(items))
 
 
-def _locate(
-    truth: Path, trimap: Path | None, images: Path | None
-) -> tuple[str, Path, Path | None, Path | None]:
+def _trimaps(names: Iterable[str], folder: Path | None, truth: Path) -> dict[str, Path]:
+    """Find the trimaps of pictures in their folder, or else beside the truth and right above it."""
+    names = list(names)
+    if folder:
+        return match(names, folder, TRIMAP_ROLES, suffixed=False)
+    found = match(names, truth, TRIMAP_ROLES, suffixed=True)
+    rest = [name for name in names if name not in found]
+    below = {str(PurePosixPath(name).parent) for name in rest}
+    above = _above(truth)
+    return match(rest, above, TRIMAP_ROLES, suffixed=True, below=below) | found
+
+
+def _pictures(names: set[str], places: _Places) -> dict[str, Path]:
+    """Find the pictures to show; two of one name do no harm."""
+    if places.images:
+        files = index(places.images)
+    else:
+        files = index(_above(places.truth), {str(PurePosixPath(n).parent) for n in names})
+    return {name: files[name][0] for name in names if name in files}
+
+
+def _say_trimaps(items: list[Item], folders: list[Path], *, several: bool) -> str:
+    """Say which trimaps there are, and which of a data set's others are left."""
+    used = sorted({str(item.trimap.parent) for item in items if item.trimap})
+    if not used:
+        return "none found; --trimap DIR names them"
+    text = ", ".join(used[:3]) + (", ..." if len(used) > 3 else "")
+    if len(folders) > 1 and not several:
+        others = ", ".join(folder.name for folder in folders[1:])
+        text += f"; there is also {others}: --trimap all scores with each"
+    return text
+
+
+def _locate(truth: Path, images: Path | None) -> _Places:
     """Recognise a layout: its name, and the folders of truth, trimaps and pictures."""
     for layout, (base, below) in product(
         LAYOUTS, [*((truth, r) for r in ROOTS), (truth.parent, "")]
@@ -145,37 +247,41 @@ def _locate(
         fits = base == truth or folder.resolve() == truth.resolve()
         if fits and folder.is_dir() and trimaps:
             pictures = [root / name for name in layout.images if (root / name).is_dir()]
-            return layout.name, folder, trimap or trimaps[0], images or next(iter(pictures), None)
-    beside = truth.resolve().parent
-    return (
+            return _Places(layout.name, folder, trimaps, images or next(iter(pictures), None))
+    inner = first_folder(truth, TRUTH_FOLDERS)
+    if inner and (first_folder(truth, TRIMAP_FOLDERS) or first_folder(truth, IMAGE_FOLDERS)):
+        truth = inner
+    beside = _above(truth)
+    trimap_folder = first_folder(beside, TRIMAP_FOLDERS)
+    return _Places(
         "folders",
         truth,
-        trimap or first_folder(beside, TRIMAP_FOLDERS),
+        [trimap_folder] if trimap_folder else [],
         images or first_folder(beside, IMAGE_FOLDERS),
     )
 
 
-def _by_name(folder: Path, roles: tuple[str, ...] = ()) -> dict[str, Path]:
-    """List a folder's pictures by relative path without extension, and without a role's suffix.
-
-    Raises A2UError where two files have one name.
-    """
-    names: dict[str, Path] = {}
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    exact = {path.relative_to(folder).with_suffix("").as_posix() for path in files}
-    for path in files:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        bare = next((name.removesuffix(r) for r in roles if name.endswith(r)), name)
-        name = name if bare in exact else bare
-        if name in names:
-            raise A2UError(f"{names[name]} and {path} have one name; remove one")
-        names[name] = path
-    return names
+def _named_alike(predictions: Path | None, truth: Path) -> set[str]:
+    """Find the names like `x_alpha` that are a picture's own: both folders have them, and `x`."""
+    common = set(index(truth)) & set(index(predictions) if predictions else ())
+    return {n for n in common for r in MATTE_ROLES if n.endswith(r) and n.removesuffix(r) in common}
 
 
-def _beside(folder: Path) -> dict[str, Path]:
-    """List what lies in a folder by stem: to be shown at most, so two of one name do no harm."""
-    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
+def _mattes(folder: Path, own: set[str]) -> dict[str, Path]:
+    """List a folder's mattes by the name of their picture, without the trimaps among them."""
+    files = by_picture(folder, MATTE_ROLES, suffixed=False, pictures=own)
+    return {
+        name: path
+        for name, path in files.items()
+        if not any(
+            name.endswith(role) and name.removesuffix(role) in files for role in TRIMAP_ROLES
+        )
+    }
+
+
+def _above(folder: Path) -> Path:
+    """Give the folder that a folder lies in, in the words it was named with where they tell."""
+    return folder.parent if folder.name not in ("", "..") else folder.absolute().parent
 
 
 def _truth_name(name: str) -> str:

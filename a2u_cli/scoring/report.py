@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ImageError
-from ..images.reading import read_grey, read_image
+from ..images.reading import read_image
 from ..images.writing import encode_image, quantise
-from .evaluation import COLUMNS, STATES, THOUSANDTHS, Row, means, to_json
+from .evaluation import COLUMNS, STATES, THOUSANDTHS, Row, means, read_levels, to_json
 from .layouts import Set
 from .metrics import ConnRule
 
@@ -27,6 +27,7 @@ TITLES = {
     "whole_mse": "MSE x 1e3, whole",
 }
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # first characters of a spreadsheet's formulas
+LISTED = 10  # notes, and names in one
 WORST, SIDE, BINS = 8, 360, 24  # pictures on the page, pixels of their longer side, bars
 
 
@@ -48,6 +49,7 @@ def conventions(
     }
     return {
         "layout": data_set.layout,
+        **data_set.sources,
         "region": region,
         "SAD": "sum of |p - t| / 255 over the region, / 1000",
         "MSE": f"mean of ((p - t) / 255)^2 over the region{thousandths}",
@@ -65,8 +67,35 @@ def document(data_set: Set, rows: list[Row], conn_rule: ConnRule) -> dict[str, A
         "conventions": conventions(data_set, conn_rule, for_machines=True),
         "counts": counts(rows),
         "means": means(rows),
+        "parts": {part: means(own) for part, own in parts(rows).items()},
         "rows": [to_json(row) for row in rows],
     }
+
+
+def parts(rows: list[Row]) -> dict[str, list[Row]]:
+    """Sort the rows by their folder of trimaps; empty where there is but one."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.item.part:
+            found.setdefault(row.item.part, []).append(row)
+    return found
+
+
+def notes(rows: list[Row]) -> list[str]:
+    """Gather what the rows note, the same of many as one line with their count."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            names.setdefault(note, []).append(row.item.name)
+    lines = [f"{note} ({_listed(found)})" for note, found in names.items()]
+    most = LISTED if len(lines) > LISTED else len(lines)
+    rest = [f"and {len(lines) - most} notes more; --json has them all"] if len(lines) > most else []
+    return lines[:most] + rest
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
 def counts(rows: list[Row]) -> dict[str, int]:
@@ -94,13 +123,14 @@ def to_csv(rows: list[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(
         text,
-        ["name", "state", "reason", *COLUMNS, "pixels", "strays"],
+        ["name", "state", "reason", *COLUMNS, "pixels", "strays", "notes"],
         lineterminator="\n",
         quoting=csv.QUOTE_NONNUMERIC,  # else a carriage return in a name would end its row
     )
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: _no_formula(value) for key, value in to_json(row).items()})
+        cells_of = to_json(row) | {"notes": "; ".join(row.notes)}
+        writer.writerow({key: _no_formula(value) for key, value in cells_of.items()})
     return text.getvalue()
 
 
@@ -154,7 +184,7 @@ def pictures(row: Row) -> list[tuple[str, str]]:
         ("prediction", item.prediction),
     ):
         if path:
-            shown.append((title, quantise(read_grey(path), 8)))
+            shown.append((title, read_levels(path, title, [])))
     truth, prediction = (
         next(a for t, a in shown if t == k).astype(np.int16) for k in ("truth", "prediction")
     )

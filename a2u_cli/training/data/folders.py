@@ -8,7 +8,7 @@ from ...errors import ImageError
 from ...foreground import estimate_foreground
 from ...images import reading as images
 from ...images.meaning import read_matte
-from ...pairing import IMAGE_FOLDERS, MATTE_ROLES, find_mattes, first_folder, suffixed
+from ...pairing import IMAGE_FOLDERS, MATTE_ROLES, by_picture, find_mattes, first_folder
 from .planes import Pixels, fill_colours, scaled, to_pixels
 
 Foreground = tuple[Path, Path | None]  # a picture, and the file of its alpha if it has one
@@ -43,7 +43,7 @@ def list_foregrounds(folder: Path | None) -> list[Foreground]:
         for path in mattes.unpaired:
             raise ImageError(f"{path} has no alpha in {alphas}; add it, or take the picture away")
         return [(pair.image, pair.hint) for pair in mattes.found]
-    own = suffixed(folder, MATTE_ROLES)
+    own = by_picture(folder, MATTE_ROLES, suffixed=True)
     listed = [path for path in list_pictures(folder) if path not in own.values()]
     return [(p, own.get(p.relative_to(folder).with_suffix("").as_posix())) for p in listed]
 
