@@ -248,9 +248,8 @@ def _pictures(folder: Path, files: list[Path]) -> tuple[Path, list[Path]]:
     own = [f for names in (TRIMAP_FOLDERS, MASK_FOLDERS) if (f := first_folder(folder, names))]
     images = next((folder / n for n in IMAGE_FOLDERS if _holds(files, folder / n)), None)
     free = [path for path in files if not any(path.is_relative_to(place) for place in own)]
-    inner, outer = [], []
-    for path in free:
-        (inner if path.relative_to(folder).parts[0] in OTHER_FOLDERS else outer).append(path)
+    inner = [path for path in free if path.relative_to(folder).parts[0] in OTHER_FOLDERS]
+    outer = [path for path in free if path.relative_to(folder).parts[0] not in OTHER_FOLDERS]
     elsewhere = not images or any(not path.is_relative_to(images) for path in outer)
     root = images if images and (own or not elsewhere) else folder
     if root == folder and not own:

@@ -71,8 +71,8 @@ def mask_hint(
     if inside is not None and outside is not None:
         refuse_idle("--inside and --outside say it all", band=band)
     width = BAND if band is None else band
-    sides = (width if side is None else side for side in (inside, outside))
-    return Hint(file, True, False, *sides, invert=invert)
+    inner, outer = (width if side is None else side for side in (inside, outside))
+    return Hint(file, is_mask=True, inside=inner, outside=outer, invert=invert)
 
 
 def choose_hint(
