@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import io
+import logging
 import os
 import sys
 import warnings
@@ -24,7 +25,7 @@ from .commands import (
     trimap,
     weights,
 )
-from .commands.terminal import say, show
+from .commands.terminal import Told, say, show
 from .errors import A2UError, Interrupted, in_words
 from .weights import registry
 
@@ -84,6 +85,7 @@ def prepare_process() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # damage is told in our own words
     warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("a2u_cli").handlers = [Told()]
     reuse_memory()
 
 

@@ -1,7 +1,7 @@
 """Find a folder's pictures and what belongs to each: its trimap, or a mask to make one from."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,11 @@ class Pairs:
     found: tuple[Pair, ...]
     unpaired: tuple[Path, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """List all of them: the inputs of a run, which no output may replace."""
+        return (*(path for pair in self.found for path in (pair.image, pair.hint)), *self.unpaired)
+
 
 def find_pairs(
     folder: Path,
@@ -47,6 +52,7 @@ def find_pairs(
     trimaps: Path | None = None,
     masks: Path | None = None,
     skip: Path | None = None,
+    results: Collection[Path] = (),
     roles: tuple[str, ...] = TRIMAP_ROLES,
 ) -> Pairs:
     """Pair every picture below a folder with its trimap, or else with its mask.
@@ -63,7 +69,7 @@ def find_pairs(
         if given is not None and not given.is_dir():
             raise ImageError(f"{given} is no folder, expected one with pictures; check the name")
     apart = [p.resolve() for p in (skip, trimaps, masks) if p and p.resolve() != folder.resolve()]
-    files = _files(folder, apart)
+    files = [path for path in _files(folder, apart) if path not in results]
     root = next((folder / n for n in IMAGE_FOLDERS if _has_role(files, folder / n)), folder)
     trimaps = trimaps or first_folder(folder, TRIMAP_FOLDERS)
     masks = masks or first_folder(folder, MASK_FOLDERS)
@@ -98,21 +104,24 @@ def find_pairs(
     return Pairs(tuple(found), tuple(unpaired))
 
 
-def find_mattes(folder: Path, mattes: Path) -> Pairs:
+def find_mattes(folder: Path, mattes: Path, *, results: Collection[Path] = ()) -> Pairs:
     """Pair every picture below a folder with its matte in another.
 
     Raises what `find_pairs` does.
     """
-    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES)
+    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES, results=results)
     masked = tuple(pair.image for pair in found.found if pair.is_mask)
     return Pairs(
         tuple(pair for pair in found.found if not pair.is_mask), (*found.unpaired, *masked)
     )
 
 
-def find_alone(folder: Path) -> Pairs:
-    """List every picture below a folder, each paired with itself; raises ImageError for none."""
-    if not (found := _files(folder, ())):
+def find_alone(folder: Path, results: Collection[Path] = ()) -> Pairs:
+    """List every picture below a folder, each paired with itself, but results of earlier runs.
+
+    Raises ImageError for none.
+    """
+    if not (found := [path for path in _files(folder, ()) if path not in results]):
         raise ImageError(f"{folder} has no pictures, expected some; check the folder")
     _require_distinct(found, folder)
     return Pairs(tuple(Pair(_name(path, folder), path, path) for path in found), ())

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from .errors import TrimapError
 from .images.arrays import require_array, require_shape
+from .images.meaning import read_matte
 from .images.metadata import turn_upright
-from .images.reading import read_grey
 from .units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Trimap
 
 BACKGROUND_UP_TO = 0.1
@@ -55,10 +55,14 @@ def read_trimap(
 ) -> Trimap:
     """Read a trimap's file, upright: uint8 (H, W) in {0, 128, 255}, as `parse_trimap` sorts it.
 
-    Raises: ImageError where it cannot be read, TrimapError where strict finds another level.
+    Its greys are what `read_matte` takes of a drawn trimap.
+
+    Raises: ImageError where it cannot be read or is no trimap, as a picture in colours, TrimapError
+    where strict finds another level.
     """
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
-    return parse_trimap(read_grey(source, name=name), strict=strict, name=name)
+    matte = read_matte(source, name=name, drawn=True)
+    return parse_trimap(matte.values, strict=strict, name=name)
 
 
 def parse_trimap(
@@ -124,6 +128,12 @@ def band_pixels(text: str, size: tuple[int, int]) -> float:
     return number / 100 * hypot(*size) if unit == "%" else number
 
 
+def stray_pixels(grey: npt.NDArray[np.floating[Any]]) -> int:
+    """Count the pixels (H, W), floats in [0, 1], that are none of a trimap's three levels."""
+    levels = np.rint(grey * 255).astype(np.uint8)
+    return int(np.count_nonzero(~np.isin(levels, (BACKGROUND, UNKNOWN, FOREGROUND))))
+
+
 def _require_exact(grey: npt.NDArray[np.floating[Any]], name: str) -> None:
     levels = np.rint(grey * 255).astype(np.uint8)
     strays = levels[~np.isin(levels, (BACKGROUND, UNKNOWN, FOREGROUND))]
@@ -186,7 +196,7 @@ def check_pair(
     if not shares.unknown:
         raise TrimapError(
             f"{name} has no unknown pixels ({shares}), so there is nothing to matte; paint the "
-            "soft edges grey (128)"
+            "soft edges grey (128), or give it as a mask: --mask, --masks, or NAME_mask.png"
         )
     missing = [kind for kind in ("background", "foreground") if not getattr(shares, kind)]
     warnings = [f"{name} has no {kind} ({shares}); the alpha may be a guess" for kind in missing]

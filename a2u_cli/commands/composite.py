@@ -1,6 +1,7 @@
 """`a2u composite` and `a2u cutout`: from pictures and their mattes to what people want of them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +14,14 @@ from .options import (
     Colours,
     Fit,
     Force,
+    Invert,
     Linear,
+    NoLock,
     choose,
     choose_fit,
     refuse_idle,
 )
+from .pictures import read_said
 from .terminal import show_path
 
 if TYPE_CHECKING:
@@ -38,13 +42,29 @@ Alpha = Annotated[
 OwnDepth = Annotated[
     int | None, typer.Option(help="Bits a channel: 8 or 16. [default: as the picture has]")
 ]
-Make = Callable[[Path, Path | None, Path], None]  # of a picture and its matte, at a path
+Make = Callable[[Path, Path | None, Path], bytes]  # of a picture and its matte, for a path
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Where results go, what may be done there, what is laid behind, and all that shapes them."""
+
+    output: Path | None
+    background: str | None
+    shaping: tuple[object, ...]  # its kind comes first
+    force: bool
+    no_lock: bool
+
+    @property
+    def kind(self) -> str:
+        return str(self.shaping[0])
 
 
 def composite(
     image: Image,
     *,
     alpha: Alpha = None,
+    invert: Invert = False,
     background: Background = None,
     fit: Fit = None,
     linear: Linear = False,
@@ -54,6 +74,7 @@ def composite(
     colours: Colours = None,
     depth: OwnDepth = None,
     force: Force = False,
+    no_lock: NoLock = False,
 ) -> None:
     """Lay a picture's foreground over another background, with clean edges.
 
@@ -68,22 +89,24 @@ def composite(
     behind = background or BACKGROUND
     fitting = choose_fit(fit, behind)
 
-    def make(image: Path, alpha: Path | None, path: Path) -> None:
+    def make(image: Path, alpha: Path | None, path: Path) -> bytes:
         chosen = choose_background(behind, image.stem)
-        others = [alpha, Path(chosen) if Path(chosen).is_file() else None]
-        picture, bits = _open(image, path, others, channels=3, depth=depth, force=force)
-        foreground, matte = _split(picture, image, alpha, method)
+        picture, bits = _open(image, path, channels=3, depth=depth)
+        foreground, matte = _split(picture, image, alpha, method, invert=invert)
         canvas = make_background(chosen, picture.image, fit=fitting)
         mixed = mix(foreground, matte, canvas, linear=linear)
-        images.write_image(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
+        return images.encode_for(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
 
-    _make_all(make, image, alpha, output, kind="composite", colours=colours)
+    shaping = ("composite", method, behind, fitting, linear, depth, invert)
+    work = _Work(output, behind, shaping, force=force, no_lock=no_lock)
+    _make_all(make, image, alpha, work, colours=colours, invert=invert)
 
 
 def cutout(
     image: Image,
     *,
     alpha: Alpha = None,
+    invert: Invert = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="[default: IMAGE_cutout.png]")
     ] = None,
@@ -93,6 +116,7 @@ def cutout(
     colours: Colours = None,
     depth: OwnDepth = None,
     force: Force = False,
+    no_lock: NoLock = False,
 ) -> None:
     """Cut a picture out along its matte: RGBA with the foreground's own colours.
 
@@ -103,81 +127,90 @@ def cutout(
 
     method = choose("colours", colours, METHODS)
 
-    def make(image: Path, alpha: Path | None, path: Path) -> None:
-        picture, bits = _open(image, path, [alpha], channels=4, depth=depth, force=force)
-        foreground, matte = _split(picture, image, alpha, method)
+    def make(image: Path, alpha: Path | None, path: Path) -> bytes:
+        picture, bits = _open(image, path, channels=4, depth=depth)
+        foreground, matte = _split(picture, image, alpha, method, invert=invert)
         colour = foreground * matte[..., None] if premultiplied else foreground
-        images.write_image(
+        return images.encode_for(
             path, colour, alpha=matte, depth=bits, icc=picture.icc, exif=picture.exif
         )
 
-    _make_all(make, image, alpha, output, kind="cutout", colours=colours)
+    shaping = ("cutout", method, premultiplied, depth, invert)
+    work = _Work(output, None, shaping, force=force, no_lock=no_lock)
+    _make_all(make, image, alpha, work, colours=colours, invert=invert)
 
 
 def _make_all(
     make: Make,
     image: Path,
     alpha: Path | None,
-    output: Path | None,
+    work: _Work,
     *,
-    kind: str,
     colours: str | None,
+    invert: bool,
 ) -> None:
     """Make a result of a picture, or of each of a folder's: its mattes may be those of a batch."""
+    from .. import images
+    from ..backgrounds import choose_background, list_backgrounds
+    from ..jobs.journal import find_results
     from ..pairing import OUTPUT_FOLDER, find_alone, find_mattes
-    from .progress import for_each
+    from .progress import Filling, make_each
 
+    behind = list_backgrounds(work.background) if work.background else []
     own = image / OUTPUT_FOLDER / "alpha"
     mattes = alpha or (own if own.is_dir() else None)
     if mattes is None:
         refuse_idle("a cut-out's own colours are taken; it is for an --alpha", colours=colours)
+        refuse_idle("a cut-out's own transparency is taken; it turns an --alpha", invert=invert)
     if not image.is_dir():
-        path = output or image.parent / f"{image.stem}_{kind}.png"
-        make(image, alpha, path)
+        path = work.output or image.parent / f"{image.stem}_{work.kind}.png"
+        taken = [image, *([alpha] if alpha else []), *behind]
+        images.require_free(path, taken, force=work.force)
+        images.write_bytes(path, make(image, alpha, path))
         show_path(path)
         return
-    pairs = find_mattes(image, mattes) if mattes else find_alone(image)
-    folder = output or image / OUTPUT_FOLDER / kind
+    folder = work.output or image / OUTPUT_FOLDER / work.kind
+    known = find_results(image, own=bool(mattes) or folder.resolve() == image.resolve())
+    pairs = find_mattes(image, mattes, results=known) if mattes else find_alone(image, known)
 
-    def make_one(pair: "Pair") -> None:
-        path = folder / f"{pair.name}.png"
-        make(pair.image, pair.hint if mattes else None, path)
-        show_path(path)
+    def reads(pair: "Pair") -> list[Path]:
+        files = [pair.image, pair.hint]
+        if work.background and behind:
+            files.append(Path(choose_background(work.background, pair.image.stem)))
+        return files
 
-    for_each(pairs.found, make_one, unpaired=pairs.unpaired)
+    make_each(
+        pairs,
+        Filling(folder, (*work.shaping, mattes is None), force=work.force, no_lock=work.no_lock),
+        lambda pair, path: make(pair.image, pair.hint if mattes else None, path),
+        reads=reads,
+        others=behind,
+    )
 
 
-def _open(
-    image: Path,
-    path: Path,
-    others: list[Path | None],
-    *,
-    channels: int,
-    depth: int | None,
-    force: bool,
-) -> tuple["Picture", int]:
-    """Read a picture, and give the depth of its result, for which there must be a place."""
+def _open(image: Path, path: Path, *, channels: int, depth: int | None) -> tuple["Picture", int]:
+    """Read a picture, and give the depth of its result, which its format must be able to hold."""
     from .. import images
 
     picture = images.read_image(image)
     bits = depth or picture.depth
     images.output_format(path, channels=channels, depth=bits)
-    images.require_free(path, [image, *(other for other in others if other)], force=force)
     return picture, bits
 
 
 def _split(
-    picture: "Picture", image: Path, alpha: Path | None, method: "Method"
+    picture: "Picture", image: Path, alpha: Path | None, method: "Method", *, invert: bool
 ) -> tuple["FloatArray", "FloatArray"]:
     """Give straight foreground colours and the matte; a cut-out's own colours are taken as such."""
-    from .. import images
     from ..foreground import estimate_foreground
+    from ..images import tell_of_hidden
 
     if alpha is None:
         if picture.alpha is None:
             raise ImageError(f"{image} has no transparency; give its matte with --alpha")
         return picture.image, picture.alpha
-    matte = images.read_grey(alpha)
+    tell_of_hidden(picture, str(image))
+    matte = read_said(alpha, str(alpha), invert=invert)
     if matte.shape != picture.size:
         (height, width), (tall, wide) = picture.size, matte.shape
         raise ImageError(f"{alpha} is {wide}x{tall} but {image} is {width}x{height}; resize one")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from ..errors import A2UError
-from .options import choose, refuse_idle
+from .options import Force, choose, refuse_idle
 from .progress import progress
 from .terminal import say, show, show_json, show_table, show_text
 
@@ -52,6 +52,7 @@ def evaluate(
     against: Annotated[
         Path | None, typer.Option(help="Compare with another run's --json, picture by picture.")
     ] = None,
+    force: Force = False,
     fail_if: Annotated[
         list[str] | None, typer.Option(help='Exit with 5 if it holds: "sad>30", "sad>+1%".')
     ] = None,
@@ -72,6 +73,7 @@ def evaluate(
         comparison.read_condition(condition, compared=against is not None)
     other = comparison.read_other(against) if against else None
     data_set = find_items(predictions, gt, trimap, images)
+    _require_places([as_json, as_csv, html], [against, *data_set.files], force=force)
     with progress(len(data_set.items), lines=False) as advance:
         rows = score_all(
             data_set,
@@ -106,6 +108,17 @@ def _refuse_files(
         raise A2UError("--html - is no file, and a page does not go to stdout; name a file")
     if as_json == as_csv == STDOUT:
         raise A2UError("--json - and --csv - would mix on stdout; name a file for one of them")
+
+
+def _require_places(reports: list[Path | None], inputs: list[Path | None], *, force: bool) -> None:
+    """Refuse reports that cannot be written, or would replace what is read, before any work."""
+    from ..images import require_free
+
+    taken = [path for path in inputs if path]
+    for path in reports:
+        if path and path != STDOUT:
+            require_free(path, taken, force=force)
+            taken.append(path)
 
 
 def _write_reports(

@@ -38,6 +38,12 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse trimap values other than 0, 128 and 255.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+NoLock = Annotated[
+    bool,
+    typer.Option(
+        "--no-lock", help="Go on where the disk knows no locks; see that no other run is there."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Band = Annotated[
     str | None,
@@ -51,6 +57,9 @@ Inside = Annotated[
 ]
 Outside = Annotated[
     str | None, typer.Option(help="Its reach into the background, where it differs from --band.")
+]
+Invert = Annotated[
+    bool, typer.Option("--invert", help="The mask or matte is black where the object is.")
 ]
 Colours = Annotated[
     str | None,

@@ -11,14 +11,15 @@ from .terminal import say
 
 if TYPE_CHECKING:
     from ..images import Picture
-    from ..units import Trimap
+    from ..units import FloatArray, Trimap
 
 
 @dataclasses.dataclass(frozen=True)
 class Hint:
     """What is known of a picture, by a file or - for stdin: a drawn trimap, or a mask.
 
-    A mask has a band of unknown around its edges, `inside` and `outside` pixels or percent wide.
+    A mask has a band of unknown around its edges, `inside` and `outside` pixels or percent wide;
+    `invert` turns one whose object is black.
     """
 
     file: str
@@ -26,58 +27,88 @@ class Hint:
     strict: bool = False
     inside: str = BAND
     outside: str = BAND
+    invert: bool = False
 
     def read(self) -> "Trimap":
-        """Give the trimap, uint8 (H, W) in {0, 128, 255}; raises ImageError or TrimapError."""
-        from ..images import read_mask
-        from ..trimap import band_pixels, make_trimap, read_trimap
+        """Give the trimap, uint8 (H, W) in {0, 128, 255}, and say what of the file was taken.
+
+        Raises ImageError or TrimapError.
+        """
+        from ..trimap import band_pixels, make_trimap, parse_trimap
 
         name = file_name(self.file)
+        source = file_source(self.file)
+        values = read_said(source, name, drawn=not self.is_mask, invert=self.invert)
         if not self.is_mask:
-            return read_trimap(file_source(self.file), strict=self.strict, name=name)
-        mask = read_mask(file_source(self.file), name=name)
-        size = mask.shape[0], mask.shape[1]
+            return parse_trimap(values, strict=self.strict, name=name)
+        size = values.shape[0], values.shape[1]
         return make_trimap(
-            mask,
+            values,
             inside=band_pixels(self.inside, size),
             outside=band_pixels(self.outside, size),
         )
 
 
-def mask_hint(file: str, *, band: str | None, inside: str | None, outside: str | None) -> Hint:
+def read_said(
+    source: Path | bytes, name: str, *, drawn: bool = False, invert: bool = False
+) -> "FloatArray":
+    """Read a matte, a mask or a trimap, and say in a line what of the file was taken.
+
+    Raises ImageError.
+    """
+    from ..images import read_matte
+
+    matte = read_matte(source, name=name, drawn=drawn, invert=invert)
+    if note := matte.note(name):
+        say(note)
+    return matte.values
+
+
+def mask_hint(
+    file: str, *, band: str | None, inside: str | None, outside: str | None, invert: bool = False
+) -> Hint:
     """Take a mask, with the width of its band; raises A2UError where --band would do nothing."""
     if inside is not None and outside is not None:
         refuse_idle("--inside and --outside say it all", band=band)
     width = BAND if band is None else band
     sides = (width if side is None else side for side in (inside, outside))
-    return Hint(file, True, False, *sides)
+    return Hint(file, True, False, *sides, invert=invert)
 
 
-def choose_hint(trimap: str | None, mask: str | None, *, strict: bool, **bands: Any) -> Hint:
+def choose_hint(
+    trimap: str | None, mask: str | None, *, strict: bool, invert: bool = False, **bands: Any
+) -> Hint:
     """Take the trimap or the mask, whichever was given, and refuse the other's options.
 
     Raises TrimapError where it is not exactly one of them.
     """
     if trimap is not None and mask is None:
         refuse_idle("a drawn trimap is taken as it is; this widens a --mask", **bands)
+        refuse_idle("a drawn trimap is taken as it is; this turns a --mask", invert=invert)
         return Hint(trimap, strict=strict)
     if mask is None or trimap is not None:
         raise TrimapError("give what is known of the picture: either --trimap, or --mask")
     refuse_idle("it is about the greys of a drawn --trimap; a --mask may have any", strict=strict)
-    return mask_hint(mask, **bands)
+    return mask_hint(mask, invert=invert, **bands)
 
 
-def read_pair(image: str, hint: Hint) -> tuple["Picture", "Trimap", dict[str, Any]]:
+def read_pair(
+    image: str, hint: Hint, *, max_memory: int | None = None
+) -> tuple["Picture", "Trimap", dict[str, Any]]:
     """Read a picture and its trimap, and say how the trimap was understood, also as facts.
 
-    Raises ImageError or TrimapError where one cannot be read, or they do not fit.
+    Reading takes at most `max_memory` bytes, None: what is free. Raises ImageError or TrimapError
+    where one cannot be read, or they do not fit; OutOfMemory.
     """
     from .. import images
     from .. import trimap as trimaps
+    from ..matting.planning import free_memory
 
     if image == hint.file == "-":
         raise ImageError("both the image and the trimap are -; stdin holds one, give a file")
-    picture = images.read_image(file_source(image), name=file_name(image))
+    room = free_memory() if max_memory is None else max_memory
+    picture = images.read_image(file_source(image), name=file_name(image), max_memory=room)
+    images.tell_of_hidden(picture, file_name(image))
     parsed = hint.read()
     warnings = trimaps.check_pair(
         picture.size,
@@ -101,5 +132,10 @@ def file_name(argument: str) -> str:
 
 
 def file_source(argument: str) -> Path | bytes:
-    """Give a file's path, or all that comes in on stdin."""
-    return sys.stdin.buffer.read() if argument == "-" else Path(argument)
+    """Give a file's path, or what comes in on stdin; raises ImageError, OutOfMemory."""
+    if argument != "-":
+        return Path(argument)
+    from ..images import read_stream
+    from ..matting.planning import free_memory
+
+    return read_stream(sys.stdin.buffer, file_name(argument), max_memory=free_memory() // 2)

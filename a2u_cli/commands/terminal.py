@@ -6,6 +6,7 @@ by itself. Only a result's path in a pipe stays as it is: a script must be able 
 """
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -37,6 +38,14 @@ def plain(text: object) -> str:
 def say(text: object) -> None:
     """Print a line of progress, or a message, on stderr."""
     _echo(plain(text), err=True)
+
+
+class Told(logging.Handler):
+    """Print what the library's log tells of files as warnings on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def show(text: object) -> None:

@@ -8,13 +8,12 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import TrimapError
-from .options import AsJson, Band, Force, Inside, Outside, refuse_idle
+from .options import AsJson, Band, Force, Inside, Invert, NoLock, Outside, refuse_idle
 from .pictures import Hint, mask_hint
 from .terminal import say, show, show_json, show_path
 
 if TYPE_CHECKING:
-    from ..images import Picture
-    from ..pairing import Pair
+    from ..images import Matte, Picture
 
 
 class _MakeByDefault(TyperGroup):
@@ -47,42 +46,50 @@ def make(
     band: Band = None,
     inside: Inside = None,
     outside: Outside = None,
+    invert: Invert = False,
     force: Force = False,
+    no_lock: NoLock = False,
 ) -> None:
     """Make a trimap: bands of unknown around every edge, and all that is soft; this is the default.
 
     Example: a2u trimap make mask.png --inside 5 --outside 2%
     """
-    hint = mask_hint(str(mask), band=band, inside=inside, outside=outside)
+    hint = mask_hint(str(mask), band=band, inside=inside, outside=outside, invert=invert)
     if not mask.is_dir():
-        _make(hint, output or mask.parent / f"{mask.stem}_trimap.png", force=force)
+        from ..images import require_free, write_bytes
+
+        path = output or mask.parent / f"{mask.stem}_trimap.png"
+        require_free(path, [mask], force=force)
+        write_bytes(path, _make(hint, path))
+        show_path(path)
         return
+    from ..jobs.journal import find_results
     from ..pairing import OUTPUT_FOLDER, find_alone
-    from .progress import for_each
+    from .progress import Filling, make_each
 
     folder = output or mask / OUTPUT_FOLDER / "trimap"
+    shaping = ("trimap", hint.inside, hint.outside, invert)
+    make_each(
+        find_alone(mask, find_results(mask, own=folder.resolve() == mask.resolve())),
+        Filling(folder, shaping, force=force, no_lock=no_lock),
+        lambda pair, path: _make(dataclasses.replace(hint, file=str(pair.image)), path),
+        reads=lambda pair: [pair.image],
+    )
 
-    def make_one(pair: "Pair") -> None:
-        own = dataclasses.replace(hint, file=str(pair.image))
-        _make(own, folder / f"{pair.name}.png", force=force)
 
-    for_each(find_alone(mask).found, make_one)
-
-
-def _make(hint: Hint, path: Path, *, force: bool) -> None:
-    from ..images import output_format, require_free, write_image
+def _make(hint: Hint, path: Path) -> bytes:
+    """Make a trimap's file, and say what it holds; raises ImageError or TrimapError."""
+    from ..images import encode_for, output_format
     from ..trimap import describe
 
     if output_format(path, channels=1, depth=8) == "jpeg":
         raise TrimapError(f"{path}: JPEG would blur the trimap; choose .png or .tif")
-    require_free(path, [Path(hint.file)], force=force)
     trimap = hint.read()
     shares = describe(trimap)
     if not shares.unknown:
         raise TrimapError(f"{hint.file} has no edge ({shares}), so there is nothing to matte")
-    write_image(path, trimap)
     say(f"trimap: {shares}")
-    show_path(path)
+    return encode_for(path, trimap)
 
 
 @app.command()
@@ -119,11 +126,12 @@ def check(
 
 def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
     """Give what there is to say of a trimap, as facts and as lines."""
-    from ..images import read_grey, read_image
+    from ..images import read_image, read_matte
     from ..trimap import check_pair, describe, parse_trimap
 
+    matte = read_matte(path, drawn=True)
+    parsed = parse_trimap(matte.values, name=str(path))
     picture = read_image(path)
-    parsed = parse_trimap(read_grey(path), name=str(path))
     shares = describe(parsed)
     fitted = read_image(image) if image else picture
     warnings = check_pair(
@@ -133,7 +141,7 @@ def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
         image_orientation=fitted.orientation if image else 1,
         image=fitted.image if image else None,
     )
-    warnings += _oddities(path, picture)
+    warnings += _oddities(matte, picture)
     height, width = picture.size
     facts = {"trimap": str(path), "height": height, "width": width, "depth": picture.depth}
     first = f"{path}: {width}x{height}, {picture.depth} bits, {shares}"
@@ -143,23 +151,21 @@ def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
     ]
 
 
-def _oddities(path: Path, picture: "Picture") -> list[str]:
+def _oddities(matte: "Matte", picture: "Picture") -> list[str]:
     """Warn of what a trimap's file holds besides the three greys."""
     import numpy as np
 
-    from ..images import read_grey
-    from ..units import BACKGROUND, FOREGROUND, UNKNOWN
+    from ..images.meaning import GREYS
+    from ..trimap import stray_pixels
 
-    levels = np.rint(255 * read_grey(path)).astype(np.uint8)
-    strays = int(np.count_nonzero(~np.isin(levels, (BACKGROUND, UNKNOWN, FOREGROUND))))
     warnings = []
-    if strays:
+    if strays := stray_pixels(matte.values):
         warnings.append(
             f"{strays} pixels are neither 0, 128 nor 255; up to 10 % is read as background, from "
             "90 % as foreground, the rest as unknown"
         )
-    if picture.alpha is not None:
-        warnings.append("it has an alpha channel, which is ignored: only its colours mean anything")
+    if matte.taken != GREYS:
+        warnings.append(matte.taken)
     if not np.ptp(picture.image, axis=2).max() <= 1 / 255:
         warnings.append("it has colours; their mean is read")
     return warnings

@@ -31,6 +31,7 @@ class Options:
     dtype: str = "float32"
     weights: str = ""  # sha256 of the file
     quality: str = "standard"
+    invert: bool = False  # masks whose object is black
 
     def __post_init__(self) -> None:
         if strange := [name for name in self.save if name not in OUTPUTS]:
@@ -51,7 +52,7 @@ class Options:
         So a background that is never seen does not make a run start afresh. Options that were
         never given keep their digest, and so do the journals of earlier versions.
         """
-        idle = ["strict" if is_mask else "band"]
+        idle = ["strict"] if is_mask else ["band", "invert"]
         if not self.saves_colours:
             idle.append("colours")
         if "composite" not in self.save:
@@ -59,8 +60,13 @@ class Options:
         unset: dict[str, Any] = {name: getattr(Options, name) for name in idle}
         return replace(self, save=tuple(kind for kind in OUTPUTS if kind in self.save), **unset)
 
+    def of_output(self, kind: str, *, is_mask: bool) -> "Options":
+        """Give the options that shape one kind of output: what else is saved does not matter."""
+        return replace(self, save=(kind,)).of_picture(is_mask=is_mask)
+
     @property
     def digest(self) -> str:
         """A short name for all options together."""
-        text = json.dumps(vars(self), sort_keys=True)
+        facts = {name: value for name, value in vars(self).items() if name != "invert" or value}
+        text = json.dumps(facts, sort_keys=True)  # as before there was `invert`, where it is not
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -75,6 +75,16 @@ class Set:
     has_trimaps: bool
     items: tuple[Item, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """List all files that are read: no report may replace one."""
+        return tuple(
+            path
+            for item in self.items
+            for path in (item.prediction, item.truth, item.trimap, item.image)
+            if path
+        )
+
 
 def find_items(
     predictions: Path | None,

@@ -7,6 +7,7 @@ import numpy as np
 from ...errors import ImageError
 from ...foreground import estimate_foreground
 from ...images import reading as images
+from ...images.meaning import read_matte
 from ...pairing import IMAGE_FOLDERS, MATTE_ROLES, find_mattes, first_folder, suffixed
 from .planes import Pixels, fill_colours, scaled, to_pixels
 
@@ -56,7 +57,7 @@ def read_foreground(path: Path, matte: Path | None = None) -> Pixels:
     picture = images.read_image(path)
     colour, alpha = picture.image, picture.alpha
     if matte is not None:
-        alpha = images.read_grey(matte)
+        alpha = read_matte(matte).values
         colour = estimate_foreground(colour, alpha)
     if alpha is None:
         raise ImageError(f"{path} has no alpha channel, and no {path.stem}_alpha beside it; add it")
