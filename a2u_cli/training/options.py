@@ -48,7 +48,7 @@ class TrainOptions:
         if not fit or len(shares) != len(self.sizes) - 1 or not rises:
             raise A2UError(
                 f"crop sizes {self.sizes} at {self.growth}: expected multiples of 16 from 16 to "
-                f"{MOST_SIZE}, and rising shares of training between 0 and 1, one fewer than sizes"
+                f"{MOST_SIZE}, and one share of training fewer than sizes, rising from 0 to 1"
             )
         if not 0 <= self.seed <= MOST_SEED:
             raise A2UError(f"seed {self.seed} was asked for, expected 0 to {MOST_SEED}; choose one")
