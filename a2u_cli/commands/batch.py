@@ -34,7 +34,7 @@ from .options import (
     refuse_idle,
 )
 from .progress import progress
-from .terminal import say, say_some, show, show_json
+from .terminal import say, say_list, show, show_json
 
 if TYPE_CHECKING:
     from ..jobs.journal import Outcome
@@ -218,8 +218,7 @@ def _take(
         (path for pair in pairs for path in outputs(pair, work.out, options).values()), inputs
     )
     unpaired, left_out = (found.unpaired, found.left_out) if work.part == 1 else ((), ())
-    say_some("no trimap or mask", unpaired)
-    say_some("left out", [f"{path}: {why}" for path, why in left_out])
+    _list_left(unpaired, left_out)
     say(
         f"{len(pairs)} pictures to matte into {work.out}, {len(unpaired)} without a trimap, "
         f"{sum(pair.is_mask for pair in pairs)} trimaps to make from masks"
@@ -275,13 +274,20 @@ def _run(
 
 def _report(tally: "Counter[str]", failures: "list[Outcome]", found: "Pairs | None") -> None:
     """Say what failed and count the rest; exits with 1 where anything is not done."""
-    unpaired, left_out = (len(found.unpaired), len(found.left_out)) if found else (0, 0)
+    unpaired, left_out = (found.unpaired, found.left_out) if found else ((), ())
     for outcome in failures:
         say(f"failed: {outcome.name}: {outcome.reason}")
+    _list_left(unpaired, left_out)
     states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
-    say(f"{states}, {unpaired} without a trimap" + (f", {left_out} left out" if left_out else ""))
+    rest = f", {len(left_out)} left out" if left_out else ""
+    say(f"{states}, {len(unpaired)} without a trimap{rest}")
     if failures or unpaired or left_out:
         raise typer.Exit(1)
+
+
+def _list_left(unpaired: tuple[Path, ...], left_out: tuple[tuple[Path, str], ...]) -> None:
+    say_list([f"no trimap or mask: {path}" for path in unpaired])
+    say_list([f"left out: {path}: {why}" for path, why in left_out])
 
 
 def _show_plan(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .terminal import plain, say, say_some, show_path
+from .terminal import plain, say, say_list, show_path
 
 if TYPE_CHECKING:
     from ..pairing import Pair, Pairs
@@ -81,7 +81,7 @@ def for_each(
     from ..jobs.folder import reason
     from ..jobs.journal import JournalError
 
-    pairs, failures = tuple(pairs), list[str]()
+    pairs, failures, alone = tuple(pairs), [], [f"failed: {path}: no matte" for path in unpaired]
     tally: Counter[str] = Counter()
     with progress(len(pairs)) as advance:
         for pair in pairs:
@@ -94,15 +94,14 @@ def for_each(
             except Exception as error:  # of one picture: the others go on
                 failures.append(f"{pair.name}: {reason(error)}")
                 advance(pair.name, "failed")
-    say_some("failed", [f"{path}: no matte" for path in unpaired])
     for failure in failures:
         say(f"failed: {failure}")
-    say_some("left out", [f"{path}: {why}" for path, why in left_out])
-    failed, left = len(failures) + len(unpaired), len(left_out)
+    say_list(alone)
+    say_list([f"left out: {path}: {why}" for path, why in left_out])
     skipped = f"{tally['skipped']} skipped, " if tally["skipped"] else ""
-    rest = f", {left} left out" if left else ""
-    say(f"{tally['done']} done, {skipped}{failed} failed{rest}")
-    if failed or left:
+    rest = f", {len(left_out)} left out" if left_out else ""
+    say(f"{tally['done']} done, {skipped}{len(failures) + len(alone)} failed{rest}")
+    if failures or alone or left_out:
         raise typer.Exit(1)
 
 

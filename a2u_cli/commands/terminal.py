@@ -17,7 +17,7 @@ import typer
 
 # Unicode's controls (ESC), formats (turns of direction), bytes that are no text, ends of lines.
 ESCAPED = ("Cc", "Cf", "Cs", "Zl", "Zp")
-LISTED = 10  # names of a long list
+MOST_LINES = 10
 JOINERS = "\u200c\u200d"  # formats that Persian names and emoji need
 
 
@@ -49,12 +49,12 @@ class Told(logging.Handler):
         say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def say_some(what: str, things: Sequence[object]) -> None:
-    """Print a list on stderr, a line for each of the first, and how many more there are."""
-    for thing in things[:LISTED]:
-        say(f"{what}: {thing}")
-    if len(things) > LISTED:
-        say(f"{what}: {len(things) - LISTED} more, {len(things)} in all")
+def say_list(lines: Sequence[str], *, most: int = MOST_LINES) -> None:
+    """Print lines on stderr: all of a few, of many the first ten and how many more there are."""
+    for line in lines[:most]:
+        say(line)
+    if len(lines) > most:
+        say(f"... and {len(lines) - most} more")
 
 
 def show(text: object) -> None:
