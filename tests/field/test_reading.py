@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 
 from a2u_cli.errors import ImageError, OutOfMemory
-from a2u_cli.images import encode_image, quantise, read_grey, read_image, read_stream
+from a2u_cli.images import encode_image, quantise, read_grey, read_image, read_stream, write_image
 from a2u_cli.images.colour import from_linear
 from a2u_cli.images.profiles import SRGB_TO_XYZ
 
@@ -516,3 +516,16 @@ def test_the_command_line_tells_and_bounds_too(tmp_path: Path) -> None:
     pages = run("matte", "a.tif", "-t", "t.png")
     assert pages.returncode == 0
     assert "warning: a.tif has 2 pages, the first is taken" in pages.stderr.splitlines()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_premultiplied_colours_are_called_so_and_come_back_straight(
+    depth: int, said: Any, tmp_path: Path
+) -> None:
+    colours, alpha = np.full((4, 5, 3), 0.8, np.float32), np.full((4, 5), 0.5, np.float32)
+    for kind in ("tif", "png"):
+        path = tmp_path / f"a.{kind}"
+        write_image(path, colours * 0.5, alpha=alpha, depth=depth, premultiplied=True)
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif").image, colours, atol=0.005)
+    assert len(said()) == 1
+    assert said()[0].startswith(f"{tmp_path / 'a.png'}: a PNG's colours count as straight")
