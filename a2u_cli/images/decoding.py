@@ -24,6 +24,7 @@ DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError),
     *(ArithmeticError, struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
     RuntimeError,  # AVIF
+    AssertionError,  # Pillow's own
     Warning,  # where the process makes errors of them
 )
 
