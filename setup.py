@@ -14,7 +14,6 @@ SAME = {  # for the rasteriser: a seed gives the same picture, so nothing may fu
     "unix": ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"],
     "mingw32": ["-O3", "-ffp-contract=off", "-fno-math-errno"],
 }
-SOURCES = ("library", "resampling", "resampling_avx2", "winograd", "activation")
 
 
 class BuildPlainLibrary(build_ext):
@@ -34,8 +33,11 @@ setup(
     ext_modules=[
         Extension(
             "a2u_cli.operators.fused._compiled",
-            [f"{FUSED}/{name}.c" for name in SOURCES],
-            depends=[f"{FUSED}/arguments.h", f"{FUSED}/lanes.h", f"{FUSED}/resampling.c"],
+            [
+                f"{FUSED}/{name}.c"
+                for name in ("library", "resampling", "resampling_avx2", "winograd")
+            ],
+            depends=[f"{FUSED}/arguments.h", f"{FUSED}/resampling.c"],
             optional=True,
         ),
         Extension("a2u_cli.rendering._raster", [f"{RENDERING}/raster.c"], optional=True),

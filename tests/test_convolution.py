@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from a2u_cli.network.folding import Folded
 from a2u_cli.network.model import ConvNorm
 from a2u_cli.operators.affinity import LEAK
-from a2u_cli.operators.fused import activation, convolution
+from a2u_cli.operators.fused import convolution
 
 pytestmark = pytest.mark.skipif(
     not convolution.available(),
@@ -175,22 +175,3 @@ def test_a_frozen_norm_gives_the_gradients_of_a_norm_in_evaluation(
         reference = norm(layer.conv(x))
         reference = reference + plus if summed else reference
         assert torch.equal(layer(x, plus if summed else None), F.leaky_relu(reference, LEAK))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 5, 3, 7), (3, 32, 40, 40)])
-def test_a_sum_and_its_leak_are_torchs_and_so_is_their_gradient(
-    dtype: torch.dtype, shape: tuple[int, ...]
-) -> None:
-    torch.manual_seed(0)
-    tensors = [torch.randn(shape).to(dtype) for _ in range(3)]
-    y, plus, grad = (t.contiguous(memory_format=torch.channels_last) for t in tensors)
-    y, plus = y.requires_grad_(), plus.requires_grad_()
-    found = activation.leaky_sum_(y * 1, plus, LEAK)
-    total = y.float() + plus.float()
-    expected = F.leaky_relu(total, LEAK)
-    torch.testing.assert_close(found, expected.to(dtype), atol=0, rtol=2**-8)
-    ours = torch.autograd.grad(found, (y, plus), grad)
-    theirs = torch.where(total > 0, grad.float(), grad.float() * LEAK).to(dtype)
-    for gradient in ours:
-        torch.testing.assert_close(gradient, theirs, atol=0, rtol=2**-8)

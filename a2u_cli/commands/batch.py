@@ -34,7 +34,7 @@ from .options import (
     refuse_idle,
 )
 from .progress import progress
-from .terminal import say, show, show_json
+from .terminal import say, say_list, show, show_json
 
 if TYPE_CHECKING:
     from ..jobs.journal import Outcome
@@ -218,8 +218,7 @@ def _take(
         (path for pair in pairs for path in outputs(pair, work.out, options).values()), inputs
     )
     unpaired = found.unpaired if work.part == 1 else ()
-    for path in unpaired:
-        say(f"no trimap or mask: {path}")
+    say_list([f"no trimap or mask: {path}" for path in unpaired])
     say(
         f"{len(pairs)} pictures to matte into {work.out}, {len(unpaired)} without a trimap, "
         f"{sum(pair.is_mask for pair in pairs)} trimaps to make from masks"
@@ -279,8 +278,7 @@ def _report(tally: "Counter[str]", failures: "list[Outcome]", found: "Pairs | No
     unpaired = found.unpaired if found else ()
     for outcome in failures:
         say(f"failed: {outcome.name}: {outcome.reason}")
-    for path in unpaired:
-        say(f"failed: {path}: no trimap or mask")
+    say_list([f"failed: {path}: no trimap or mask" for path in unpaired])
     states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
     say(f"{states}, {len(unpaired)} without a trimap")
     if failures or unpaired:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .terminal import plain, say, show_path
+from .terminal import plain, say, say_list, show_path
 
 if TYPE_CHECKING:
     from ..pairing import Pair, Pairs
@@ -79,7 +79,7 @@ def for_each(
     from ..jobs.folder import reason
     from ..jobs.journal import JournalError
 
-    pairs, failures = tuple(pairs), [f"{path}: no matte" for path in unpaired]
+    pairs, failures, alone = tuple(pairs), [], [f"failed: {path}: no matte" for path in unpaired]
     tally: Counter[str] = Counter()
     with progress(len(pairs)) as advance:
         for pair in pairs:
@@ -94,9 +94,10 @@ def for_each(
                 advance(pair.name, "failed")
     for failure in failures:
         say(f"failed: {failure}")
+    say_list(alone)
     skipped = f"{tally['skipped']} skipped, " if tally["skipped"] else ""
-    say(f"{tally['done']} done, {skipped}{len(failures)} failed")
-    if failures:
+    say(f"{tally['done']} done, {skipped}{len(failures) + len(alone)} failed")
+    if failures or alone:
         raise typer.Exit(1)
 
 

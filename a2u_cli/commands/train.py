@@ -82,7 +82,12 @@ def train(
             help="Keep the batch norms' statistics. [default: with --weights]",
         ),
     ] = None,
-    licence: Annotated[str, typer.Option(help="Licence to write into the weights.")] = "unstated",
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            help="Licence to write into the weights. [default: the run's so far, or unstated]"
+        ),
+    ] = None,
     device: Device = "auto",
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
     no_lock: NoLock = False,
@@ -99,7 +104,9 @@ def train(
     from ..training import distributed, memory
     from ..training.data.building import build_engine
     from ..training.options import TrainOptions
-    from ..training.trainer import CURVE, Trainer, export, start_network
+    from ..training.trainer import CURVE, Trainer, export, require_own, start_network
+    from ..weights.cache import sha256_of
+    from ..weights.registry import locate
 
     if foregrounds is None:
         refuse_idle("it is the share of --foregrounds", picture_share=picture_share)
@@ -125,6 +132,8 @@ def train(
     first = distributed.rank() == 0
 
     with locked(folder, CURVE, whole=True, lock=not no_lock) if first else nullcontext():
+        if first:
+            require_own(folder)
         build = partial(build_engine, seed=seed, backgrounds=backgrounds, device=place)
         engine = build(
             foregrounds=foregrounds,
@@ -139,14 +148,23 @@ def train(
             else None
         )
         network = start_network(weights, seed=seed)
-        trainer = Trainer(network, engine, options, folder, device=place, held_out=judge)
+        trainer = Trainer(
+            network,
+            engine,
+            options,
+            folder,
+            device=place,
+            held_out=judge,
+            start=sha256_of(locate(weights)) if weights else None,
+            licence=licence,
+        )
         if first:
             until = f"on for {minutes:g} minutes" if minutes else f"to {options.steps}"
             others = f", {n} processes" if (n := distributed.processes()) > 1 else ""
             say(f"device: {describe_device(place)}{others}; from step {trainer.step} {until}")
         trainer.run(_report)
         if first:
-            show_path(export(trainer, licence=licence))
+            show_path(export(trainer))
     distributed.leave()
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..operators.affinity import LEAK, AffinityPair
-from ..operators.fused import activation, convolution
+from ..operators.fused import convolution
 from ..operators.pair import PairFactory, ResamplingPair, as_pair
 from .stages import BLOCKS, DILATIONS, RESAMPLING, STAGES, walk
 
@@ -51,11 +51,8 @@ class ConvNorm(nn.Module):
         self.activate = activate
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
-        learning = torch.is_grad_enabled()
-        frozen = learning and not self.norm.training
+        frozen = torch.is_grad_enabled() and not self.norm.training
         y = self._folded(x) if frozen else cast(Tensor, self.norm(self.conv(x)))
-        if learning and self.activate:
-            return activation.leaky_sum_(y, plus, LEAK)
         y = y if plus is None else y.add_(plus)
         return F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
 

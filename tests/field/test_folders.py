@@ -243,6 +243,28 @@ def test_results_in_the_folder_of_the_pictures_are_no_pictures(
         assert found.code == 0 and last(found).endswith(end)
 
 
+def test_a_render_replaces_nothing_that_it_did_not_write(a2u: RunA2U, tmp_path: Path) -> None:
+    arguments = ("render", tmp_path, "--count", "1", "--kinds", "hard", "--size", "64")
+    assert a2u(*arguments).code == 0
+    (made,) = tmp_path.glob("*.webp")
+    journal = (tmp_path / "journal.jsonl").read_bytes()
+    (tmp_path / "journal.jsonl").unlink()
+    assert a2u(*arguments).code == 0  # the same bytes, as a kill leaves them without their line
+    assert (tmp_path / "journal.jsonl").read_bytes() == journal
+    (tmp_path / "journal.jsonl").unlink()
+    made.write_bytes(b"mine")
+    found = a2u(*arguments)
+    assert (found.code, "was not rendered by a run in this folder" in last(found)) == (2, True)
+    assert made.read_bytes() == b"mine"
+
+
+def test_a_training_replaces_no_weights_of_others(a2u: RunA2U, tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"mine")
+    found = a2u("train", tmp_path, "--steps", "1", "--size", "32", "--batch", "2")
+    assert (found.code, "no training has begun in" in last(found)) == (2, True)
+    assert (tmp_path / "weights.safetensors").read_bytes() == b"mine"
+
+
 # The journal tells the truth
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: F811 - fixtures that are imported
 """Weights from a lying hub, and from strangers: names, sizes, kinds of numbers, reserved names."""
 
 import resource
@@ -29,7 +30,7 @@ FILE = HubFile("me/mats")
 
 @pytest.fixture
 def fetch(
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     weights: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -59,7 +60,7 @@ def test_an_honest_hub_is_believed(fetch: Callable[..., Path], weights: Path) ->
 @pytest.mark.parametrize("etag", ["../../../../x", "/tmp/x", "..", ".", "a/b", "a b", "x" * 300])
 def test_an_etag_names_nothing_outside_the_cache(
     fetch: Callable[..., Path],
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     tmp_path: Path,
     etag: str,
 ) -> None:
@@ -101,7 +102,7 @@ def test_every_name_and_size_that_a_server_chooses_is_checked(
 
 def test_a_hub_that_sends_less_than_it_announced_is_asked_five_times(
     fetch: Callable[..., Path],
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     tmp_path: Path,
 ) -> None:
     hub.cuts = 10**9
@@ -124,7 +125,7 @@ def test_a_hub_that_sends_more_than_it_announced_is_not_heard_out(
 
 def test_other_bytes_than_promised_never_take_the_files_name(
     fetch: Callable[..., Path],
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     tmp_path: Path,
 ) -> None:
     hub.etag = "1" * 64
@@ -135,7 +136,7 @@ def test_other_bytes_than_promised_never_take_the_files_name(
 
 def test_the_librarys_own_way_to_load_goes_through_the_same_checks(
     fetch: Callable[..., Path],
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     tmp_path: Path,
 ) -> None:
     cache = tmp_path / "a" / "cache"

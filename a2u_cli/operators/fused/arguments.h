@@ -8,7 +8,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-enum { ABI = 2 };
+enum { ABI = 1 };
 
 enum { DOWN, UP, FILTER, DOWN_BACKWARD, UP_BACKWARD, FILTER_BACKWARD };
 
@@ -39,14 +39,6 @@ typedef struct {
     float *space;                           /* as much as a2u_convolution_space says */
     double slope;                           /* of the result where it is negative */
 } Convolution;
-
-/* Of a2u_activate. */
-typedef struct {
-    int64_t bf16, backward, start, stop;
-    const void *y, *other;               /* forward: what is added to y, or null; backward: the gradient */
-    void *out;
-    double slope;
-} Activation;
 
 /* Of a2u_take. */
 typedef struct {

@@ -3,7 +3,7 @@
 from ctypes import Structure, c_double, c_int64, c_void_p
 from enum import IntEnum
 
-ABI = 2
+ABI = 1
 
 
 class Operation(IntEnum):
@@ -40,16 +40,6 @@ class Convolution(Structure):
         *((n, c_int64) for n in ("height", "width", "inputs", "outputs", "start", "stop")),
         *((n, Picture) for n in ("x", "other")),
         *((n, c_void_p) for n in ("filter", "bias", "out", "space")),
-        ("slope", c_double),
-    ]
-
-
-class Activation(Structure):
-    """Of `a2u_activate`."""
-
-    _fields_ = [
-        *((n, c_int64) for n in ("bf16", "backward", "start", "stop")),
-        *((n, c_void_p) for n in ("y", "other", "out")),
         ("slope", c_double),
     ]
 

@@ -44,10 +44,7 @@ def _misfit(library: ctypes.CDLL) -> str:
     except AttributeError:
         return "it tells no ABI"
     abi.argtypes, abi.restype = [ctypes.c_int64], ctypes.c_int64
-    structures = (
-        *(arguments.Resampling, arguments.Picture, arguments.Convolution),
-        *(arguments.Activation, arguments.Team),
-    )
+    structures = (arguments.Resampling, arguments.Picture, arguments.Convolution, arguments.Team)
     expected = [arguments.ABI, *map(ctypes.sizeof, structures), -1]
     told = [abi(number) for number in range(len(expected))]
     return "" if told == expected else f"ABI and sizes {told}, expected {expected}"
