@@ -256,6 +256,7 @@ def _run(
                 force=work.force,
                 fail_fast=fail_fast,
                 room=room_beside(matter),
+                max_memory=matter.max_memory,
             ):
                 tally[outcome.state] += 1
                 advance(outcome.name, outcome.state)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -143,9 +143,9 @@ def cutout(
         picture, bits = _open(image, path, channels=4, depth=depth)
         foreground, matte = _split(picture, image, alpha, method, invert=invert)
         colour = foreground * matte[..., None] if premultiplied else foreground
-        return images.encode_for(
-            path, colour, alpha=matte, depth=bits, icc=picture.icc, exif=picture.exif
-        )
+        metadata: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif}
+        metadata["premultiplied"] = premultiplied
+        return images.encode_for(path, colour, alpha=matte, depth=bits, **metadata)
 
     shaping = ("cutout", method, premultiplied, depth, invert)
     work = _Work(output, None, shaping, force=force, no_lock=no_lock)

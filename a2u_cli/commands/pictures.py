@@ -102,11 +102,9 @@ def read_pair(
     """
     from .. import images
     from .. import trimap as trimaps
-    from ..matting.planning import free_memory
 
     require_one_stdin(image, hint.file)
-    room = free_memory() if max_memory is None else max_memory
-    picture = images.read_image(file_source(image), name=file_name(image), max_memory=room)
+    picture = images.read_image(file_source(image), name=file_name(image), max_memory=max_memory)
     images.tell_of_hidden(picture, file_name(image))
     parsed = hint.read()
     warnings = trimaps.check_pair(
@@ -170,6 +168,5 @@ def file_source(argument: str | Path) -> Path | bytes:
     if argument != STDIN:
         return Path(argument)
     from ..images import read_stream
-    from ..matting.planning import free_memory
 
-    return read_stream(sys.stdin.buffer, file_name(argument), max_memory=free_memory() // 2)
+    return read_stream(sys.stdin.buffer, file_name(argument))
