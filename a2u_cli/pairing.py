@@ -141,7 +141,7 @@ def find_alone(folder: Path, results: Collection[Path] = ()) -> Pairs:
     """
     every = [path for path in _walk(folder, ()) if path not in results]
     files = [path for path in every if _is_file_of_picture(path.name)]
-    left_out = _left_out(folder, [path for path in every if path not in {*files}], ())
+    left_out = _left_out(folder, [p for p in every if not _is_file_of_picture(p.name)], ())
     if not files:
         _refuse_none(folder, "pictures", left_out)
     named = [(_name(path, folder), path) for path in files]
@@ -362,7 +362,7 @@ def _left_out(
         parts = PurePath(_name(path, folder)).parts
         below = range(len(parts)) if parts[0] in ROLE_FOLDERS else (0,)
         own = [PurePath(*parts[depth:]).as_posix() for depth in below]
-        if not any({name, *_owners(name)} & {*names} for name in own):
+        if not any(owner in names for name in own for owner in (name, *_owners(name))):
             where = f"{parts[0]}/ holds no pictures" if len(below) > 1 else "its name is of a role"
             left_out.append((path, f"{where}, and it belongs to none"))
     return tuple(left_out)
