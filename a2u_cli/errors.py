@@ -46,7 +46,10 @@ SHORTAGES = (
     "insufficient memory",  # OpenCV
     "failed to allocate",  # OpenCV, oneDNN
     "unable to allocate",  # numpy
+    "could not allocate",
+    "memory allocation",  # libheif
     "could not create a memory",  # oneDNN
+    "could not create a primitive",  # oneDNN: on a CPU that is what it lacks
 )
 
 

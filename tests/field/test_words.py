@@ -374,15 +374,17 @@ def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, delay: float) ->
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1)], ids=str)
-def test_explain_shows_thin_pictures_in_bounded_memory(
+def test_thin_pictures_are_matted_and_explained_in_bounded_memory(
     run_a2u: RunA2U, tmp_path: Path, weights: Path, size: tuple[int, int]
 ) -> None:
     write_image(tmp_path / "p.png", np.random.default_rng(1).random((*size, 3), np.float32))
     write_image(tmp_path / "t.png", np.full(size, 128, np.uint8))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     words = ("--weights", weights, "--device", "cpu")
-    run = run_a2u("explain", tmp_path / "p.png", "-t", tmp_path / "t.png", *words)
-    assert run.code == 0, run.stderr
+    for command in ("matte", "explain"):
+        run = run_a2u(command, tmp_path / "p.png", "-t", tmp_path / "t.png", *words)
+        assert run.code == 0, run.stderr
+    assert read_image(tmp_path / "p_alpha.png").size == size
     page = read_image(tmp_path / "p_explained.png").image
     assert page.shape[0] < 6000
     assert page.shape[1] < 2000
