@@ -208,7 +208,8 @@ def anchors(page: Path) -> set[str]:
 def test_files_and_targets_that_a_page_names_are_there(page: Path) -> None:
     text = page.read_text()
     for named in re.findall(r"`([\w./-]+\.(?:py|c|csv))\b", text):
-        places = [ROOT / named, page.parent / named, ROOT / "a2u_cli" / named]
+        roots = (ROOT, page.parent, ROOT / "a2u_cli", ROOT / "tests")
+        places = [root / named for root in roots]
         loose = (p for source in SOURCES for p in (ROOT / source).rglob(Path(named).name))
         assert any(place.exists() for place in places) or ("/" not in named and any(loose)), named
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

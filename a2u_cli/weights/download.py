@@ -126,19 +126,24 @@ def _receive(address: str, size: int, target: Path, *, name: str, token: str | b
     The library's own way asks again as long as a single byte comes.
     """
     import huggingface_hub as hub
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, and unmarked
+        build_hf_headers,
+        hf_raise_for_status,
+        tqdm,
+    )
 
-    headers = {**hub.utils.build_hf_headers(token=token), "Accept-Encoding": "identity"}
+    headers = {**build_hf_headers(token=token), "Accept-Encoding": "identity"}
     cause: Exception | None = None
     with (
         target.open("wb") as file,
-        hub.utils.tqdm(total=size, unit="B", unit_scale=True, desc=name, disable=None) as bar,
+        tqdm(total=size, unit="B", unit_scale=True, desc=name, disable=None) as bar,  # type: ignore[no-untyped-call]
     ):
         for attempt in range(TRIES):
             time.sleep(PAUSE * attempt)
             headers["Range"] = f"bytes={file.tell()}-"
             try:
                 with hub.get_session().stream("GET", address, headers=headers) as response:
-                    hub.utils.hf_raise_for_status(response)
+                    hf_raise_for_status(response)
                     if response.status_code != 206:  # all of it, from the start
                         file.seek(0)
                         file.truncate()
