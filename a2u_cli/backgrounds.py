@@ -11,7 +11,7 @@ from PIL import ImageColor
 
 from .errors import ImageError
 from .images.arrays import require_array
-from .images.reading import SUFFIXES, read_image
+from .images.reading import SUFFIXES, read_image, tell_of_hidden
 from .units import FloatArray
 
 Fit = Literal["cover", "contain", "stretch", "tile"]
@@ -46,7 +46,9 @@ def make_background(what: str, image: FloatArray, *, fit: Fit = "cover") -> Floa
         sigma = max(1.0, BLUR * max(height, width))
         return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
     if Path(what).is_file():
-        return fit_to(read_image(Path(what)).image, (height, width), fit)
+        picture = read_image(Path(what))
+        tell_of_hidden(picture, what)
+        return fit_to(picture.image, (height, width), fit)
     try:
         colour = ImageColor.getcolor(what, "RGB")
     except ValueError as error:
@@ -66,16 +68,23 @@ def choose_background(what: str, name: str) -> str:
     """
     if not Path(what).is_dir():
         return what
-    files = sorted(path for path in Path(what).iterdir() if path.suffix.lower() in SUFFIXES)
+    files = list_backgrounds(what)
     if not files:
         raise ImageError(f"{what} has no pictures, expected backgrounds; check the folder")
     return str(choose_by_name(files, name))
 
 
+def list_backgrounds(what: str) -> list[Path]:
+    """List the pictures that backgrounds are taken from: none where it is a colour or the like."""
+    if Path(what).is_dir():
+        return sorted(path for path in Path(what).iterdir() if path.suffix.lower() in SUFFIXES)
+    return [Path(what)] if Path(what).is_file() else []
+
+
 def choose_by_name(files: Sequence[Path], name: str) -> Path:
     """Take the file of a picture's name, or else one that the name decides."""
     same = (path for path in files if path.stem == Path(name).name)
-    return next(same, files[zlib.crc32(name.encode()) % len(files)])
+    return next(same, files[zlib.crc32(name.encode(errors="surrogatepass")) % len(files)])
 
 
 def fit_to(picture: FloatArray, size: tuple[int, int], fit: Fit) -> FloatArray:

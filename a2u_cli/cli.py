@@ -3,11 +3,10 @@
 import contextlib
 import ctypes
 import io
+import logging
 import os
-import signal
 import sys
 import warnings
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -21,12 +20,13 @@ from .commands import (
     explain,
     matte,
     render,
+    stopping,
     train,
     trimap,
     weights,
 )
-from .commands.terminal import say, show
-from .errors import A2UError, Interrupted, OutOfMemory, is_memory
+from .commands.terminal import Told, say, show
+from .errors import A2UError, Interrupted, in_words
 from .weights import registry
 
 # GNU OpenMP's threads that wait for one without a processor of its own keep it from working: beside
@@ -57,28 +57,25 @@ app.command()(doctor.doctor)
 
 def main() -> None:
     """Run the command line; every failure is one line on stderr and the documented exit code."""
-    signal.signal(signal.SIGINT, _interrupt)
-    prepare_process()
     try:
+        stopping.listen()
+        prepare_process()
         code = app(standalone_mode=False)
     except Interrupted as stop:
         say("")
         say(stop)
         raise SystemExit(stop.exit_code) from None
-    except A2UError as error:
-        _fail(str(error), error.exit_code)
     except typer.Abort:
         _fail("nothing was answered", code=1)
     except Exception as error:
         if isinstance(error, MISUSE):
             _show_misuse(error)
-        if os.environ.get("A2U_DEBUG"):
+        text, known = in_words(error)
+        if os.environ.get("A2U_DEBUG") and not isinstance(error, A2UError):
             raise
-        if is_memory(error):
-            text = "out of memory; close other programs or make the picture smaller"
-            _fail(text, OutOfMemory.exit_code)
-        text = f"unexpected {type(error).__name__}: {error}; set A2U_DEBUG=1 and report the trace"
-        _fail(text, code=1)
+        if known is None:
+            _fail(f"{text}; set A2U_DEBUG=1 and report the trace", code=1)
+        _fail(text, known)
     raise SystemExit(code)
 
 
@@ -88,6 +85,7 @@ def prepare_process() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # damage is told in our own words
     warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("a2u_cli").handlers = [Told()]
     reuse_memory()
 
 
@@ -106,8 +104,21 @@ def reuse_memory() -> None:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    say(f"error: {' '.join(text.split())}")
+    say(f"error: {text}")
+    _let_go_of_stdout()
     raise SystemExit(code) from None
+
+
+def _let_go_of_stdout() -> None:
+    """Drop what nobody takes any more (a closed pipe, a full disk): Python tries again at its end.
+
+    Otherwise it would say so in words of its own.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_misuse(error: Any) -> NoReturn:
@@ -117,10 +128,6 @@ def _show_misuse(error: Any) -> NoReturn:
     for line in text.getvalue().splitlines():
         say(line)
     raise SystemExit(error.exit_code) from None
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise Interrupted("interrupted; nothing half-written is left, run the command again to go on")
 
 
 def _version(value: bool) -> None:

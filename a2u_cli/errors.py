@@ -27,18 +27,54 @@ class OutOfMemory(A2UError):
     exit_code = 4
 
 
-def is_memory(error: BaseException) -> bool:
-    """Tell whether an error of any library means that memory is used up."""
-    texts = (
-        "out of memory",
-        "can't allocate memory",
-        "cannot allocate memory",
-        "not enough memory",
-    )
-    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in texts)
-
-
 class Interrupted(BaseException):
     """The user stopped the work; no `except Exception` on the way up may swallow it."""
 
-    exit_code = 130
+    def __init__(self, text: str, exit_code: int = 130) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+# What libraries say when memory is used up, in small letters.
+SHORTAGES = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad_alloc",  # C++
+    "bad allocation",  # C++ on Windows
+    "insufficient memory",  # OpenCV
+    "failed to allocate",  # OpenCV, oneDNN
+    "unable to allocate",  # numpy
+    "could not create a memory",  # oneDNN
+)
+
+
+def is_memory(error: BaseException) -> bool:
+    """Tell whether an error of any library means that memory is used up."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(shortage in text for shortage in SHORTAGES)
+
+
+def in_words(error: BaseException) -> tuple[str, int | None]:
+    """Say any failure in one line, with the exit code of its kind; None where nobody foresaw it.
+
+    This is the one rule: our own errors speak for themselves, a shortage of memory is called that,
+    and where the system refuses a file (no permission, too long a name, links in a circle, a full
+    disk) it is named, with what the system said.
+    """
+    if isinstance(error, A2UError):
+        text, code = str(error), error.exit_code
+    elif is_memory(error):
+        text = "out of memory; close other programs, make the picture smaller or bound it with "
+        text, code = f"{text}--max-memory", OutOfMemory.exit_code
+    elif isinstance(error, OSError) and error.strerror:
+        files = " and ".join(str(f) for f in (error.filename, error.filename2) if f is not None)
+        where = files or "what is read or written"
+        text = f"{where} cannot be used ({error.strerror}); check that, and its permissions"
+        code = A2UError.exit_code
+    elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib
+        text, code = f"a path cannot be followed ({error}); mend the links", A2UError.exit_code
+    else:
+        return " ".join(f"unexpected {type(error).__name__}: {error}".split()), None
+    return " ".join(text.split()), code

@@ -49,6 +49,11 @@ class Pairs:
     found: tuple[Pair, ...]
     unpaired: tuple[Path, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """List all of them: the inputs of a run, which no output may replace."""
+        return (*(path for pair in self.found for path in (pair.image, pair.hint)), *self.unpaired)
+
 
 def find_pairs(
     folder: Path,
@@ -56,6 +61,7 @@ def find_pairs(
     trimaps: Path | None = None,
     masks: Path | None = None,
     skip: Path | None = None,
+    results: Collection[Path] = (),
     roles: tuple[str, ...] = TRIMAP_ROLES,
 ) -> Pairs:
     """Pair every picture below a folder with its trimap, or else with its mask.
@@ -72,7 +78,7 @@ def find_pairs(
         if given is not None and not given.is_dir():
             raise ImageError(f"{given} is no folder, expected one with pictures; check the name")
     apart = [p.resolve() for p in (skip, trimaps, masks) if p and p.resolve() != folder.resolve()]
-    files = _files(folder, apart)
+    files = [path for path in _files(folder, apart) if path not in results]
     root, pictures = _pictures(folder, files)
     if not pictures:
         raise ImageError(f"{folder} has no pictures to matte, expected some; check the folder")
@@ -94,12 +100,12 @@ def find_pairs(
     )
 
 
-def find_mattes(folder: Path, mattes: Path) -> Pairs:
+def find_mattes(folder: Path, mattes: Path, *, results: Collection[Path] = ()) -> Pairs:
     """Pair every picture below a folder with its matte in another, or beside it in the same.
 
     Raises what `find_pairs` does, and ImageError where the mattes are the pictures themselves.
     """
-    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES)
+    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES, results=results)
     masked = tuple(pair.image for pair in found.found if pair.is_mask)
     pairs = tuple(pair for pair in found.found if not pair.is_mask)
     if not pairs and folder.resolve() == mattes.resolve():
@@ -110,22 +116,26 @@ def find_mattes(folder: Path, mattes: Path) -> Pairs:
     return Pairs(pairs, (*found.unpaired, *masked))
 
 
-def find_alone(folder: Path) -> Pairs:
-    """List every picture below a folder, each paired with itself; raises ImageError for none."""
-    if not (files := _files(folder, ())):
+def find_alone(folder: Path, results: Collection[Path] = ()) -> Pairs:
+    """List every picture below a folder, each paired with itself, but results of earlier runs.
+
+    Raises ImageError for none.
+    """
+    if not (files := [path for path in _files(folder, ()) if path not in results]):
         raise ImageError(f"{folder} has no pictures, expected some; check the folder")
     named = [(_name(path, folder), path) for path in files]
     _require_distinct(named)
     return Pairs(tuple(Pair(name, path, path) for name, path in named), ())
 
 
-def find_masks(folder: Path) -> Pairs:
-    """List the masks and mattes below a folder, each paired with itself; raises as `find_alone`.
+def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
+    """List the masks and mattes below a folder as `find_alone` does; raises as that.
 
     `unpaired` are what is no mask: `x.jpg` where `x_mask.png` or `x_alpha.png` lies beside it, and
     `x_trimap.png` beside either.
     """
-    if not (files := _files(folder, ())):
+    files = [path for path in _files(folder, ()) if path not in results]
+    if not files:
         raise ImageError(f"{folder} has no pictures, expected some; check the folder")
     names = {_name(path, folder) for path in files}
     masked = {

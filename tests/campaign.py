@@ -91,7 +91,6 @@ def import_weights(path: Path) -> object:
 
 def read_journal(path: Path) -> object:
     from a2u_cli.jobs.journal import Journal
-    from a2u_cli.jobs.options import Options
 
     folder = path.parent / "out"
     folder.mkdir(exist_ok=True)
@@ -99,7 +98,7 @@ def read_journal(path: Path) -> object:
     if path.is_file():
         place.write_bytes(path.read_bytes()[: 10 << 20])
     journal = Journal(folder)
-    return [journal.holds(name, "x", Options()) for name in "abc"]
+    return [journal.state(folder / name, "x") for name in "abc"]
 
 
 def read_report(path: Path) -> object:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from a2u_cli import cli
+from a2u_cli.commands import stopping
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.operators.comparison import make_pair
 from a2u_cli.weights import registry, save_weights
@@ -120,6 +121,7 @@ def run_a2u(
         out, err = capfdbinary.readouterr()
         return Run(int(caught.value.code or 0), out, err.decode())
 
-    handler = signal.getsignal(signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
     yield call
-    signal.signal(signal.SIGINT, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

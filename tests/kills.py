@@ -22,7 +22,7 @@ import torch
 from a2u_cli.images import read_image, write_image
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-CODES = {-signal.SIGKILL, -signal.SIGTERM, 130, 0}
+CODES = {-signal.SIGKILL, -signal.SIGTERM, 130, 143, 0}  # -SIGTERM: before Python listens
 
 
 class Batch:

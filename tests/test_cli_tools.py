@@ -179,6 +179,6 @@ def test_folders_keep_their_tree_and_name_what_failed(run_a2u: RunA2U, tmp_path:
     again = run_a2u("composite", str(tmp_path / "cut"), "-o", str(tmp_path / "laid"))
     assert again.code == 0
     assert (tmp_path / "laid" / "deep" / "b.png").is_file()
-    refused = run_a2u("composite", str(tmp_path / "cut"), "-o", str(tmp_path / "laid"))
-    assert refused.code == 1
-    assert refused.stderr.splitlines()[-1] == "0 done, 2 failed"
+    skipped = run_a2u("composite", str(tmp_path / "cut"), "-o", str(tmp_path / "laid"))
+    assert skipped.code == 0
+    assert skipped.stderr.splitlines()[-1] == "0 done, 2 skipped, 0 failed"

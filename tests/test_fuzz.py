@@ -13,7 +13,6 @@ from campaign import GOOD, PLACES, campaign, pictures, summary
 from a2u_cli import images, weights
 from a2u_cli.errors import A2UError, ImageError, WeightsError
 from a2u_cli.jobs.journal import Journal
-from a2u_cli.jobs.options import Options
 from a2u_cli.scoring.comparison import read_other
 
 
@@ -62,7 +61,7 @@ def test_a_file_without_end_is_refused_before_it_is_read(tmp_path: Path, monkeyp
 def test_deep_json_is_a_torn_line_or_no_report(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_bytes(text + b"\n")
-    assert not Journal(tmp_path).holds("a", "x", Options())
+    assert Journal(tmp_path).state(tmp_path / "a", "x") == "free"
     with pytest.raises(A2UError, match="is no report"):
         read_other(path)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +20,11 @@ from .options import (
     Device,
     Dtype,
     Fit,
+    Force,
     Invert,
     Linear,
     MaxMemory,
+    NoLock,
     Quality,
     Strict,
     Weights,
@@ -38,9 +40,31 @@ if TYPE_CHECKING:
     from ..jobs.journal import Outcome
     from ..jobs.options import Options
     from ..matting.matter import Matter
-    from ..pairing import Pair
+    from ..pairing import Pair, Pairs
 
 SAMPLE = (512, 512)  # pixels that the time is estimated from
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Where a run writes, which part of the whole it does, and what it may do there."""
+
+    out: Path
+    part: int
+    parts: int
+    force: bool
+    no_lock: bool
+
+    @property
+    def journal(self) -> str:
+        from ..jobs.journal import JOURNAL
+
+        return JOURNAL if self.parts == 1 else f"journal-{self.part}-of-{self.parts}.jsonl"
+
+    @property
+    def beside(self) -> str | None:
+        """Name the journals of those that may work in the folder beside this run."""
+        return None if self.parts == 1 else f"journal-*-of-{self.parts}.jsonl"
 
 
 def batch(
@@ -80,6 +104,8 @@ def batch(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first failure.")
     ] = False,
+    force: Force = False,
+    no_lock: NoLock = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each picture, or the plan.")
     ] = False,
@@ -88,7 +114,7 @@ def batch(
 
     Example: a2u batch photos/ -o mattes/ --save alpha,cutout
     """
-    from ..jobs.journal import JOURNAL
+    from ..backgrounds import list_backgrounds
     from ..pairing import OUTPUT_FOLDER
 
     options = _choose_results(save, background=background, fit=fit, linear=linear, colours=colours)
@@ -97,7 +123,10 @@ def batch(
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
     out = output or folder / OUTPUT_FOLDER
     part, parts = _read_shard(shard)
-    pairs, unpaired = _find(folder, out, trimaps, masks, part=part, parts=parts)
+    work = _Work(out, part, parts, force=force, no_lock=no_lock)
+    found = _find(folder, out, trimaps, masks)
+    inputs = (*found.files, *list_backgrounds(options.background))
+    pairs = _take(found, work, options, inputs)
     if band is not None and not any(pair.is_mask for pair in pairs):
         say("warning: --band does nothing here: no picture has a mask")
     if invert and not any(pair.is_mask for pair in pairs):
@@ -112,9 +141,10 @@ def batch(
     if dry_run:
         _show_plan(pairs, matter, options, as_json=as_json)
         return
-    name = JOURNAL if parts == 1 else f"journal-{part}-of-{parts}.jsonl"
-    tally, failures = _run(pairs, out, matter, options, name, fail_fast=fail_fast, as_json=as_json)
-    _report(tally, failures, unpaired)
+    tally, failures = _run(
+        pairs, inputs, matter, options, work, fail_fast=fail_fast, as_json=as_json
+    )
+    _report(tally, failures, found if part == 1 else None)
 
 
 def _choose_results(
@@ -165,31 +195,44 @@ def _read_shard(text: str | None) -> tuple[int, int]:
     return part, parts
 
 
-def _find(
-    folder: Path, out: Path, trimaps: Path | None, masks: Path | None, *, part: int, parts: int
-) -> tuple[tuple["Pair", ...], tuple[Path, ...]]:
-    """Find a part's pictures with their trimaps or masks, and those that have none."""
-    from ..jobs.folder import shard
+def _find(folder: Path, out: Path, trimaps: Path | None, masks: Path | None) -> "Pairs":
+    """Find all pictures with their trimaps or masks, and those that have none."""
+    from ..jobs.journal import find_results
     from ..pairing import find_pairs
 
-    pairs = find_pairs(folder, trimaps=trimaps, masks=masks, skip=out)
-    own = shard(pairs.found, part, parts)
-    unpaired = pairs.unpaired if part == 1 else ()  # one part reports them
+    return find_pairs(folder, trimaps=trimaps, masks=masks, skip=out, results=find_results(folder))
+
+
+def _take(
+    found: "Pairs", work: _Work, options: "Options", inputs: tuple[Path, ...]
+) -> tuple["Pair", ...]:
+    """Take a part's pictures, and say what there is to do; one part tells what has no trimap.
+
+    Raises ImageError where the output of one is an input.
+    """
+    from ..jobs.folder import outputs, shard
+    from ..jobs.places import require_no_input
+
+    pairs = shard(found.found, work.part, work.parts)
+    require_no_input(
+        (path for pair in pairs for path in outputs(pair, work.out, options).values()), inputs
+    )
+    unpaired = found.unpaired if work.part == 1 else ()
     for path in unpaired:
         say(f"no trimap or mask: {path}")
     say(
-        f"{len(own)} pictures to matte into {out}, {len(unpaired)} without a trimap, "
-        f"{sum(pair.is_mask for pair in own)} trimaps to make from masks"
+        f"{len(pairs)} pictures to matte into {work.out}, {len(unpaired)} without a trimap, "
+        f"{sum(pair.is_mask for pair in pairs)} trimaps to make from masks"
     )
-    return own, unpaired
+    return pairs
 
 
 def _run(
     pairs: tuple["Pair", ...],
-    out: Path,
+    inputs: tuple[Path, ...],
     matter: "Matter",
     options: "Options",
-    name: str,
+    work: _Work,
     *,
     fail_fast: bool,
     as_json: bool,
@@ -197,18 +240,21 @@ def _run(
     """Matte the pictures and report each; count what became of them, and keep the failures."""
     from ..images.files import locked
     from ..jobs.folder import room_beside, run
-    from ..jobs.journal import JOURNAL, Journal
+    from ..jobs.journal import Journal
 
     tally: Counter[str] = Counter()
     failures = []
     try:
-        with locked(out, name, sweep=name == JOURNAL), progress(len(pairs)) as advance:
+        lock = locked(work.out, work.journal, beside=work.beside, lock=not work.no_lock)
+        with lock, progress(len(pairs)) as advance:
             for outcome in run(
                 pairs,
-                out,
+                work.out,
                 matter.matte,
                 options,
-                journal=Journal(out, name),
+                journal=Journal(work.out, work.journal),
+                inputs=inputs,
+                force=work.force,
                 fail_fast=fail_fast,
                 room=room_beside(matter),
             ):
@@ -218,16 +264,18 @@ def _run(
                     show_json(vars(outcome))
                 if outcome.state == "failed":
                     failures.append(outcome)
-    except Interrupted:
+    except Interrupted as stop:
         raise Interrupted(
             f"interrupted after {sum(tally.values())} of {len(pairs)} pictures; "
-            "the same command goes on from there"
+            "the same command goes on from there",
+            stop.exit_code,
         ) from None
     return tally, failures
 
 
-def _report(tally: "Counter[str]", failures: "list[Outcome]", unpaired: tuple[Path, ...]) -> None:
+def _report(tally: "Counter[str]", failures: "list[Outcome]", found: "Pairs | None") -> None:
     """Say what failed and count the rest; exits with 1 where anything is not done."""
+    unpaired = found.unpaired if found else ()
     for outcome in failures:
         say(f"failed: {outcome.name}: {outcome.reason}")
     for path in unpaired:

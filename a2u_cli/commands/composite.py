@@ -1,6 +1,7 @@
 """`a2u composite` and `a2u cutout`: from pictures and their mattes to what people want of them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from .options import (
     Force,
     Invert,
     Linear,
+    NoLock,
     choose,
     choose_fit,
     refuse_idle,
@@ -40,7 +42,22 @@ Alpha = Annotated[
 OwnDepth = Annotated[
     int | None, typer.Option(help="Bits a channel: 8 or 16. [default: as the picture has]")
 ]
-Make = Callable[[Path, Path | None, Path], None]  # of a picture and its matte, at a path
+Make = Callable[[Path, Path | None, Path], bytes]  # of a picture and its matte, for a path
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Where results go, what may be done there, what is laid behind, and all that shapes them."""
+
+    output: Path | None
+    background: str | None
+    shaping: tuple[object, ...]  # its kind comes first
+    force: bool
+    no_lock: bool
+
+    @property
+    def kind(self) -> str:
+        return str(self.shaping[0])
 
 
 def composite(
@@ -57,6 +74,7 @@ def composite(
     colours: Colours = None,
     depth: OwnDepth = None,
     force: Force = False,
+    no_lock: NoLock = False,
 ) -> None:
     """Lay a picture's foreground over another background, with clean edges.
 
@@ -71,16 +89,17 @@ def composite(
     behind = background or BACKGROUND
     fitting = choose_fit(fit, behind)
 
-    def make(image: Path, alpha: Path | None, path: Path) -> None:
+    def make(image: Path, alpha: Path | None, path: Path) -> bytes:
         chosen = choose_background(behind, image.stem)
-        others = [alpha, Path(chosen) if Path(chosen).is_file() else None]
-        picture, bits = _open(image, path, others, channels=3, depth=depth, force=force)
+        picture, bits = _open(image, path, channels=3, depth=depth)
         foreground, matte = _split(picture, image, alpha, method, invert=invert)
         canvas = make_background(chosen, picture.image, fit=fitting)
         mixed = mix(foreground, matte, canvas, linear=linear)
-        images.write_image(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
+        return images.encode_for(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
 
-    _make_all(make, image, alpha, output, kind="composite", colours=colours, invert=invert)
+    shaping = ("composite", method, behind, fitting, linear, depth, invert)
+    work = _Work(output, behind, shaping, force=force, no_lock=no_lock)
+    _make_all(make, image, alpha, work, colours=colours, invert=invert)
 
 
 def cutout(
@@ -97,6 +116,7 @@ def cutout(
     colours: Colours = None,
     depth: OwnDepth = None,
     force: Force = False,
+    no_lock: NoLock = False,
 ) -> None:
     """Cut a picture out along its matte: RGBA with the foreground's own colours.
 
@@ -107,31 +127,36 @@ def cutout(
 
     method = choose("colours", colours, METHODS)
 
-    def make(image: Path, alpha: Path | None, path: Path) -> None:
-        picture, bits = _open(image, path, [alpha], channels=4, depth=depth, force=force)
+    def make(image: Path, alpha: Path | None, path: Path) -> bytes:
+        picture, bits = _open(image, path, channels=4, depth=depth)
         foreground, matte = _split(picture, image, alpha, method, invert=invert)
         colour = foreground * matte[..., None] if premultiplied else foreground
-        images.write_image(
+        return images.encode_for(
             path, colour, alpha=matte, depth=bits, icc=picture.icc, exif=picture.exif
         )
 
-    _make_all(make, image, alpha, output, kind="cutout", colours=colours, invert=invert)
+    shaping = ("cutout", method, premultiplied, depth, invert)
+    work = _Work(output, None, shaping, force=force, no_lock=no_lock)
+    _make_all(make, image, alpha, work, colours=colours, invert=invert)
 
 
 def _make_all(
     make: Make,
     image: Path,
     alpha: Path | None,
-    output: Path | None,
+    work: _Work,
     *,
-    kind: str,
     colours: str | None,
     invert: bool,
 ) -> None:
     """Make a result of a picture, or of each of a folder's: its mattes may be those of a batch."""
+    from .. import images
+    from ..backgrounds import choose_background, list_backgrounds
+    from ..jobs.journal import find_results
     from ..pairing import OUTPUT_FOLDER, find_alone, find_mattes
-    from .progress import for_each
+    from .progress import Filling, make_each
 
+    behind = list_backgrounds(work.background) if work.background else []
     own = image / OUTPUT_FOLDER / "alpha"
     mattes = alpha or (own if own.is_dir() else None)
     if mattes is None:
@@ -140,37 +165,38 @@ def _make_all(
     if not image.is_dir():
         if alpha and alpha.exists() and image.exists() and alpha.samefile(image):
             raise ImageError(f"{alpha} is the picture itself, expected its matte; give that file")
-        path = output or image.parent / f"{image.stem}_{kind}.png"
-        make(image, alpha, path)
+        path = work.output or image.parent / f"{image.stem}_{work.kind}.png"
+        taken = [image, *([alpha] if alpha else []), *behind]
+        images.require_free(path, taken, force=work.force)
+        images.write_bytes(path, make(image, alpha, path))
         show_path(path)
         return
-    pairs = find_mattes(image, mattes) if mattes else find_alone(image)
-    folder = output or image / OUTPUT_FOLDER / kind
+    folder = work.output or image / OUTPUT_FOLDER / work.kind
+    known = find_results(image, own=bool(mattes) or folder.resolve() == image.resolve())
+    pairs = find_mattes(image, mattes, results=known) if mattes else find_alone(image, known)
 
-    def make_one(pair: "Pair") -> None:
-        path = folder / f"{pair.name}.png"
-        make(pair.image, pair.hint if mattes else None, path)
-        show_path(path)
+    def reads(pair: "Pair") -> list[Path]:
+        files = [pair.image, pair.hint]
+        if work.background and behind:
+            files.append(Path(choose_background(work.background, pair.image.stem)))
+        return files
 
-    for_each(pairs.found, make_one, unpaired=pairs.unpaired)
+    make_each(
+        pairs,
+        Filling(folder, (*work.shaping, mattes is None), force=work.force, no_lock=work.no_lock),
+        lambda pair, path: make(pair.image, pair.hint if mattes else None, path),
+        reads=reads,
+        others=behind,
+    )
 
 
-def _open(
-    image: Path,
-    path: Path,
-    others: list[Path | None],
-    *,
-    channels: int,
-    depth: int | None,
-    force: bool,
-) -> tuple["Picture", int]:
-    """Read a picture, and give the depth of its result, for which there must be a place."""
+def _open(image: Path, path: Path, *, channels: int, depth: int | None) -> tuple["Picture", int]:
+    """Read a picture, and give the depth of its result, which its format must be able to hold."""
     from .. import images
 
     picture = images.read_image(image)
     bits = depth or picture.depth
     images.output_format(path, channels=channels, depth=bits)
-    images.require_free(path, [image, *(other for other in others if other)], force=force)
     return picture, bits
 
 
@@ -179,11 +205,13 @@ def _split(
 ) -> tuple["FloatArray", "FloatArray"]:
     """Give straight foreground colours and the matte; a cut-out's own colours are taken as such."""
     from ..foreground import estimate_foreground
+    from ..images import tell_of_hidden
 
     if alpha is None:
         if picture.alpha is None:
             raise ImageError(f"{image} has no transparency; give its matte with --alpha")
         return picture.image, picture.alpha
+    tell_of_hidden(picture, str(image))
     matte = read_said(alpha, str(alpha), invert=invert)
     if matte.shape != picture.size:
         (height, width), (tall, wide) = picture.size, matte.shape

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from ..errors import A2UError
-from .options import choose, refuse_idle
+from .options import Force, choose, refuse_idle
 from .progress import progress
-from .terminal import say, show, show_json, show_table
+from .terminal import say, show, show_json, show_table, show_text
 
 if TYPE_CHECKING:
     from ..scoring.comparison import Change
@@ -52,11 +52,14 @@ def evaluate(
     as_json: Annotated[
         Path | None, typer.Option("--json", help="Write a report for machines; - for stdout.")
     ] = None,
-    as_csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV.")] = None,
+    as_csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write the rows as CSV; - for stdout.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to look at.")] = None,
     against: Annotated[
         Path | None, typer.Option(help="Compare with another run's --json, picture by picture.")
     ] = None,
+    force: Force = False,
     fail_if: Annotated[
         list[str] | None, typer.Option(help='Exit with 5 if it holds: "sad>30", "sad>+1%".')
     ] = None,
@@ -75,13 +78,16 @@ def evaluate(
     where = choose("region", region, ("auto", "unknown", "whole"))
     if where == "whole":
         refuse_idle("--region whole scores without trimaps", trimap=trimap)
-    _refuse_files(images, as_csv, html)
+    _refuse_files(images, as_json, as_csv, html)
+    for condition in fail_if or ():
+        comparison.read_condition(condition, compared=against is not None)
     other = comparison.read_other(against) if against else None
     data_set = find_items(predictions, gt, trimap, images)
     if where == "whole":
         data_set = data_set.whole()
     if where == "unknown" and not data_set.has_trimaps:
         raise A2UError("--region unknown needs trimaps, and none were found; give --trimap DIR")
+    _require_places([as_json, as_csv, html], [against, *data_set.files], force=force)
     with progress(len(data_set.items), lines=False) as advance:
         rows = score_all(
             data_set,
@@ -90,11 +96,12 @@ def evaluate(
             report=lambda row: advance(row.item.name, row.state),
         )
     _write_reports(data_set, rows, rule, as_json=as_json, as_csv=as_csv, html=html)
-    if as_json != STDOUT:
+    taken = STDOUT in (as_json, as_csv)
+    if not taken:
         _show(rows, report.conventions(data_set, rule))
     if other is not None:
         changes = comparison.compare(rows, other, "sad")
-        _compare(changes, say if as_json == STDOUT else show)
+        _compare(changes, say if taken else show)
     held = [condition for condition in fail_if or () if comparison.holds(condition, rows, other)]
     for condition in held:
         say(f"condition holds: {condition}")
@@ -105,13 +112,27 @@ def evaluate(
         raise typer.Exit(SOME_FAILED)
 
 
-def _refuse_files(images: Path | None, as_csv: Path | None, html: Path | None) -> None:
-    """Refuse pictures that no page shows, and files called -, which only --json takes."""
+def _refuse_files(
+    images: Path | None, as_json: Path | None, as_csv: Path | None, html: Path | None
+) -> None:
+    """Refuse pictures that no page shows, a page on stdout, and two reports there."""
     if html is None:
         refuse_idle("pictures are shown on the page of --html", images=images)
-    for option, path in (("csv", as_csv), ("html", html)):
-        if path == STDOUT:
-            raise A2UError(f"--{option} - is no file, and only --json goes to stdout; name a file")
+    if html == STDOUT:
+        raise A2UError("--html - is no file, and a page does not go to stdout; name a file")
+    if as_json == as_csv == STDOUT:
+        raise A2UError("--json - and --csv - would mix on stdout; name a file for one of them")
+
+
+def _require_places(reports: list[Path | None], inputs: list[Path | None], *, force: bool) -> None:
+    """Refuse reports that cannot be written, or would replace what is read, before any work."""
+    from ..images import require_free
+
+    taken = [path for path in inputs if path]
+    for path in reports:
+        if path and path != STDOUT:
+            require_free(path, taken, force=force)
+            taken.append(path)
 
 
 def _write_reports(
@@ -129,7 +150,9 @@ def _write_reports(
         show_json(report.document(data_set, rows, rule), indent=1)
     elif as_json:
         _write(as_json, json.dumps(report.document(data_set, rows, rule), indent=1) + "\n")
-    if as_csv:
+    if as_csv == STDOUT:
+        show_text(report.to_csv(rows))
+    elif as_csv:
         _write(as_csv, report.to_csv(rows))
     if html:
         _write(html, report.page(data_set, rows, rule))
@@ -138,7 +161,7 @@ def _write_reports(
 def _write(path: Path, text: str) -> None:
     from ..images.writing import write_bytes
 
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))  # names that are not UTF-8
     say(path)
 
 

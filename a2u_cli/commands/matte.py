@@ -80,13 +80,14 @@ def matte(
     Example: a2u matte photo.jpg --trimap trimap.png --cutout cutout.png
     """
     from .. import images
+    from ..matting.planning import parse_bytes
 
     hint = choose_hint(
         trimap, mask, strict=strict, invert=invert, band=band, inside=inside, outside=outside
     )
     alpha_path = _alpha_path(image, output)
     _require_places(alpha_path, cutout, [image, hint.file], depth=depth, force=force)
-    picture, parsed, facts = read_pair(image, hint)
+    picture, parsed, facts = read_pair(image, hint, max_memory=parse_bytes(max_memory))
     matter = load_matter(
         weights, device=device, dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
     )

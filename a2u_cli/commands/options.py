@@ -38,6 +38,12 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse trimap values other than 0, 128 and 255.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+NoLock = Annotated[
+    bool,
+    typer.Option(
+        "--no-lock", help="Go on where the disk knows no locks; see that no other run is there."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Band = Annotated[
     str | None,

@@ -92,17 +92,23 @@ def choose_hint(
     return mask_hint(mask, invert=invert, **bands)
 
 
-def read_pair(image: str, hint: Hint) -> tuple["Picture", "Trimap", dict[str, Any]]:
+def read_pair(
+    image: str, hint: Hint, *, max_memory: int | None = None
+) -> tuple["Picture", "Trimap", dict[str, Any]]:
     """Read a picture and its trimap, and say how the trimap was understood, also as facts.
 
-    Raises ImageError or TrimapError where one cannot be read, or they do not fit.
+    Reading takes at most `max_memory` bytes, None: what is free. Raises ImageError or TrimapError
+    where one cannot be read, or they do not fit; OutOfMemory.
     """
     from .. import images
     from .. import trimap as trimaps
+    from ..matting.planning import free_memory
 
     if image == hint.file == "-":
         raise ImageError("both the image and the trimap are -; stdin holds one, give a file")
-    picture = images.read_image(file_source(image), name=file_name(image))
+    room = free_memory() if max_memory is None else max_memory
+    picture = images.read_image(file_source(image), name=file_name(image), max_memory=room)
+    images.tell_of_hidden(picture, file_name(image))
     parsed = hint.read()
     warnings = trimaps.check_pair(
         picture.size,
@@ -126,5 +132,10 @@ def file_name(argument: str) -> str:
 
 
 def file_source(argument: str) -> Path | bytes:
-    """Give a file's path, or all that comes in on stdin."""
-    return sys.stdin.buffer.read() if argument == "-" else Path(argument)
+    """Give a file's path, or what comes in on stdin; raises ImageError, OutOfMemory."""
+    if argument != "-":
+        return Path(argument)
+    from ..images import read_stream
+    from ..matting.planning import free_memory
+
+    return read_stream(sys.stdin.buffer, file_name(argument), max_memory=free_memory() // 2)

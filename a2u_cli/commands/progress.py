@@ -1,44 +1,101 @@
 """What the commands that take a folder share: progress, and pictures that fail alone."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from .terminal import plain, say
+from .terminal import plain, say, show_path
 
 if TYPE_CHECKING:
-    from ..pairing import Pair
+    from ..pairing import Pair, Pairs
 
 Advance = Callable[[str, str], None]  # told a picture's name and what became of it
 
 
+@dataclass(frozen=True)
+class Filling:
+    """A folder that gets a result of each picture, and what shapes the results."""
+
+    folder: Path
+    shaping: tuple[object, ...]
+    force: bool
+    no_lock: bool
+
+
+def make_each(
+    pairs: "Pairs",
+    filling: Filling,
+    make: Callable[["Pair", Path], bytes],
+    *,
+    reads: Callable[["Pair"], Iterable[Path]],
+    others: Iterable[Path] = (),
+) -> None:
+    """Make a PNG of each picture in a folder; a journal there holds what is done, as of a batch.
+
+    `make` gives the bytes of a file that will have this path, from the files that `reads` names;
+    `others` are files, too, that no result may replace. Exits with 1 if one could not be made.
+    """
+    from ..images.files import locked
+    from ..jobs.journal import JOURNAL, Journal, Outcome
+    from ..jobs.places import Places, hash_file, make_recipe, require_no_input
+
+    def place(pair: "Pair") -> Path:
+        return filling.folder / f"{pair.name}.png"
+
+    inputs = (*pairs.files, *others)
+    require_no_input(map(place, pairs.found), inputs)
+    with locked(filling.folder, JOURNAL, lock=not filling.no_lock):
+        places = Places(Journal(filling.folder), inputs, force=filling.force)
+
+        def make_one(pair: "Pair") -> str:
+            path = place(pair)
+            recipe = make_recipe(map(hash_file, reads(pair)), filling.shaping)
+            if not places.missing({path: recipe}):
+                return "skipped"
+            places.write(Outcome(pair.name, "done"), [(path, recipe, make(pair, path))])
+            show_path(path)
+            return "done"
+
+        for_each(pairs.found, make_one, unpaired=pairs.unpaired)
+
+
 def for_each(
-    pairs: Iterable["Pair"], action: Callable[["Pair"], None], *, unpaired: Iterable[Path] = ()
+    pairs: Iterable["Pair"],
+    action: Callable[["Pair"], str | None],
+    *,
+    unpaired: Iterable[Path] = (),
 ) -> None:
     """Act on pair after pair, and name what failed at the end.
 
-    `unpaired` are pictures that could not be acted on. Exits with 1 if there is any, or a failure.
+    An action may say what became of its pair; `unpaired` are pictures that could not be acted on.
+    Exits with 1 if there is any, or a failure.
     """
     from ..jobs.folder import reason
+    from ..jobs.journal import JournalError
 
     pairs, failures = tuple(pairs), [f"{path}: no matte" for path in unpaired]
-    done = 0
+    tally: Counter[str] = Counter()
     with progress(len(pairs)) as advance:
         for pair in pairs:
             try:
-                action(pair)
-                done += 1
-                advance(pair.name, "done")
+                state = action(pair) or "done"
+                tally[state] += 1
+                advance(pair.name, state)
+            except JournalError:
+                raise
             except Exception as error:  # of one picture: the others go on
                 failures.append(f"{pair.name}: {reason(error)}")
                 advance(pair.name, "failed")
     for failure in failures:
         say(f"failed: {failure}")
-    say(f"{done} done, {len(failures)} failed")
+    skipped = f"{tally['skipped']} skipped, " if tally["skipped"] else ""
+    say(f"{tally['done']} done, {skipped}{len(failures)} failed")
     if failures:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from ..errors import A2UError
-from .options import choose, refuse_idle
+from .options import NoLock, choose, refuse_idle
 from .terminal import say, show_path
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def render(
         Path | None, typer.Option(help="A folder of pictures for --composites.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that render.")] = 1,
+    no_lock: NoLock = False,
 ) -> None:
     """Render foregrounds with exact alpha from seeds; run again to go on.
 
@@ -50,7 +51,7 @@ def render(
 
     orders = _order(count, seed, kinds, size, format, composites, backgrounds)
     failures = []
-    with locked(folder, JOURNAL):
+    with locked(folder, JOURNAL, whole=True, lock=not no_lock):
         from .progress import progress
 
         with progress(len(orders)) as advance:

@@ -6,6 +6,7 @@ by itself. Only a result's path in a pipe stays as it is: a script must be able 
 """
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -36,22 +37,40 @@ def plain(text: object) -> str:
 
 def say(text: object) -> None:
     """Print a line of progress, or a message, on stderr."""
-    typer.echo(plain(text), err=True)
+    _echo(plain(text), err=True)
+
+
+class Told(logging.Handler):
+    """Print what the library's log tells of files as warnings on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def show(text: object) -> None:
     """Print a line of a result on stdout."""
-    typer.echo(plain(text))
+    _echo(plain(text))
 
 
 def show_path(path: Path) -> None:
     """Print a result's path on stdout: plain on a terminal, byte by byte where a script reads."""
-    typer.echo(plain(path) if sys.stdout.isatty() else os.fsencode(path))
+    if sys.stdout is None or sys.stdout.isatty():
+        _echo(plain(path))
+    else:
+        typer.echo(os.fsencode(path))
+
+
+def show_text(text: str) -> None:
+    """Print lines of a result on stdout, each plain on its own."""
+    for line in text.rstrip("\n").split("\n"):
+        show(line)
 
 
 def show_json(facts: Any, *, indent: int | None = None, err: bool = False) -> None:
     """Print facts for machines on stdout, or on stderr where that is taken."""
-    typer.echo(json.dumps(facts, indent=indent), err=err)
+    text = json.dumps(facts, indent=indent).replace("\x7f", "\\u007f")  # the control it leaves
+    _echo(text, err=err)
 
 
 def show_table(titles: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str]) -> None:
@@ -67,7 +86,17 @@ def show_table(titles: Sequence[str], rows: Iterable[Sequence[str]], total: Sequ
         table.add_row(*(Text(plain(cell)) for cell in row))
     table.add_section()
     table.add_row(*(Text(plain(cell)) for cell in total))
-    Console(soft_wrap=True).print(table)
+    console = Console(soft_wrap=True)
+    with console.capture() as captured:
+        console.print(table)
+    _echo(captured.get(), end="")
+
+
+def _echo(text: str, *, err: bool = False, end: str = "\n") -> None:
+    """Print a text in the stream's encoding, with escapes for what that lacks."""
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    typer.echo(shown + end, err=err, nl=False)
 
 
 def confirm(question: str) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Device, refuse_idle
+from .options import Device, NoLock, refuse_idle
 from .terminal import say, show_path
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def train(
     licence: Annotated[str, typer.Option(help="Licence to write into the weights.")] = "unstated",
     device: Device = "auto",
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
+    no_lock: NoLock = False,
 ) -> None:
     """Train weights; a folder that holds a checkpoint is continued where it stopped.
 
@@ -98,7 +99,7 @@ def train(
     from ..training import distributed, memory
     from ..training.data.building import build_engine
     from ..training.options import TrainOptions
-    from ..training.trainer import CURVE, Trainer, export, start_network
+    from ..training.trainer import CURVE, Trainer, export, require_own, start_network
 
     if foregrounds is None:
         refuse_idle("it is the share of --foregrounds", picture_share=picture_share)
@@ -123,7 +124,9 @@ def train(
     place = distributed.join(pick_device(device))
     first = distributed.rank() == 0
 
-    with locked(folder, CURVE) if first else nullcontext():
+    with locked(folder, CURVE, whole=True, lock=not no_lock) if first else nullcontext():
+        if first:
+            require_own(folder)
         build = partial(build_engine, seed=seed, backgrounds=backgrounds, device=place)
         engine = build(
             foregrounds=foregrounds,

@@ -8,13 +8,12 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import TrimapError
-from .options import AsJson, Band, Force, Inside, Invert, Outside, refuse_idle
+from .options import AsJson, Band, Force, Inside, Invert, NoLock, Outside, refuse_idle
 from .pictures import Hint, mask_hint
 from .terminal import say, show, show_json, show_path
 
 if TYPE_CHECKING:
     from ..images import Matte, Picture
-    from ..pairing import Pair
 
 
 class _MakeByDefault(TyperGroup):
@@ -49,6 +48,7 @@ def make(
     outside: Outside = None,
     invert: Invert = False,
     force: Force = False,
+    no_lock: NoLock = False,
 ) -> None:
     """Make a trimap: bands of unknown around every edge, and all that is soft; this is the default.
 
@@ -56,40 +56,47 @@ def make(
     """
     hint = mask_hint(str(mask), band=band, inside=inside, outside=outside, invert=invert)
     if not mask.is_dir():
-        _make(hint, output or mask.parent / f"{mask.stem}_trimap.png", force=force)
-        return
-    from ..pairing import OUTPUT_FOLDER, find_masks
-    from .progress import for_each
+        from ..images import require_free, write_bytes
 
-    masks = find_masks(mask)
+        path = output or mask.parent / f"{mask.stem}_trimap.png"
+        require_free(path, [mask], force=force)
+        write_bytes(path, _make(hint, path))
+        show_path(path)
+        return
+    from ..jobs.journal import find_results
+    from ..pairing import OUTPUT_FOLDER, Pairs, find_masks
+    from .progress import Filling, make_each
+
+    folder = output or mask / OUTPUT_FOLDER / "trimap"
+    masks = find_masks(mask, find_results(mask, own=folder.resolve() == mask.resolve()))
     if masks.unpaired:
         say(
             f"{len(masks.unpaired)} pictures are no masks: they have one beside them, or are "
             f"trimaps, as {masks.unpaired[0].name}"
         )
-    folder = output or mask / OUTPUT_FOLDER / "trimap"
+    shaping = ("trimap", hint.inside, hint.outside, invert)
+    make_each(
+        Pairs(masks.found, ()),
+        Filling(folder, shaping, force=force, no_lock=no_lock),
+        lambda pair, path: _make(dataclasses.replace(hint, file=str(pair.image)), path),
+        reads=lambda pair: [pair.image],
+        others=masks.unpaired,
+    )
 
-    def make_one(pair: "Pair") -> None:
-        own = dataclasses.replace(hint, file=str(pair.image))
-        _make(own, folder / f"{pair.name}.png", force=force)
 
-    for_each(masks.found, make_one)
-
-
-def _make(hint: Hint, path: Path, *, force: bool) -> None:
-    from ..images import output_format, require_free, write_image
+def _make(hint: Hint, path: Path) -> bytes:
+    """Make a trimap's file, and say what it holds; raises ImageError or TrimapError."""
+    from ..images import encode_for, output_format
     from ..trimap import describe
 
     if output_format(path, channels=1, depth=8) == "jpeg":
         raise TrimapError(f"{path}: JPEG would blur the trimap; choose .png or .tif")
-    require_free(path, [Path(hint.file)], force=force)
     trimap = hint.read()
     shares = describe(trimap)
     if not shares.unknown:
         raise TrimapError(f"{hint.file} has no edge ({shares}), so there is nothing to matte")
-    write_image(path, trimap)
     say(f"trimap: {shares}")
-    show_path(path)
+    return encode_for(path, trimap)
 
 
 @app.command()

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from .reading import read_bytes as read_bytes
     from .reading import read_grey as read_grey
     from .reading import read_image as read_image
+    from .reading import read_stream as read_stream
+    from .reading import tell_of_hidden as tell_of_hidden
     from .writing import FORMATS as FORMATS
     from .writing import Format as Format
+    from .writing import encode_for as encode_for
     from .writing import encode_image as encode_image
     from .writing import output_format as output_format
     from .writing import quantise as quantise
@@ -27,8 +30,8 @@ _READING = ("MAX_PIXELS", "SUFFIXES", "Picture", "picture_size", "read_bytes", "
 _WRITING = ("FORMATS", "Format", "encode_image", "output_format", "quantise", "require_free")
 _HOMES = {
     **dict.fromkeys(("Matte", "read_matte"), ".meaning"),
-    **dict.fromkeys((*_READING, "read_image"), ".reading"),
-    **dict.fromkeys((*_WRITING, "write_bytes", "write_image"), ".writing"),
+    **dict.fromkeys((*_READING, "read_image", "read_stream", "tell_of_hidden"), ".reading"),
+    **dict.fromkeys((*_WRITING, "encode_for", "write_bytes", "write_image"), ".writing"),
 }
 __all__ = sorted(_HOMES)
 __getattr__ = lazily(__name__, _HOMES)

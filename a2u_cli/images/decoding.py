@@ -15,8 +15,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ..errors import ImageError
 from ..units import Levels
+from .profiles import cmyk_to_srgb, lab_to_srgb
 
 READABLE = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "AVIF")  # none starts another program
 # What decoders raise on damaged files.
@@ -30,7 +30,20 @@ DAMAGE = (
 Factory = Callable[..., ImageFile.ImageFile]
 
 
-class _Tiff(TiffImageFile):
+class Tiff(TiffImageFile):
+    """Pillow's TIFF, of any number of pixels and of kinds that Pillow has no mode for."""
+
+    def _setup(self) -> None:
+        """Open what Pillow has no mode for: its tags say more of it than "unknown pixel mode"."""
+        try:
+            super()._setup()
+        except (SyntaxError, LookupError):
+            self._mode, self.tile = "L", []
+            size = self.tag_v2[Base.ImageWidth], self.tag_v2[Base.ImageLength]
+            self._size = size[::-1] if self.tag_v2.get(Base.Orientation, 1) >= 5 else size
+            if profile := self.tag_v2.get(Base.InterColorProfile):
+                self.info["icc_profile"] = profile
+
     def load_prepare(self) -> None:
         """Make room for the pixels without asking for Pillow's limit of them."""
         if self._im is None:
@@ -54,6 +67,11 @@ def open_picture(file: IO[bytes], *more: Factory) -> ImageFile.ImageFile:
     raise reason
 
 
+def begins_as_picture(start: bytes) -> bool:
+    """Tell whether a file that starts so can be one that Pillow opens here."""
+    return any(_factories(start))
+
+
 def _factories(start: bytes) -> Iterator[Factory]:
     """Give Pillow's openers for files that start so."""
     for name in READABLE:
@@ -61,20 +79,20 @@ def _factories(start: bytes) -> Iterator[Factory]:
             Image.init()  # loads the rarer formats
         factory, accept = Image.OPEN.get(name, (None, None))
         if factory is not None and (accept is None or accept(start) is True):
-            yield _Tiff if name == "TIFF" else factory
+            yield Tiff if name == "TIFF" else factory
 
 
-def decode_levels(picture: Image.Image, data: bytes, name: str) -> Levels:
-    """Decode to (H, W, C): grey, RGB or RGBA as uint8, or as uint16 where the file has 16 bits."""
-    bits = 8
-    if picture.format == "PNG":
-        bits = data[24]  # the bit depth in IHDR: Pillow gives 16-bit RGB as 8-bit without a word
-    elif isinstance(picture, TiffImageFile):
-        bits = max(picture.tag_v2.get(Base.BitsPerSample, (1,)))
-    if bits == 16:
-        return _levels_16(picture, data, name)
-    if bits > 8:
-        raise ImageError(f"{name} has {bits} bits a channel, expected 8 or 16; export it as 16-bit")
+def decode_levels(picture: Image.Image, data: bytes, name: str, icc: bytes | None) -> Levels:
+    """Decode to (H, W, C): grey, RGB or RGBA as uint8, or as uint16 where the file has 16 bits.
+
+    CMYK and CIELab become sRGB, by the profile `icc`; other colours stay as they are.
+    """
+    if picture.format == "PNG" and data[24] == 16:  # the bit depth in IHDR
+        return _levels_16(picture, data)  # Pillow gives 16-bit RGB as 8-bit without a word
+    if picture.mode == "CMYK":
+        return cmyk_to_srgb(picture, icc, name)
+    if picture.mode == "LAB":
+        return lab_to_srgb(picture)
     if picture.has_transparency_data:
         return np.asarray(picture.convert("RGBA"))
     if picture.mode in ("1", "L"):
@@ -82,22 +100,16 @@ def decode_levels(picture: Image.Image, data: bytes, name: str) -> Levels:
     return np.asarray(picture.convert("RGB"))
 
 
-def _levels_16(picture: Image.Image, data: bytes, name: str) -> Levels:
-    tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else {}
-    photometric = tags.get(Base.PhotometricInterpretation)
-    if photometric not in (None, 0, 1, 2) or max(tags.get(Base.SampleFormat, (1,))) > 1:
-        raise ImageError(
-            f"{name} holds 16-bit samples of an unusual kind (CMYK, Lab, signed or float), "
-            "expected unsigned grey or RGB; export it as RGB"
-        )
+def _levels_16(picture: Image.Image, data: bytes) -> Levels:
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise OSError("the 16-bit pixels cannot be decoded")
     levels = np.asarray(decoded, np.uint16)  # (H, W), or (H, W, C) as BGR or BGRA
-    if levels.ndim == 2:
-        return (65535 - levels if photometric == 0 else levels)[..., None]  # 0: white is zero
-    levels = levels[..., [2, 1, 0, 3][: levels.shape[2]]]
-    if tags.get(Base.ExtraSamples) == (1,):  # premultiplied
-        scale = 65535 / np.maximum(levels[..., 3:], 1).astype(np.float32)
-        levels[..., :3] = np.rint(np.minimum(levels[..., :3] * scale, 65535))
-    return levels
+    if levels.ndim == 3:
+        return levels[..., [2, 1, 0, 3][: levels.shape[2]]]
+    clear = picture.info.get("transparency")  # a level of grey, which OpenCV does not heed
+    if clear is None:
+        return levels[..., None]
+    return np.dstack(
+        [levels, levels, levels, np.where(levels == clear, 0, 65535).astype(np.uint16)]
+    )

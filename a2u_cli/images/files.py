@@ -2,13 +2,24 @@
 
 import errno
 import os
+import re
 import secrets
 import stat
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import A2UError, ImageError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+MOST_LINKS = 40  # that lead on to one another, as in Linux
+LOCKS, GATE, GATE_SECONDS = ".*.jsonl.lock", ".a2u.lock", 60.0  # the gate: held while a run starts
+NO_LOCKS = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS}  # SMB, NFS, FUSE
 
 
 def words(error: BaseException) -> str:
@@ -18,20 +29,35 @@ def words(error: BaseException) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, root: Path | None = None) -> Iterator[Path]:
     """Hand out a place that takes `path`'s name when all went well and the disk has it.
 
-    Otherwise the old file stays and nothing else. Missing folders are made. Raises OSError.
+    Otherwise the old file stays and nothing else. A file that is replaced keeps its mode, and a
+    link stays one: what it leads to is replaced. Missing folders are made. What a kill leaves of a
+    run in the folder `root` is swept by the next run there, and by no other. Raises OSError.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # same folder: renaming is atomic
-    path.parent.mkdir(parents=True, exist_ok=True)
+    depth = "" if root is None else f"{len(path.relative_to(root).parts) - 1}-"
+    path = _behind_links(path)
+    temporary = path.with_name(f".a2u-{depth}{secrets.token_hex(8)}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)  # its own folder: so renaming is atomic
     try:
         yield temporary
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _behind_links(path: Path) -> Path:
+    """Follow a file's links; raises OSError where they go round in a circle."""
+    for _ in range(MOST_LINKS):
+        if not path.is_symlink():
+            return path
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def require_regular(path: Path, *, most: int | None = None) -> None:
@@ -49,27 +75,81 @@ def require_regular(path: Path, *, most: int | None = None) -> None:
 
 
 @contextmanager
-def locked(folder: Path, name: str, *, sweep: bool = True) -> Iterator[None]:
-    """Keep a second run out of an output folder while one works there, by a lock of that name.
+def locked(
+    folder: Path, name: str, *, beside: str | None = None, whole: bool = False, lock: bool = True
+) -> Iterator[None]:
+    """Keep a second run out of an output folder while one works there: the one rule for all.
 
-    What a killed run left of files under way is removed, unless others may be at work beside this.
-    Raises A2UError where a run is at work, ImageError where the folder cannot be written.
+    Side by side work only runs whose `name` matches `beside`, each with its own name. What a killed
+    run left of files under way is removed where nobody else is at work: in a folder that is this
+    run's as a `whole`, of single files too. Without `lock` nobody is kept out, nothing removed.
+
+    Raises A2UError where another run is at work or the disk knows no locks, ImageError where the
+    folder cannot be written.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(folder / f".{name}.lock", timeout=0)
+    own = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        for part in folder.rglob(".*.part") if sweep else ():
-            part.unlink(missing_ok=True)
+        if lock:
+            own = _take_lock(folder, name, beside, whole=whole)
     except Timeout:
         raise A2UError(
             f"another run is at work in {folder}; wait for it, or choose another output folder"
         ) from None
-    except OSError as error:
-        raise ImageError(f"{folder} cannot be written ({words(error)}); choose another") from error
+    except (OSError, NotImplementedError, UserWarning) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            text = f"{folder} cannot be written ({words(error)}); choose another"
+            raise ImageError(text) from error
+        raise A2UError(
+            f"{folder} is on a disk without file locks, so nothing keeps a second run out; "
+            "see that there is none, and give --no-lock"
+        ) from error
     try:
         yield
     finally:
-        lock.release()
+        if own:
+            own.release()
+
+
+def _take_lock(folder: Path, name: str, beside: str | None, *, whole: bool) -> "BaseFileLock":
+    """Lock a folder, and sweep it where nobody else is there; all who do so wait at one gate."""
+    from filelock import FileLock, Timeout
+
+    own = FileLock(folder / f".{name}.lock", timeout=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a second best where the disk knows no locks
+        with FileLock(folder / GATE, timeout=GATE_SECONDS):
+            busy = [
+                path.name
+                for path in folder.glob(LOCKS)
+                if path.name != f".{name}.lock" and not _is_free(path)
+            ]
+            if any(beside is None or not fnmatch(there, f".{beside}.lock") for there in busy):
+                raise Timeout(str(folder))
+            own.acquire()
+            if not busy:
+                _sweep(folder, whole=whole)
+    return own
+
+
+def _is_free(path: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(path, timeout=0):
+            return True
+    except Timeout:
+        return False
+
+
+def _sweep(folder: Path, *, whole: bool) -> None:
+    """Remove what a killed run of this folder left half-written, and nobody else's."""
+    for directory, _, files in os.walk(folder):
+        depth = len(Path(directory).relative_to(folder).parts)
+        ours = re.compile(rf"\.a2u-{depth}-[0-9a-f]{{16}}\.part")
+        single = re.compile(r"\.a2u-[0-9a-f]{16}\.part")
+        for file in files:
+            if ours.fullmatch(file) or (whole and single.fullmatch(file)):
+                Path(directory, file).unlink(missing_ok=True)

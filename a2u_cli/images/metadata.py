@@ -1,12 +1,15 @@
 """What a file says of its picture beside the pixels: EXIF, and which way is up."""
 
+import logging
 from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.ExifTags import IFD, Base
 
 from ..units import Levels
 from .decoding import DAMAGE
+
+log = logging.getLogger(__name__)
 
 # What describes the picture and stays true of the result; layout tags and thumbnails do not.
 TEXTS = (
@@ -18,22 +21,50 @@ DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
 DROPPED_SUBTAGS = (Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroperabilityOffset)
 
 
-def read_exif(picture: Image.Image) -> tuple[int, bytes | None]:
-    """Return the orientation and the EXIF worth carrying over; broken EXIF counts as none."""
+def read_exif(picture: Image.Image, name: str = "") -> tuple[int, bytes | None]:
+    """Return the orientation and the EXIF worth carrying over; broken EXIF counts as none.
+
+    A tag that cannot be written again is left out alone, and a line in the log names it.
+    """
     try:
         tags = picture.getexif()
         orientation = tags.get(Base.Orientation, 1)
-        kept = Image.Exif()
-        for tag in (*TEXTS, *RESOLUTION):
-            if tag in tags:
-                kept[tag] = as_stored(tags[tag])
-        for directory in DIRECTORIES:
-            entries = tags.get_ifd(directory).items()
-            if subtags := {tag: value for tag, value in entries if tag not in DROPPED_SUBTAGS}:
-                kept[directory] = subtags
-        return (orientation if orientation in range(1, 9) else 1), kept.tobytes() if kept else None
     except DAMAGE:
         return 1, None
+    if orientation not in range(1, 9):
+        orientation = 1
+    kept, lost = Image.Exif(), []
+    for tag in (*TEXTS, *RESOLUTION):
+        try:
+            if tag in tags:
+                kept[tag] = _writable(tag, as_stored(tags[tag]))
+        except DAMAGE:
+            lost.append(Base(tag).name)
+    for directory in DIRECTORIES:
+        whole: dict[int, Any] = {}
+        try:
+            for tag, value in tags.get_ifd(directory).items():
+                if tag in DROPPED_SUBTAGS:
+                    continue
+                try:
+                    whole |= _writable(directory, {tag: value})
+                except DAMAGE:
+                    lost.append(ExifTags.TAGS.get(tag, str(tag)))
+        except DAMAGE:
+            lost.append(directory.name)
+        if whole:
+            kept[directory] = whole
+    if lost and name:
+        log.warning("%s has EXIF that cannot be kept: %s", name, ", ".join(lost))
+    return orientation, kept.tobytes() if kept else None
+
+
+def _writable(tag: int, value: Any) -> Any:
+    """Give a tag's value back; raises one of DAMAGE where it cannot be written."""
+    trial = Image.Exif()
+    trial[tag] = value
+    trial.tobytes()
+    return value
 
 
 def as_stored(value: Any) -> Any:

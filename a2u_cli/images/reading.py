@@ -1,36 +1,51 @@
 """Read picture files: from files, or their bytes, to arrays."""
 
+import logging
 import os
+import struct
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
-from ..errors import ImageError
+from ..errors import ImageError, OutOfMemory, is_memory
 from ..units import FloatArray, Levels
 from . import optional_formats
 from .arrays import kind_of
-from .decoding import DAMAGE, decode_levels, open_picture
+from .decoding import DAMAGE, begins_as_picture, decode_levels, open_picture
+from .exr import is_exr, read_exr
 from .files import require_regular, words
 from .metadata import read_exif, turn_upright
+from .png import SIGNATURE, split_png
+from .profiles import to_srgb
+from .tiff import count_pages, decode_tiff, refuse_raw, refuse_unreadable
+
+log = logging.getLogger(__name__)
 
 MAX_PIXELS = 300_000_000  # unless A2U_MAX_PIXELS says otherwise
 BYTES_A_PIXEL, OTHER_BYTES = 16, 64 << 20  # of a file at most: four channels of float32, metadata
+PIECE = 1 << 20  # bytes read from a pipe at once
+READING = 24  # bytes a pixel that reading takes at most, beside the file: levels twice, float32
 
 # What is taken for a picture in a folder.
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".avif", ".exr", ".heic"}
+SUFFIXES = {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp"),
+    *(".gif", ".avif", ".exr", ".heic", ".heif", ".hif"),
+}
 
 
 @dataclass(frozen=True)
 class Picture:
     """A decoded picture, upright, with the metadata that a result of it can carry.
 
-    image: float32 (H, W, 3), RGB in [0, 1]; alpha: float32 (H, W) in [0, 1] where the file has
-    transparency; depth: bits a channel of the file, 8 or 16; icc: the RGB colour profile;
-    exif: EXIF without orientation, layout and thumbnail; orientation: the EXIF turn that was
-    applied (1 is none).
+    image: float32 (H, W, 3), sRGB in [0, 1]; alpha: float32 (H, W) in [0, 1] where the file has
+    transparency; depth: bits a channel, 8 or 16; icc: an sRGB profile, where the file has one of
+    its colours; exif: EXIF without orientation, layout and thumbnail; orientation: the EXIF turn
+    that was applied (1 is none).
     """
 
     image: FloatArray
@@ -55,15 +70,22 @@ class _Decoded:
 
 
 def read_image(
-    source: str | Path | bytes, *, name: str | None = None, max_pixels: int | None = None
+    source: str | Path | bytes,
+    *,
+    name: str | None = None,
+    max_pixels: int | None = None,
+    max_memory: int | None = None,
 ) -> Picture:
-    """Read a picture as upright RGB at the precision of its file.
+    """Read a picture as upright sRGB at the precision of its file.
 
-    Grey and palette become RGB, CMYK by the plain formula; of an animation the first frame counts.
+    Grey and palette become RGB; a colour profile, of CMYK and grey too, is converted to sRGB, and
+    what has none counts as sRGB. Of several pages or frames the first counts. What is not taken of
+    a file is told by a warning of the logger `a2u_cli`.
 
-    Raises: ImageError where there is no picture, or one that is damaged or too large.
+    Raises: ImageError where there is no picture, or one that is damaged or too large; OutOfMemory
+    where reading takes more memory than there is, or than `max_memory` bytes.
     """
-    decoded = _decode(source, name, max_pixels, colour=True)
+    decoded = _decode(source, name, max_pixels, colour=True, max_memory=max_memory)
     levels = decoded.levels
     depth = levels.dtype.itemsize * 8
     image = np.empty((*levels.shape[:2], 3), np.float32)
@@ -72,6 +94,18 @@ def read_image(
     if levels.shape[2] == 4:
         alpha = np.divide(levels[..., 3], 2**depth - 1, order="C", dtype=np.float32)  # (H, W)
     return Picture(image, alpha, depth, decoded.icc, decoded.exif, decoded.orientation)
+
+
+def tell_of_hidden(picture: Picture, name: str) -> None:
+    """Say in the log that a cut-out is used as a whole picture, with colours that nobody sees."""
+    if picture.alpha is None:
+        return
+    share = np.count_nonzero(picture.alpha == 0) / picture.alpha.size
+    if share:
+        log.warning(
+            "%s is transparent in %.1f %% of its pixels; their hidden colours are used",
+            *(name, 100 * share),
+        )
 
 
 def read_levels(
@@ -112,44 +146,158 @@ def picture_size(path: str | Path) -> tuple[int, int] | None:
 
 
 def _decode(
-    source: str | Path | bytes, name: str | None, max_pixels: int | None, *, colour: bool
+    source: str | Path | bytes,
+    name: str | None,
+    max_pixels: int | None,
+    *,
+    colour: bool,
+    max_memory: int | None = None,
 ) -> _Decoded:
     most = _limit() if max_pixels is None else max_pixels
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes), expected a picture; write or copy it again")
-    if optional_formats.is_exr(data):
-        light = optional_formats.read_exr(data, name, colour=colour, most=most)
+
+    def require(size: tuple[int, int]) -> None:
+        _require_room(size, name, most, max_memory)
+
+    if is_exr(data):
+        light = read_exr(data, name, colour=colour, require=require)
         return _Decoded(light, None, None, orientation=1)
+    refuse_unreadable(data, name)
+    size = _size_in_head(data)
+    if size:
+        require(size)
     heic = optional_formats.heic(data, name)
     try:
+        icc = None
+        if data.startswith(SIGNATURE):
+            data, icc = split_png(data)
         with open_picture(BytesIO(data), *heic) as picture:
-            _require_pixels(picture.size, name, most)
-            if picture.format == "PNG":  # no decoder here minds wrong sums, or a lost end
-                open_picture(BytesIO(data)).verify()
-            orientation, exif = read_exif(picture)
-            icc = picture.info.get("icc_profile")
-            levels = decode_levels(picture, data, name)
-            if picture.format != "TIFF":  # both decoders turn a TIFF by themselves
-                levels = turn_upright(levels, orientation)
+            size = picture.size
+            require(size)
+            refuse_raw(picture, name)
+            _tell_of_more(picture, data, name)
+            orientation, exif = read_exif(picture, name)
+            icc = icc or picture.info.get("icc_profile")
+            if isinstance(picture, TiffImageFile):
+                levels = decode_tiff(picture, data, name, icc)
+            else:
+                levels = turn_upright(decode_levels(picture, data, name, icc), orientation)
+            turned = picture.mode in ("CMYK", "LAB")  # to sRGB already
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{name} is not a picture that can be read, expected an 8- or 16-bit PNG, JPEG, "
-            "TIFF, WebP, AVIF, BMP or GIF; export it as one of these"
-        ) from error
+        raise _no_picture(name) from error
     except Image.DecompressionBombError as error:  # WebP: Pillow asks before there is a picture
         raise ImageError(
             f"{name} has more pixels than Pillow reads of its kind ({words(error)}); make it "
             "smaller, or save it as PNG or TIFF"
         ) from error
-    except DAMAGE as error:
+    except (*DAMAGE, MemoryError) as error:
+        if is_memory(error) or _is_short(size):
+            raise OutOfMemory(
+                f"{name} does not fit into the memory there is ({words(error)}); close other "
+                "programs, or make it smaller"
+            ) from error
         raise ImageError(
             f"{name} is truncated or damaged ({words(error)}), expected a whole picture; copy or "
             "export it again"
         ) from error
-    # A CMYK or grey profile says nothing about the RGB that the pixels have become.
-    return _Decoded(levels, icc if icc and icc[16:20] == b"RGB " else None, exif, orientation)
+    profile = None
+    if colour and not turned:
+        levels, profile = to_srgb(levels, icc, name)
+    return _Decoded(levels, profile, exif, orientation)
+
+
+def _tell_of_more(picture: Image.Image, data: bytes, name: str) -> None:
+    """Say in the log where a file holds more pictures than the first.
+
+    Not of a JPEG (MPO): phones put the same picture's brightness, or its depth, behind it.
+    """
+    if isinstance(picture, TiffImageFile):
+        count, what = count_pages(data), "pages"
+    elif picture.format == "MPO":
+        return
+    else:
+        count, what = int(getattr(picture, "n_frames", 1)), "frames"
+        if picture.format == "HEIF":
+            what = "pictures"
+    if count > 1:
+        log.warning("%s has %d %s, the first is taken", name, count, what)
+
+
+def _is_short(size: tuple[int, int] | None) -> bool:
+    """Tell whether the memory to decode a picture in cannot be had: then its file is not to blame.
+
+    Decoders say no more than that they have failed.
+    """
+    if size is None:
+        return False
+    try:
+        np.empty((2, size[0], size[1], 4), np.uint8)
+    except MemoryError:
+        return True
+    return False
+
+
+def _size_in_head(data: bytes) -> tuple[int, int] | None:
+    """Tell (width, height) where a file is worked on before its decoder tells: of PNG and WebP.
+
+    PNG 3, 11.2.1; RFC 9649, 2.5 to 2.7.
+    """
+    if data.startswith(SIGNATURE) and len(data) >= 24:
+        width, height = struct.unpack_from(">II", data, 16)
+        return width, height
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+        return None
+    if data[12:16] == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        return width + 1, height + 1
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", data, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def read_stream(stream: IO[bytes], name: str, *, max_memory: int | None = None) -> bytes:
+    """Read a picture from a pipe, which may go on for ever.
+
+    It is given up where it does not begin as a picture, or goes on beyond what one of its size
+    takes; where the size is not told at its start, beyond what the largest takes, or `max_memory`.
+
+    Raises ImageError, or OutOfMemory.
+    """
+    start = stream.read(16)
+    if start and not (is_exr(start) or begins_as_picture(start) or start[4:8] == b"ftyp"):
+        refuse_unreadable(start, name)
+        raise _no_picture(name)
+    data, most = BytesIO(), OTHER_BYTES
+    data.write(start)
+    while piece := stream.read(PIECE):
+        data.write(piece)
+        if most == OTHER_BYTES < data.tell():
+            size = _size_in_head(data.getvalue()[:30])
+            pixels = _limit() if size is None else min(_limit(), size[0] * size[1])
+            most += BYTES_A_PIXEL * pixels
+        if data.tell() > most:
+            raise ImageError(
+                f"{name} goes on beyond {most / 1e9:.1f} GB, more than its picture can take; check "
+                "what it comes from"
+            )
+        if max_memory is not None and data.tell() > max_memory:
+            raise OutOfMemory(
+                f"{name} goes on beyond the {max_memory / 1e9:.1f} GB that it may take; allow "
+                "more, or make it smaller"
+            )
+    return data.getvalue()
+
+
+def _no_picture(name: str) -> ImageError:
+    return ImageError(
+        f"{name} is not a picture that can be read, expected an 8- or 16-bit PNG, JPEG, "
+        "TIFF, WebP, AVIF, BMP or GIF; export it as one of these"
+    )
 
 
 def read_bytes(path: str | Path, name: str) -> bytes:
@@ -183,11 +331,18 @@ def _limit() -> int:
     return int(text)
 
 
-def _require_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
+def _require_room(size: tuple[int, int], name: str, most: int, max_memory: int | None) -> None:
+    """Refuse a picture of more pixels, or that takes more memory to read, than it may."""
     width, height = size
-    if width * height > max_pixels:
+    pixels = width * height
+    if pixels > most:
         raise ImageError(
-            f"{name} is {width}x{height} ({width * height / 1e6:.1f} million pixels), expected at "
-            f"most {max_pixels / 1e6:.1f} million; make it smaller, or raise the limit with "
-            f"a2u --max-pixels {width * height} ..."
+            f"{name} is {width}x{height} ({pixels / 1e6:.1f} million pixels), expected at "
+            f"most {most / 1e6:.1f} million; make it smaller, or raise the limit with "
+            f"a2u --max-pixels {pixels} ..."
+        )
+    if max_memory is not None and READING * pixels > max_memory:
+        raise OutOfMemory(
+            f"{name} is {width}x{height} and takes about {READING * pixels / 1e9:.1f} GB to read, "
+            f"expected at most {max_memory / 1e9:.1f} GB; allow more, or make it smaller"
         )

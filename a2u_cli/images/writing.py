@@ -1,5 +1,6 @@
 """Write picture files: the whole file or nothing, in the format of the extension."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,14 +51,17 @@ def _require_room(kind: Format, channels: int, depth: int, name: str) -> None:
 def require_free(path: Path, taken: list[Path], *, force: bool) -> None:
     """Refuse an output that cannot be written, before any work is done for it.
 
-    Raises: ImageError where it is an input or another output, exists already, or has no place.
+    Raises: ImageError where it is an input or another output, by whatever name, exists already, or
+    has no place.
     """
     try:
-        if any(path.resolve() == other.resolve() for other in taken):
+        if any(path.resolve() == other.resolve() for other in taken) or (
+            path.exists() and any(other.exists() and path.samefile(other) for other in taken)
+        ):
             raise ImageError(f"{path} is an input or another output; choose another output")
         if path.is_dir():
             raise ImageError(f"{path} is a folder; give a file name for the output")
-        if path.exists() and not force:
+        if os.path.lexists(path) and not force:  # also a link to nothing
             raise ImageError(f"{path} exists; choose another output, or --force to replace it")
         above = next(folder for folder in path.absolute().parents if folder.exists())
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
@@ -83,12 +87,26 @@ def write_image(
 
     Raises: ImageError where the format cannot hold the picture or the file cannot be written.
     """
-    path, name = Path(path), str(path)
+    path = Path(path)
+    write_bytes(path, encode_for(path, array, alpha=alpha, depth=depth, icc=icc, exif=exif))
+
+
+def encode_for(
+    path: Path,
+    array: npt.NDArray[Any],
+    *,
+    alpha: npt.NDArray[Any] | None = None,
+    depth: int = 8,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+) -> bytes:
+    """Give the bytes that `write_image` writes; raises ImageError where no file can hold it."""
+    name = str(path)
     channels = _channels(array, name)
     kind = output_format(path, channels=channels if alpha is None else 4, depth=depth)
     if alpha is not None:
         array = _with_alpha(array, alpha, depth, name)
-    write_bytes(path, encode_image(array, kind, depth=depth, icc=icc, exif=exif, name=name))
+    return encode_image(array, kind, depth=depth, icc=icc, exif=exif, name=name)
 
 
 def _with_alpha(array: npt.NDArray[Any], alpha: npt.NDArray[Any], depth: int, name: str) -> Levels:

@@ -1,8 +1,7 @@
 """Matte a folder: read ahead, matte, write behind; a journal says what is done and what failed.
 
-The journal is a file of JSON lines in the output folder, one line a picture, written once its
-outputs are in place. A second run skips what its journals call done for the same inputs, options
-and weights, so a run that was killed goes on where it stopped.
+A second run makes only what its journals do not call done for the same inputs, options and weights,
+so a run that was killed goes on where it stopped. Where it may write is in `places`.
 """
 
 import hashlib
@@ -10,23 +9,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import A2UError, OutOfMemory, is_memory
+from ..errors import A2UError, OutOfMemory, in_words
 from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
 from ..images.meaning import read_matte
-from ..images.reading import Picture, read_bytes, read_image
-from ..images.writing import write_image
+from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
+from ..images.writing import encode_for
 from ..matting.planning import free_memory
 from ..pairing import Pair
 from ..trimap import band_pixels, check_pair, describe, make_trimap, read_trimap
 from ..units import FloatArray, Size, Trimap
-from .journal import Journal, Outcome
+from .journal import Journal, JournalError, Outcome
 from .options import Options
+from .places import Places, hash_file, make_recipe
 
 if TYPE_CHECKING:
     from ..matting.matter import Matter
@@ -47,16 +47,17 @@ class _Job:
     folder: Path
     matte: Matte
     options: Options
-    journal: Journal
+    places: Places
     room: Room
+    backgrounds: dict[str, str] = field(default_factory=dict)  # the hashes of their pictures
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A picture and its trimap, and the digest of their files."""
+    """A picture and its trimap, and the recipes of what is still to be made of them, by kind."""
 
     pair: Pair
-    inputs: str
+    recipes: dict[str, str]
     picture: Picture
     trimap: Trimap
 
@@ -123,15 +124,18 @@ def run(
     options: Options,
     *,
     journal: Journal,
+    inputs: Iterable[Path] = (),
+    force: bool = False,
     fail_fast: bool = False,
     room: Room = share_of_free,
 ) -> Iterator[Outcome]:
     """Matte pair after pair and give their outcomes in order; a failure is one of them.
 
+    `inputs` are files that no output may replace; with `force` it may what else is there.
     Reading, the network and writing overlap, as far as the pictures in flight fit into the `room`
     there is beside the one that is matted; at most a few are in memory in any case.
     """
-    job = _Job(folder, matte, options, journal, room)
+    job = _Job(folder, matte, options, Places(journal, inputs, force=force), room)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         try:
             flight = _Flight(job, pairs, reader, writer)
@@ -204,7 +208,7 @@ class _Flight:
         try:
             alpha = self.job.matte(loaded.picture.image, loaded.trimap)
         except Exception as error:  # of one picture: the others go on
-            return _settled(_failed(loaded.pair, error, loaded.inputs, self.job))
+            return _settled(_failed(loaded.pair, error, self.job))
         seconds = time.perf_counter() - start
         colours = COLOURS if self.job.options.saves_colours else 0
         memory = _memory(loaded.picture.size, IN_FLIGHT + colours)
@@ -234,22 +238,59 @@ def _settled(outcome: Outcome) -> _Writing:
 
 def _load(pair: Pair, job: _Job) -> _Loaded | Outcome:
     """Read a pair, or say that it is done, or why it cannot be read."""
-    inputs = ""
-    options = job.options.of_picture(is_mask=pair.is_mask)
+    options = job.options
     try:
         data = [read_bytes(path, str(path)) for path in (pair.image, pair.hint)]
-        inputs = hashlib.sha256(b"".join(hashlib.sha256(d).digest() for d in data)).hexdigest()
-        there = all(path.is_file() for path in outputs(pair, job.folder, options).values())
-        if there and job.journal.holds(pair.name, inputs, options, job.options):
+        hashes = [hashlib.sha256(part).digest() for part in data]
+        missing = {} if _held(pair, hashes, job) else _missing(pair, hashes, job)
+        if not missing:
             return Outcome(pair.name, "skipped", "done before")
         names = str(pair.image), str(pair.hint)
-        picture = read_image(data[0], name=names[0])
+        picture = read_image(data[0], name=names[0], max_memory=free_memory())
+        tell_of_hidden(picture, names[0])
         trimap = _trimap(pair, data[1], options)
         turn = picture.orientation
         check_pair(picture.size, trimap, names=names, image_orientation=turn, image=picture.image)
-        return _Loaded(pair, inputs, picture, trimap)
+        return _Loaded(pair, missing, picture, trimap)
+    except JournalError:
+        raise
     except Exception as error:  # of one picture: the others go on
-        return _failed(pair, error, inputs, job)
+        return _failed(pair, error, job)
+
+
+def _held(pair: Pair, hashes: list[bytes], job: _Job) -> bool:
+    """Tell whether a version that kept no hashes of outputs did a picture."""
+    options = job.options.of_picture(is_mask=pair.is_mask)
+    inputs = hashlib.sha256(b"".join(hashes)).hexdigest()
+    return job.places.journal.held(pair.name, inputs, {options.digest, job.options.digest})
+
+
+def _missing(pair: Pair, hashes: list[bytes], job: _Job) -> dict[str, str]:
+    """Give the recipes of a picture's outputs that are not there yet, by their kind.
+
+    Raises ImageError where one has no place.
+    """
+    places = outputs(pair, job.folder, job.options)
+    read = [part.hex() for part in hashes] + ["mask" if pair.is_mask else "trimap"]
+    recipes = {}
+    for kind in places:
+        behind = [_hash_background(pair, job)] if kind == "composite" else []
+        shaping = job.options.of_output(kind, is_mask=pair.is_mask)
+        recipes[kind] = make_recipe([*read, *behind], shaping.digest)
+    missing = job.places.missing({path: recipes[kind] for kind, path in places.items()})
+    return {kind: recipes[kind] for kind, path in places.items() if path in missing}
+
+
+def _hash_background(pair: Pair, job: _Job) -> str:
+    """Hash the picture behind a composite; what is no file is told by the options."""
+    from ..backgrounds import choose_background
+
+    chosen = choose_background(job.options.background, pair.name)
+    if not Path(chosen).is_file():
+        return ""
+    if chosen not in job.backgrounds:
+        job.backgrounds[chosen] = hash_file(Path(chosen))
+    return job.backgrounds[chosen]
 
 
 def _trimap(pair: Pair, data: bytes, options: Options) -> Trimap:
@@ -263,18 +304,26 @@ def _trimap(pair: Pair, data: bytes, options: Options) -> Trimap:
 
 def _write(loaded: _Loaded, alpha: FloatArray, seconds: float, job: _Job) -> Outcome:
     picture, pair = loaded.picture, loaded.pair
-    options = job.options.of_picture(is_mask=pair.is_mask)
+    options = replace(job.options, save=tuple(loaded.recipes))
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
+    outcome = Outcome(pair.name, "done", seconds=round(seconds, 3))
     try:
         saved = results(picture.image, alpha, options, name=pair.name)
-        places = outputs(pair, job.folder, options)
-        for kind, path in places.items():
-            beside = alpha if kind == "cutout" else None
-            write_image(path, saved[kind], alpha=beside, **metadata)
+        files = (
+            (
+                path,
+                loaded.recipes[kind],
+                encode_for(
+                    path, saved[kind], alpha=alpha if kind == "cutout" else None, **metadata
+                ),
+            )
+            for kind, path in outputs(pair, job.folder, options).items()
+        )
+        job.places.write(outcome, files, weights=options.weights)
+    except JournalError:
+        raise
     except Exception as error:  # of one picture: the others go on
-        return _failed(pair, error, loaded.inputs, job)
-    outcome = Outcome(pair.name, "done", seconds=round(seconds, 3))
-    job.journal.add(outcome, loaded.inputs, options, places.values())
+        return _failed(pair, error, job)
     return outcome
 
 
@@ -299,20 +348,15 @@ def results(
     return saved
 
 
-def _failed(pair: Pair, error: BaseException, inputs: str, job: _Job) -> Outcome:
+def _failed(pair: Pair, error: BaseException, job: _Job) -> Outcome:
     outcome = Outcome(pair.name, "failed", reason(error))
-    job.journal.add(outcome, inputs, job.options.of_picture(is_mask=pair.is_mask))
+    job.places.journal.add(outcome, weights=job.options.weights)
     return outcome
 
 
 def reason(error: BaseException) -> str:
     """Say in one line why a picture failed."""
-    text = str(error)
-    if is_memory(error) and not isinstance(error, A2UError):
-        text = "out of memory; close other programs or bound it with --max-memory"
-    elif not isinstance(error, A2UError):
-        text = f"unexpected {type(error).__name__}: {error}"
-    return " ".join(text.split())
+    return in_words(error)[0]
 
 
 def unknown_share(pair: Pair, options: Options) -> float | None:

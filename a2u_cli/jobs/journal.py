@@ -1,17 +1,33 @@
-"""What became of each picture of a folder: JSON lines that survive a kill."""
+"""What became of each picture of a folder: JSON lines that survive a kill.
 
+A line holds the size and hash of each output, and the recipe it was made by: a digest of what was
+read and of the options. It is written before the files take their names, so a file that agrees with
+no line was never ours, or was changed since; and an output is done where a line of its recipe
+agrees with the file that is there, whoever wrote what in between.
+"""
+
+import fnmatch
+import hashlib
 import json
 import os
+import stat
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import A2UError
-from .options import Options
+from ..images.files import words
 
-JOURNAL = "journal.jsonl"
+JOURNAL, JOURNALS = "journal.jsonl", "journal*.jsonl"
+CHUNK = 1 << 20
+
+
+class JournalError(A2UError):
+    """The journal cannot be kept: without it no work is taken account of, so the run ends."""
 
 
 @dataclass(frozen=True)
@@ -24,47 +40,102 @@ class Outcome:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: its size in bytes, and their hash."""
+
+    size: int
+    sha256: str
+
+
 class Journal:
-    """The journals of an output folder; new lines go to one of them."""
+    """The journals of an output folder; new lines go to one of them.
+
+    Raises JournalError where one cannot be read, or is no file.
+    """
 
     def __init__(self, folder: Path, name: str = JOURNAL) -> None:
-        self.path = folder / name
+        self.folder, self.path = folder, folder / name
         self._lock = threading.Lock()
-        self._torn = self.path.is_file() and not self.path.read_bytes().endswith(b"\n")
-        self.done: dict[str, dict[str, Any]] = {}
-        for path in sorted(folder.glob("journal*.jsonl")):
-            for line in path.read_bytes().splitlines():
-                try:
-                    entry = json.loads(line)
-                    self.done[entry["name"]] = entry
-                except (ValueError, KeyError, TypeError, RecursionError):
-                    # torn by a kill, or not written by us: that picture is redone
+        self._made: dict[str, dict[Content, set[str]]] = {}
+        self._old: dict[str, dict[str, Any]] = {}
+        self._torn = self._damaged = False
+        naming: Counter[str] = Counter()
+        for path in sorted({*folder.glob(JOURNALS), self.path}):
+            last: dict[str, dict[str, Any]] = {}
+            for entry in _entries(path):
+                if entry is None:
+                    self._damaged = True
                     continue
+                last[entry["name"]] = entry
+                self._take(entry)
+            naming.update(last.keys())
+            self._old |= {name: entry for name, entry in last.items() if _is_old(entry)}
+        self._old = {name: entry for name, entry in self._old.items() if naming[name] == 1}
+        if self.path.exists():
+            self._torn = not self.path.read_bytes().endswith(b"\n")
 
-    def holds(self, name: str, inputs: str, *options: Options) -> bool:
-        """Tell whether a picture is done for these inputs and one of these options."""
-        entry = self.done.get(name, {})
-        digests = [chosen.digest for chosen in options]
+    def _take(self, entry: dict[str, Any]) -> None:
+        outputs = entry.get("outputs")
+        for place, made in outputs.items() if isinstance(outputs, dict) else ():
+            content = Content(made["size"], made["sha256"])
+            self._made.setdefault(place, {}).setdefault(content, set()).add(made["recipe"])
+
+    def state(self, path: Path, recipe: str) -> str:
+        """Tell what lies at an output's place.
+
+        It is "free", "done" (by this recipe), "ours" (by another, or emptied since), "foreign" (not
+        known, or changed since it was written), or "unsure": not known to a journal that is torn.
+        """
+        if not os.path.lexists(path):
+            return "free"
+        made = self._made.get(self._place(path), {})
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return "foreign"
+            if not made and self._damaged:
+                return "unsure"
+            if made and not status.st_size:
+                return "ours"  # as a power cut leaves it: there is nothing to lose
+            if all(content.size != status.st_size for content in made):
+                return "foreign"
+            recipes = made.get(hash_content(path))
+        except OSError:
+            return "foreign"
+        if recipes is None:
+            return "foreign"
+        return "done" if recipe in recipes else "ours"
+
+    def held(self, name: str, inputs: str, options: set[str]) -> bool:
+        """Tell whether a version that kept no hashes did a picture, by one of these options.
+
+        Its line counts where no other journal names the picture, and its files are not empty.
+        """
+        entry = self._old.get(name, {})
         return (
-            entry.get("state") == "done"
-            and entry.get("inputs") == inputs
-            and entry.get("options") in digests
+            entry.get("inputs") == inputs
+            and entry.get("options") in options
+            and all(_is_filled(self.folder / place) for place in entry["outputs"])
         )
 
     def add(
-        self, outcome: Outcome, inputs: str, options: Options, written: Iterable[Path] = ()
+        self,
+        outcome: Outcome,
+        outputs: Mapping[Path, tuple[Content, str]] | None = None,
+        **facts: str,
     ) -> None:
-        """Write a line that survives the end of the process; `written` are its files.
+        """Write a line that survives the end of the process; outputs are given with their recipes.
 
-        Raises A2UError where it cannot be written: without a journal no work is kept account of.
+        Raises JournalError where it cannot be written.
         """
-        entry = vars(outcome) | {
-            "inputs": inputs,
-            "options": options.digest,
-            "weights": options.weights,
-            "outputs": [path.relative_to(self.path.parent).as_posix() for path in written],
+        entry = vars(outcome) | facts
+        entry["outputs"] = {
+            self._place(path): {**vars(content), "recipe": recipe}
+            for path, (content, recipe) in (outputs or {}).items()
         }
         with self._lock:
+            self._take(entry)
             try:
                 with self.path.open("ab") as file:
                     file.write(b"\n" * self._torn + json.dumps(entry).encode() + b"\n")
@@ -72,8 +143,85 @@ class Journal:
                     os.fsync(file.fileno())
             except OSError as error:
                 self._torn = True  # a part of the line may be there
-                raise A2UError(
-                    f"{self.path} cannot be written ({error.strerror}); what is done is kept: "
+                raise JournalError(
+                    f"{self.path} cannot be written ({words(error)}); what is done is kept: "
                     "mend that and run the same command again"
                 ) from error
             self._torn = False
+
+    def _place(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+
+def find_results(folder: Path, *, own: bool = True) -> frozenset[Path]:
+    """List what journals below a folder name as outputs: they are no pictures to begin with.
+
+    Unless `own`, the results of a run into the folder itself are: somebody goes on with them.
+    """
+    found = set()
+    for directory, _, files in os.walk(folder):
+        for name in fnmatch.filter(files, JOURNALS) if own or Path(directory) != folder else ():
+            with suppress(JournalError):  # else they are named as what has no trimap
+                for entry in filter(None, _entries(Path(directory, name))):
+                    found |= {Path(directory, place) for place in entry.get("outputs", ())}
+    return frozenset(found)
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Read a journal's lines; None is one that is torn by a kill, or not written by us."""
+    if not os.path.lexists(path):
+        return
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe"}
+        raise JournalError(
+            f"{path} is {kinds.get(stat.S_IFMT(status.st_mode), 'a device')}, expected a file, the "
+            "journal of a run; move it away, or choose another output folder"
+        )
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise JournalError(
+            f"{path} cannot be read ({words(error)}), expected the journal of a run; "
+            "mend that, or choose another output folder"
+        ) from error
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            entry = None
+        if line.strip():
+            yield entry if _is_sound(entry) else None
+
+
+def _is_sound(entry: Any) -> bool:
+    """Tell whether a line is one of ours: what it names can be relied on to be of its type."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        return False
+    outputs = entry.get("outputs", [])
+    if isinstance(outputs, list):
+        return all(isinstance(place, str) for place in outputs)
+    kinds = {"size": int, "sha256": str, "recipe": str}
+    return isinstance(outputs, dict) and all(
+        isinstance(made, dict) and all(isinstance(made.get(k), kinds[k]) for k in kinds)
+        for made in outputs.values()
+    )
+
+
+def _is_old(entry: dict[str, Any]) -> bool:
+    outputs = entry.get("outputs")
+    return entry.get("state") == "done" and isinstance(outputs, list) and outputs != []
+
+
+def _is_filled(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def hash_content(path: Path) -> Content:
+    """Tell what a file holds; raises OSError."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return Content(size, digest.hexdigest())

@@ -60,6 +60,10 @@ class Options:
         unset: dict[str, Any] = {name: getattr(Options, name) for name in idle}
         return replace(self, save=tuple(kind for kind in OUTPUTS if kind in self.save), **unset)
 
+    def of_output(self, kind: str, *, is_mask: bool) -> "Options":
+        """Give the options that shape one kind of output: what else is saved does not matter."""
+        return replace(self, save=(kind,)).of_picture(is_mask=is_mask)
+
     @property
     def digest(self) -> str:
         """A short name for all options together."""

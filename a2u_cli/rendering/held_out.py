@@ -17,4 +17,4 @@ def is_held_out_render(name: str) -> bool:
 
 def is_held_out_photograph(name: str) -> bool:
     """Tell whether a photograph is one of those held out, by the name of its file alone."""
-    return zlib.crc32(PurePath(name).name.encode()) % ONE_IN == 0
+    return zlib.crc32(PurePath(name).name.encode(errors="surrogatepass")) % ONE_IN == 0

@@ -2,13 +2,16 @@
 
 import json
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from itertools import islice
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,13 +104,16 @@ def render_set(folder: Path, orders: Iterable[Order], *, workers: int = 1) -> It
     """Render into a folder what its journal does not hold yet, and give each when it is on disk.
 
     A picture's files come first, its line in the journal last; an interrupt leaves neither half.
-    The files are the same for any number of `workers`, which are processes.
+    The files are the same for any number of `workers`, which are processes. A file that the journal
+    does not name is kept, unless it is what would be written.
 
-    Raises A2UError where something cannot be written; what is done is kept.
+    Raises A2UError where something cannot or may not be written; what is done is kept.
     """
-    done = _read_journal(folder)
+    done, ours = _read_journal(folder), _list_files(folder)
     coming = [order for order in orders if done.get(order.name) != order]
     for rendered in _render_all(coming, workers):
+        for path in rendered.files.keys() - ours:
+            _require_free(folder / path, rendered.files[path])
         for path, data in rendered.files.items():
             write_bytes(folder / path, data)
         if not rendered.failure:
@@ -125,15 +131,30 @@ def _render_all(orders: list[Order], workers: int) -> Iterator[Rendered]:
         coming, flying = iter(orders), deque[Future[Rendered]]()
         try:
             for order in islice(coming, 2 * workers):
-                flying.append(pool.submit(render_order, order))
+                flying.append(_submit(pool, order))
             while flying:
                 yield flying.popleft().result()
                 for order in islice(coming, 1):
-                    flying.append(pool.submit(render_order, order))
+                    flying.append(_submit(pool, order))
         except BaseException:
             for child in set(multiprocessing.active_children()) - set(others):
                 child.terminate()  # it writes nothing, and may have many seconds to go
             raise
+
+
+def _submit(pool: ProcessPoolExecutor, order: Order) -> Future[Rendered]:
+    """Hand an order to the pool; a worker that this starts never hears Ctrl-C, from its birth on.
+
+    It would tell of it at length. The parent hears it as soon as the worker is there.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        return pool.submit(render_order, order)
+    resource_tracker.ensure_running()  # else its start would let the signal through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(render_order, order)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ignore_interrupts() -> None:
@@ -187,16 +208,42 @@ def _composite(order: Order, colour: FloatArray, alpha: FloatArray) -> dict[str,
 
 def _read_journal(folder: Path) -> dict[str, Order]:
     """Give the orders whose line and files are there, by name; other lines are passed over."""
-    path, orders = folder / JOURNAL, dict[str, Order]()
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
+    orders = dict[str, Order]()
+    for entry in _entries(folder):
         try:
-            entry = json.loads(line)
             if all((folder / file).is_file() for file in entry["files"]):
                 bands = tuple(entry["order"].get("bands", BANDS))
                 orders[entry["name"]] = Order(**entry["order"] | {"bands": bands})
         except (ValueError, KeyError, TypeError):
             continue
     return orders
+
+
+def _list_files(folder: Path) -> set[str]:
+    """List what the journal names as written, whether it is there or not."""
+    return {
+        file
+        for entry in _entries(folder)
+        if isinstance(entry, dict) and isinstance(files := entry.get("files"), list)
+        for file in files
+        if isinstance(file, str)
+    }
+
+
+def _entries(folder: Path) -> Iterator[Any]:
+    path = folder / JOURNAL
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError, RecursionError):
+            yield json.loads(line)
+
+
+def _require_free(path: Path, data: bytes) -> None:
+    """Refuse a place where something else lies; what a kill left without its line is the same."""
+    if os.path.lexists(path) and not (path.is_file() and path.read_bytes() == data):
+        raise A2UError(
+            f"{path} is there and was not rendered by a run in this folder; move it away, or "
+            "choose another folder"
+        )
 
 
 def _add_line(path: Path, rendered: Rendered) -> None:

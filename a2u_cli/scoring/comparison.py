@@ -1,6 +1,7 @@
 """Compare an evaluation with another run's, and with conditions."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +29,27 @@ class Change:
 def read_other(path: Path) -> dict[str, dict[str, Any]]:
     """Read another run's JSON: its scored rows by name.
 
-    Raises A2UError where it is no such file.
+    Raises A2UError where it is no such file, or a scored row lacks a score: beside NaN or null
+    every condition would pass.
     """
     try:
         require_regular(path)
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        return {str(row["name"]): dict(row) for row in rows if row["state"] == "scored"}
+        other = {str(row["name"]): dict(row) for row in rows if row["state"] == "scored"}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise A2UError(
             f"{path} is no report of a2u eval --json ({error}); write one with --json {path}"
         ) from error
+    for name, row in other.items():
+        for metric in COLUMNS:
+            value = row.get(metric)
+            known = isinstance(value, int | float) and not isinstance(value, bool)
+            if not known or not math.isfinite(value):
+                raise A2UError(
+                    f"{path}: the {metric} of {name} is {json.dumps(value)}, expected a number; "
+                    "write the report anew with a2u eval --json"
+                )
+    return other
 
 
 def compare(rows: list[Row], other: dict[str, dict[str, Any]], name: str) -> list[Change]:
@@ -55,11 +67,8 @@ def compare(rows: list[Row], other: dict[str, dict[str, Any]], name: str) -> lis
     return sorted(changes, key=lambda change: change.theirs - change.ours)
 
 
-def holds(condition: str, rows: list[Row], other: dict[str, dict[str, Any]] | None) -> bool:
-    """Tell whether a condition holds: "sad>30", or against another run "sad>+1%" or "mse>+0.2".
-
-    Values are means, at the scale that is printed; a sign compares with the other run's mean over
-    the pictures that both have scored.
+def read_condition(condition: str, *, compared: bool) -> re.Match[str]:
+    """Take a condition apart; whether another run is there is told by `compared`.
 
     Raises A2UError where it cannot be read, or needs another run.
     """
@@ -69,6 +78,20 @@ def holds(condition: str, rows: list[Row], other: dict[str, dict[str, Any]] | No
             f"condition {condition!r} cannot be read; expected a metric ({', '.join(COLUMNS)}), > "
             'or <, and a value: "sad>30", or with --against "sad>+1%"'
         )
+    if parts[3] and not compared:
+        raise A2UError(f"condition {condition!r} compares two runs; give the other: --against")
+    return parts
+
+
+def holds(condition: str, rows: list[Row], other: dict[str, dict[str, Any]] | None) -> bool:
+    """Tell whether a condition holds: "sad>30", or against another run "sad>+1%" or "mse>+0.2".
+
+    Values are means, at the scale that is printed; a sign compares with the other run's mean over
+    the pictures that both have scored.
+
+    Raises A2UError as `read_condition` does, or where nothing was scored.
+    """
+    parts = read_condition(condition, compared=other is not None)
     name, sign, operator = parts[1], parts[3], parts[2]
     limit = float(f"{sign}{parts[4]}")
     scale = 1000 if name in THOUSANDTHS else 1
@@ -78,9 +101,7 @@ def holds(condition: str, rows: list[Row], other: dict[str, dict[str, Any]] | No
             raise A2UError(f"condition {condition!r}: no picture was scored")
         value = scale * average
     else:
-        if other is None:
-            raise A2UError(f"condition {condition!r} compares two runs; give the other: --against")
-        changes = compare(rows, other, name)
+        changes = compare(rows, other or {}, name)
         ours, theirs = (fmean(getattr(c, k) for c in changes) for k in ("ours", "theirs"))
         value = scale * (ours - theirs)
         if parts[5]:

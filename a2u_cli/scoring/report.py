@@ -27,11 +27,18 @@ TITLES = {
     "whole_mse": "MSE x 1e3, whole",
 }
 LISTED = 10  # notes, and names in one
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # first characters of a spreadsheet's formulas
 WORST, SIDE, BINS = 8, 360, 24  # pictures on the page, pixels of their longer side, bars
 
 
-def conventions(data_set: Set, conn_rule: ConnRule) -> dict[str, str]:
-    """Say how the numbers were made: they mean nothing without."""
+def conventions(
+    data_set: Set, conn_rule: ConnRule, *, for_machines: bool = False
+) -> dict[str, str]:
+    """Say how the numbers were made: they mean nothing without.
+
+    Tables and pages print thousandths of what a report `for_machines` holds.
+    """
+    thousandths = "" if for_machines else ", x 1000"
     region = (
         "the pixels whose trimap is exactly 128" if data_set.has_trimaps else "the whole picture"
     )
@@ -45,11 +52,11 @@ def conventions(data_set: Set, conn_rule: ConnRule) -> dict[str, str]:
         **data_set.sources,
         "region": region,
         "SAD": "sum of |p - t| / 255 over the region, / 1000",
-        "MSE": "mean of ((p - t) / 255)^2 over the region, x 1000",
+        "MSE": f"mean of ((p - t) / 255)^2 over the region{thousandths}",
         "Grad": "sum over the region of (|grad p| - |grad t|)^2, / 1000; each matte stretched to "
         "[0, 1] first; Gaussian derivative, sigma 1.4, 9x9, unit norm",
         "Conn": f"4-connectivity, steps of 0.1, / 1000; {empty[conn_rule]}",
-        "whole": "MAD and MSE over the whole picture, x 1000",
+        "whole": f"MAD and MSE over the whole picture{thousandths}",
         "mean": "over the scored pictures alone; their count stands beside it",
     }
 
@@ -57,7 +64,7 @@ def conventions(data_set: Set, conn_rule: ConnRule) -> dict[str, str]:
 def document(data_set: Set, rows: list[Row], conn_rule: ConnRule) -> dict[str, Any]:
     """Lay out everything for machines: conventions, counts, means in their own units, rows."""
     return {
-        "conventions": conventions(data_set, conn_rule),
+        "conventions": conventions(data_set, conn_rule, for_machines=True),
         "counts": counts(rows),
         "means": means(rows),
         "parts": {part: means(own) for part, own in parts(rows).items()},
@@ -109,16 +116,27 @@ def cells(row: Row) -> list[str]:
 
 
 def to_csv(rows: list[Row]) -> str:
-    """Lay rows out as CSV at full precision, in the units of `metrics.Scores`."""
+    """Lay rows out as CSV at full precision, in the units of `metrics.Scores`.
+
+    A text that a spreadsheet would take for a formula is quoted with an apostrophe.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(
         text,
         ["name", "state", "reason", *COLUMNS, "pixels", "strays", "notes"],
         lineterminator="\n",
+        quoting=csv.QUOTE_NONNUMERIC,  # else a carriage return in a name would end its row
     )
     writer.writeheader()
-    writer.writerows(to_json(row) | {"notes": "; ".join(row.notes)} for row in rows)
+    for row in rows:
+        facts = to_json(row) | {"notes": "; ".join(row.notes)}
+        writer.writerow({key: _no_formula(value) for key, value in facts.items()})
     return text.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    """Quote a text that begins like a formula, as OWASP's "CSV injection" advises."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def page(data_set: Set, rows: list[Row], conn_rule: ConnRule) -> str:
@@ -184,6 +202,7 @@ def error_map(difference: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
 def _data_address(array: npt.NDArray[Any]) -> str:
     scale = SIDE / max(array.shape[:2])
     if scale < 1:
-        array = cv2.resize(array, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        height, width = (max(1, round(scale * length)) for length in array.shape[:2])
+        array = cv2.resize(array, (width, height), interpolation=cv2.INTER_AREA)
     data = base64.b64encode(encode_image(array, "png")).decode()
     return f"data:image/png;base64,{data}"

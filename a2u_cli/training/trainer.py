@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -29,6 +30,7 @@ from .data.engine import DataEngine, Request
 from .losses import Batch, matting_loss
 from .options import TrainOptions
 
+CHECKPOINT, PREVIEW, WEIGHTS = "checkpoint.pt", "preview.png", "weights.safetensors"
 CURVE = "curve.jsonl"  # in the run's folder, a line a step
 VALIDATION_CROPS = 32
 VALIDATION_SIZE = 128
@@ -125,7 +127,7 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT
 
     @property
     def averaged(self) -> MattingNetwork:
@@ -248,7 +250,7 @@ class Trainer:
             alpha = torch.where(known, batch["trimap"], raw.clamp(0, 1))
             scores += _score_crops(alpha, batch)
             rows.append(_preview(alpha, batch))
-        write_image(self.folder / "preview.png", np.concatenate(rows), depth=8)
+        write_image(self.folder / PREVIEW, np.concatenate(rows), depth=8)
         names = ("sad", "mse", "grad", "conn")
         means = {name: fmean(getattr(crop, name) for crop in scores) for name in names}
         return Validation(fmean(errors), **means)
@@ -329,9 +331,22 @@ def _preview(alpha: Tensor, batch: Batch) -> np.ndarray[Any, Any]:
     return torch.cat(columns, 2).clamp(0, 1).permute(1, 2, 0).numpy()
 
 
+def require_own(folder: Path) -> None:
+    """Refuse a folder whose weights or preview a run would replace, though none has begun there.
+
+    Raises A2UError.
+    """
+    begun = any((folder / name).exists() for name in (CURVE, CHECKPOINT))
+    there = [folder / name for name in (WEIGHTS, PREVIEW) if os.path.lexists(folder / name)]
+    if there and not begun:
+        raise A2UError(
+            f"{there[0]} is there, and no training has begun in {folder}; choose another folder"
+        )
+
+
 def export(trainer: Trainer, *, licence: str) -> Path:
     """Write the averaged weights as `weights.safetensors` in the run's folder, in float16."""
-    path = trainer.folder / "weights.safetensors"
+    path = trainer.folder / WEIGHTS
     save_weights(
         trainer.averaged,
         path,

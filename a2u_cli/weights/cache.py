@@ -13,6 +13,7 @@ from ..errors import A2UError, OutOfMemory, WeightsError, is_memory
 from ..images.files import replacing, require_regular
 
 SUFFIX = ".safetensors"
+MAX_FILE = 1 << 30  # bytes of a checkpoint; the authors' are thirty times smaller
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

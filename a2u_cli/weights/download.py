@@ -1,12 +1,15 @@
 """Fetch weights from the Hugging Face Hub and Google Drive, and check what came."""
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from ..errors import WeightsError
-from .cache import SUFFIX, cache_folder, reason, sha256_of
+from .cache import MAX_FILE, SUFFIX, cache_folder, reason, sha256_of, writing
+
+TRIES, PAUSE = 5, 0.2  # requests for one file; seconds before the second, more before the others
 
 
 @dataclass(frozen=True)
@@ -34,37 +37,127 @@ class HubFile:
         return cls(match[1], match[2] or cls.revision, match[3] or cls.file)
 
 
-def download(file: HubFile, *, force: bool = False) -> Path:
+@dataclass(frozen=True)
+class _Promise:
+    """What the Hub says of a file before it sends it: the sha256 where it knows one."""
+
+    sha256: str | None
+    commit: str
+    size: int
+
+
+def download(
+    file: HubFile,
+    *,
+    force: bool = False,
+    token: str | bool | None = None,
+    cache: Path | None = None,
+    offline: bool = False,
+) -> Path:
     """Download a file from the Hub into the Hub's own cache and give its path.
 
     Offline mode, mirrors, tokens and that cache follow huggingface_hub's environment variables;
-    what the Hub stores by sha256 is checked against it. Raises WeightsError with the address, the
-    folder and the command that finish the job by hand.
+    without a server the cached file serves. What the server says is checked before it names a file
+    here, and what the Hub stores by sha256 before it takes its name. Raises WeightsError with the
+    address, the folder and the command that finish the job by hand.
     """
     import huggingface_hub as hub  # reads HF_* when imported, so as late as can be
+    from huggingface_hub.file_download import repo_folder_name
 
     address = hub.hf_hub_url(file.repository, file.file, revision=file.revision)
-    etag, failure = None, None
+    name = file.repository.split("/")[-1]
+    root = Path(cache or hub.constants.HF_HUB_CACHE)
+    here = hub.try_to_load_from_cache(
+        file.repository, file.file, cache_dir=root, revision=file.revision
+    )
     try:
-        try:  # fails at once, where a download without a server retries for half a minute
-            etag = hub.get_hf_file_metadata(address).etag
-        except Exception as error:
-            failure = error
-        path = hub.hf_hub_download(
-            file.repository,
-            file.file,
-            revision=file.revision,
-            force_download=force and failure is None,
-            local_files_only=failure is not None,
-        )
+        if offline:
+            raise ConnectionError("only what is here was asked for")
+        facts = hub.get_hf_file_metadata(address, token=token)
     except Exception as error:  # the Hub's HTTP library, and so its errors, differ by version
-        raise no_download(file.repository.split("/")[1], address, failure or error) from error
-    if re.fullmatch("[0-9a-f]{64}", etag or "") and sha256_of(Path(path)) != etag:
+        if isinstance(here, str):
+            return Path(here)
+        raise no_download(name, address, error) from error
+    promise = _check_promise(facts.etag, facts.commit_hash, facts.size, address)
+    folder = root / repo_folder_name(repo_id=file.repository, repo_type="model")
+    path = folder / "snapshots" / promise.commit / file.file
+    if path.is_file() and not force:
+        _check_sum(path, promise, str(path))
+        return path
+    with writing(path) as temporary:
+        _receive(address, promise.size, temporary, name=name, token=token)
+        _check_sum(temporary, promise, address)
+    if file.revision != promise.commit:
+        with writing(folder / "refs" / file.revision) as temporary:
+            temporary.write_text(promise.commit)
+    return path
+
+
+def _check_promise(
+    etag: str | None, commit: str | None, size: int | None, address: str
+) -> _Promise:
+    """Refuse what no honest Hub says: each of these may become a name, or fill a disk."""
+    expected = {
+        "an ETag": (etag, re.fullmatch(r"[0-9A-Za-z_-]{1,128}", etag or "")),
+        "a commit": (commit, re.fullmatch("[0-9a-f]{40}", commit or "")),
+        f"a size of at most {MAX_FILE}": (size, size is not None and 0 < size <= MAX_FILE),
+    }
+    for what, (found, fits) in expected.items():
+        if not fits:
+            raise WeightsError(
+                f"{address} cannot be trusted: it gives {str(found)[:200]!r} as {what.split()[1]}, "
+                f"expected {what}; get the file from elsewhere"
+            )
+    sha256 = etag if etag and re.fullmatch("[0-9a-f]{64}", etag) else None
+    return _Promise(sha256, str(commit), int(size or 0))
+
+
+def _check_sum(path: Path, promise: _Promise, origin: str) -> None:
+    if promise.sha256 and sha256_of(path) != promise.sha256:
         raise WeightsError(
-            f"{path} differs from what the Hub promised (sha256 {etag}); "
+            f"{origin} differs from what the Hub promised (sha256 {promise.sha256}); "
             f"delete it, or run a2u weights get with --force"
         )
-    return Path(path)
+
+
+def _receive(address: str, size: int, target: Path, *, name: str, token: str | bool | None) -> None:
+    """Receive a file in at most TRIES requests, each going on where the last one broke off.
+
+    The library's own way asks again as long as a single byte comes.
+    """
+    import huggingface_hub as hub
+
+    headers = {**hub.utils.build_hf_headers(token=token), "Accept-Encoding": "identity"}
+    cause: Exception | None = None
+    with (
+        target.open("wb") as file,
+        hub.utils.tqdm(total=size, unit="B", unit_scale=True, desc=name, disable=None) as bar,
+    ):
+        for attempt in range(TRIES):
+            time.sleep(PAUSE * attempt)
+            headers["Range"] = f"bytes={file.tell()}-"
+            try:
+                with hub.get_session().stream("GET", address, headers=headers) as response:
+                    hub.utils.hf_raise_for_status(response)
+                    if response.status_code != 206:  # all of it, from the start
+                        file.seek(0)
+                        file.truncate()
+                    for chunk in response.iter_bytes():
+                        file.write(chunk)
+                        bar.update(len(chunk))
+                        if file.tell() > size:
+                            raise OverflowError(
+                                f"more came than the {size} bytes that it announced"
+                            )
+                cause = None
+            except (OverflowError, hub.errors.HfHubHTTPError) as error:
+                raise no_download(name, address, error) from error
+            except Exception as error:  # of the connection: its kind differs by version
+                cause = error
+            if file.tell() == size:
+                return
+        came = f"{file.tell()} of {size} bytes came in {TRIES} requests"
+    raise no_download(name, address, f"{came}, {reason(cause)}" if cause else came) from cause
 
 
 def no_download(name: str, address: str, cause: Exception | str) -> WeightsError:

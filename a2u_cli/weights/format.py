@@ -19,6 +19,7 @@ from .header import FORMAT, FORMAT_VERSION, Header, read_header
 from .registry import DEFAULT
 
 Network = TypeVar("Network", bound=MattingNetwork)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of weights
 COUNTER = ".num_batches_tracked"
 
 
@@ -104,11 +105,31 @@ def new_network(make: type[Network], *, shared: bool) -> Network:
 
 
 def fill(network: MattingNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Copy tensors into the network, which they must fit, all of them."""
+    """Copy tensors into the network, which they must fit, all of them, in kind, shape and range."""
+    require_plain(tensors, path)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     _check_shapes(network, shapes, path)
-    _check_finite(tensors, path)
-    network.load_state_dict(tensors, strict=False)  # all but the batch counters, as just checked
+    floats = {name: tensor.float() for name, tensor in tensors.items()}
+    _check_finite(floats, path)  # as the network holds them: 1e300 is none
+    network.load_state_dict(floats, strict=False)  # all but the batch counters, as just checked
+
+
+def require_plain(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise a WeightsError where a tensor is not a plain array of floating-point numbers."""
+    strange = {
+        name: f"{tensor.layout} {tensor.dtype}".replace("torch.", "")
+        for name, tensor in tensors.items()
+        if tensor.dtype not in FLOATS
+        or tensor.layout != torch.strided
+        or tensor.is_nested
+        or tensor.device.type != "cpu"
+    }
+    if strange:
+        name = min(strange)
+        raise WeightsError(
+            f"{path} has {len(strange)} tensors that are no plain arrays of floating-point numbers "
+            f"({name} is {strange[name]}); expected float16, bfloat16, float32 or float64"
+        )
 
 
 def _check_shapes(

@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from huggingface_hub import (
-    ModelCard,
-    PyTorchModelHubMixin,
-    hf_hub_download,
-)
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 
 from ..errors import WeightsError
 from ..network.model import MattingNetwork
 from . import registry
-from .download import HubFile
+from .download import HubFile, download
 from .format import open_weights, save_weights, variant_of
 from .header import Header
 from .registry import DEFAULT
@@ -48,13 +44,21 @@ class HubMattingNetwork(
         return network
 
     @classmethod
+    def from_pretrained(  # the library would fetch config.json under names that a server chooses
+        cls, pretrained_model_name_or_path: str | Path, **options: Any
+    ) -> Self:
+        """Load a folder, or a repository on the Hub, whose own header tells its variant."""
+        where = pretrained_model_name_or_path
+        if Path(where).is_dir():
+            return super().from_pretrained(where, **options)
+        return cls._from_pretrained(model_id=str(where), **options)
+
+    @classmethod
     def _from_pretrained(  # always strict
         cls, *, model_id: str, shared: bool | None = None, **options: Any
     ) -> Self:
         folder = Path(model_id)
-        path = folder / HubFile.file
-        if not folder.is_dir():
-            path = Path(hf_hub_download(model_id, HubFile.file, **options))
+        path = folder / HubFile.file if folder.is_dir() else _fetch(model_id, **options)
         network = cls._with_header(path)
         if shared not in (None, network.shared):
             raise WeightsError(f"{path} is the {variant_of(network)} variant, config.json not")
@@ -78,3 +82,22 @@ class HubMattingNetwork(
         free = self.header is not None and self.header.licence == "Apache-2.0"
         card.data["license"] = "apache-2.0" if free else "other"
         return card
+
+
+def _fetch(
+    model_id: str,
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+) -> Path:
+    """Download a repository's weights, with the options that the Hub's library has for it."""
+    return download(
+        HubFile(model_id, revision or HubFile.revision),
+        force=force_download,
+        token=token,
+        cache=Path(cache_dir) if cache_dir else None,
+        offline=local_files_only,
+    )

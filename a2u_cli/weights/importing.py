@@ -10,7 +10,7 @@ from . import registry
 from .cache import cached, sha256_of, writing
 from .download import HubFile, download, no_download
 from .format import open_weights, save_weights, variant_of
-from .header import MAX_HEADER
+from .header import MAX_HEADER, read_header
 from .registry import DEFAULT
 from .translation import read_checkpoint
 
@@ -25,16 +25,18 @@ def import_file(path: Path, *, name: str, force: bool = False) -> Path:
     if target.exists() and not force:
         raise WeightsError(f"{target} is there already; use --force to replace it")
     digest = sha256_of(path)
+    entry, ours = registry.REGISTRY.get(name), _is_safetensors(path)
+    if ours and entry and entry.drive:  # the same, converted here or elsewhere
+        digest = read_header(path).source_sha256 or digest
     registry.check_pin(name, digest, str(path))
-    entry = registry.REGISTRY.get(name)
-    if _is_safetensors(path):
-        network, _ = open_weights(path, MattingNetwork)
-        _check_variant(network, path, name)
+    if ours:
+        _, header = open_weights(path, MattingNetwork)
+        registry.check_reserved(name, header.variant, header, str(path))
         with writing(target) as temporary:
             shutil.copyfile(path, temporary)
     else:
         network = read_checkpoint(path)
-        _check_variant(network, path, name)
+        registry.check_reserved(name, variant_of(network), None, str(path))
         save_weights(
             network,
             target,
@@ -89,15 +91,6 @@ def _from_drive(name: str, drive: str, file: Path) -> None:
         raise no_download(name, address, error) from error
     if not file.is_file():
         raise no_download(name, address, "Google Drive gave no file")
-
-
-def _check_variant(network: MattingNetwork, path: Path, name: str) -> None:
-    entry = registry.REGISTRY.get(name)
-    if entry and entry.variant != variant_of(network):
-        raise WeightsError(
-            f"{path} holds the {variant_of(network)} variant, but {name} is the {entry.variant} "
-            "one; import it under another name"
-        )
 
 
 def _is_safetensors(path: Path) -> bool:

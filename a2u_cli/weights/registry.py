@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import WeightsError
 from .cache import NAME, SUFFIX, cache_folder, cached, reason, sha256_of, writing
 from .download import HubFile, download
-from .header import read_header
+from .header import Header, read_header
 
 DEFAULT = "a2u-open"
 SHIPPED_FOLDERS = (
@@ -112,18 +112,26 @@ def locate(weights: str | Path) -> Path:
         return place
     if isinstance(weights, str) and text in REGISTRY:
         raise WeightsError(f"weights {text} are not on this machine; run: a2u weights get {text}")
-    if Path(weights).is_file():
-        return Path(weights)
+    try:
+        if Path(weights).is_file():
+            return Path(weights)
+    except OSError as error:
+        raise WeightsError(f"cannot read {text} ({reason(error)})") from error
     known = ", ".join(names())
     raise WeightsError(f"no weights {text!r}: neither a file nor a name ({known}) nor hf://...")
 
 
 def remove(name: str) -> Path:
-    """Delete a name's file from the cache and give its place."""
-    path = cached(name)
-    if not path.is_file():
+    """Delete a name's file from the cache, forget its pin, and give its place."""
+    path, pins = cached(name), _pins()
+    if not path.is_file() and name not in pins:
         raise WeightsError(f"no weights {name!r} in {cache_folder()}; nothing removed")
-    path.unlink()
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(f"cannot remove {path} ({reason(error)})") from error
+    if pins.pop(name, None):
+        _write_pins(pins)
     return path
 
 
@@ -137,17 +145,49 @@ def check_pin(name: str, digest: str, origin: str) -> None:
     """Raise WeightsError where a name is pinned to another sha256 than `digest`."""
     expected = pin(name)
     if expected not in (None, digest):
+        first = f"; if the first import was the wrong one, a2u weights rm {name} forgets it"
         raise WeightsError(
             f"{origin} is not the known {name}: its sha256 is {digest}, expected {expected}; "
-            f"get the file anew"
+            f"get the file anew{'' if REGISTRY[name].sha256 else first}"
+        )
+
+
+def check_reserved(name: str, variant: str, header: Header | None, origin: str) -> None:
+    """Raise WeightsError where a name known here would stand for another network.
+
+    `header` is that of one of our files, None for a checkpoint of the authors. A name of theirs
+    takes their checkpoint, or what was made of it. Other names are free, but for the known ones in
+    other capitals, which some disks do not tell apart.
+    """
+    entry = REGISTRY.get(name)
+    if entry is None:
+        if name.lower() in REGISTRY:
+            raise WeightsError(f"{name} is too much like {name.lower()}; choose another name")
+        return
+    if entry.variant != variant:
+        raise WeightsError(
+            f"{origin} holds the {variant} variant, but {name} is the {entry.variant} "
+            "one; import it under another name"
+        )
+    if header and entry.drive and (header.licence != entry.licence or not header.source_sha256):
+        raise WeightsError(
+            f"{origin} (licence {header.licence}, source {header.source}) was not made from the "
+            f"authors' checkpoint, but {name} is theirs; import it under another name"
         )
 
 
 def record_pin(name: str, digest: str) -> None:
     """Remember the sha256 of a name's first import, where the registry has none."""
     if name in REGISTRY and pin(name) is None:
-        with writing(_pins_path()) as temporary:
-            temporary.write_text(json.dumps({**_pins(), name: digest}, indent=2), encoding="utf-8")
+        _write_pins({**_pins(), name: digest})
+
+
+def _write_pins(pins: dict[str, str]) -> None:
+    if not pins:
+        _pins_path().unlink(missing_ok=True)
+        return
+    with writing(_pins_path()) as temporary:
+        temporary.write_text(json.dumps(pins, indent=2), encoding="utf-8")
 
 
 def _pins_path() -> Path:
@@ -176,15 +216,13 @@ def describe(weights: str) -> Description:
         return Description(weights, entry.licence, entry.variant, entry.address, state)
     path = locate(weights)
     header = read_header(path)
-    digest, expected = sha256_of(path), pin(weights)
-    known = {digest} if entry and entry.sha256 else {digest, header.source_sha256}
-    state = "matches" if expected in known else "differs"
+    digest = sha256_of(path)
     return Description(
         weights,
         header.licence,
         header.variant,
         header.source,
-        pin=state if expected else "not pinned",
+        pin=_compare_pin(weights, header, path, digest),
         path=str(path),
         sha256=digest,
         bytes=path.stat().st_size,
@@ -192,3 +230,17 @@ def describe(weights: str) -> Description:
         sizes=header.sizes,
         training=header.training,
     )
+
+
+def _compare_pin(name: str, header: Header, path: Path, digest: str) -> str:
+    """Say whether a name's file is what the name stands for, as `Description.pin`."""
+    entry, expected = REGISTRY.get(name), pin(name)
+    try:
+        if entry:  # else it is a path or an address, and free
+            check_reserved(name, header.variant, header, str(path))
+    except WeightsError:
+        return "differs"
+    if not expected:
+        return "not pinned"
+    known = {digest} if entry and entry.sha256 else {digest, header.source_sha256}
+    return "matches" if expected in known else "differs"

@@ -10,11 +10,10 @@ from torch import Tensor
 from ..errors import WeightsError, is_memory
 from ..images.files import require_regular
 from ..network.model import MattingNetwork
-from .cache import memory_for
-from .format import COUNTER, fill, new_network
+from .cache import MAX_FILE, memory_for
+from .format import COUNTER, fill, new_network, require_plain
 
 NORM_EPS = 1e-5
-MAX_CHECKPOINT = 1 << 30  # bytes; the authors' are thirty times smaller
 # From the authors' names to ours: every row is applied to what the rows above left, in order.
 TRANSLATION = (
     (r"^module\.", ""),
@@ -84,7 +83,10 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
         state = loaded.get("state_dict", loaded)
-        return {str(name): tensor.float() for name, tensor in state.items()}
+        tensors = {str(name): tensor for name, tensor in state.items()}
+        if not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+            raise TypeError("no tensor")
+        return tensors
     except Exception as error:  # damaged pickles raise nearly anything
         if is_memory(error):
             raise
@@ -95,17 +97,23 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _translated(tensors: dict[str, Tensor], path: Path) -> MattingNetwork:
-    """Make a network of tensors that have the authors' names."""
+    """Make a network of tensors that have the authors' names.
+
+    Nothing is computed of a tensor before it fits: a few bytes may stand for gigabytes (stride 0).
+    """
     theirs = [name for name in tensors if not name.endswith(COUNTER)]
     ours = {translate(name): tensors[name] for name in theirs}
     if len(ours) < len(theirs) or not any(translate(name) != name for name in theirs):
         raise WeightsError(f"{path} does not hold the authors' network: its names are others")
-    for name in ours:
-        if name.endswith(".norm.weight"):  # activated batch norms, not the generators' GroupNorm
-            ours[name] = ours[name].abs() + NORM_EPS
+    require_plain(ours, path)
     filters = ours.get("pair1.generator.filter_u.weight")
-    network = new_network(MattingNetwork, shared=filters is None or len(filters) == 1)
+    shared = filters is None or filters.shape[:1] in ((), (1,))
+    network = new_network(MattingNetwork, shared=shared)
     fill(network, ours, path)
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name.endswith(".norm.weight"):  # activated batch norms, not the generators'
+                weight.abs_().add_(NORM_EPS)
     return network.eval()
 
 
@@ -119,9 +127,9 @@ def _require_modest(path: Path) -> None:
                 size = max(size, sum(record.file_size for record in archive.infolist()))
     except (OSError, zipfile.BadZipFile, ValueError) as error:
         raise WeightsError(f"cannot read {path} ({error}); get it anew") from error
-    if size > MAX_CHECKPOINT:
+    if size > MAX_FILE:
         raise WeightsError(
-            f"{path} holds {size / 1e9:.1f} GB, expected at most {MAX_CHECKPOINT / 1e9:.1f}: it "
+            f"{path} holds {size / 1e9:.1f} GB, expected at most {MAX_FILE / 1e9:.1f}: it "
             "is no checkpoint of this network"
         )
 

@@ -271,7 +271,8 @@ def smooth_colour(size: int, draws: RandomDraws) -> Tensor:
 def fingerprint(source: Source) -> str:
     """Tell one list of pictures from another: a count and a checksum of their names."""
     names = "\n".join(picture.name for picture in source.pictures)
-    return f"{len(source.pictures)} ({hashlib.sha256(names.encode()).hexdigest()[:8]})"
+    digest = hashlib.sha256(names.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{len(source.pictures)} ({digest})"
 
 
 def _margin(size: int) -> int:

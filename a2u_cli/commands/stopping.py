@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM, from a process's first moment to its last: they end it in order, in a line.
+
+The first raises `Interrupted`, so that what is half-written is removed on the way up; from then on
+another ends the process at once.
+"""
+
+import os
+import signal
+import threading
+from types import FrameType
+
+from ..errors import Interrupted
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+KILLED = 128  # what shells add to a signal's number: 130 for Ctrl-C, 143 for SIGTERM
+SOON = 0.05  # seconds
+
+
+def listen() -> None:
+    """Let both signals end this process in order."""
+    _hand_to(_stop)
+
+
+def deafen() -> None:
+    """Let both signals end this process at once: there is nothing left to put in order."""
+    _hand_to(_end)
+
+
+def _hand_to(handler: "signal._HANDLER") -> None:
+    for number in SIGNALS:
+        signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    if _imports(frame):  # a module that is broken off there is told in its library's own words
+        again = threading.Timer(SOON, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        return
+    deafen()
+    how = "interrupted" if number == signal.SIGINT else "terminated"
+    raise Interrupted(
+        f"{how}; nothing half-written is left, run the command again to go on", KILLED + number
+    )
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    os._exit(KILLED + number)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,208 @@
+"""Read OpenEXR, an extra (`exr`): the layer that is the picture, in the frame that it belongs to.
+
+The frame is the display window: of pixels stored beyond it (overscan) nothing is taken, and where
+the stored window is smaller (a bounding box) there is nothing, 0.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import A2UError, ImageError, OutOfMemory, is_memory
+from .colour import from_linear
+from .files import words
+from .optional_formats import missing_extra
+
+log = logging.getLogger(__name__)
+
+MAGIC = b"\x76\x2f\x31\x01"
+ROLES = {
+    "r": "R",
+    "g": "G",
+    "b": "B",
+    "a": "A",
+    "y": "Y",
+    "red": "R",
+    "green": "G",
+    "blue": "B",
+    "alpha": "A",
+}
+KINDS = ("RGB", "Y", "A", "R")  # what is looked for, in this order
+MAIN = ("combined", "beauty", "rgba", "rgb", "c")  # how programs call the picture among layers
+MOST_AT_ONCE = 2 << 30  # bytes that the channels of a file of several parts take: all are read
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer that can be meant: its part of the file, its name, and its channels by role."""
+
+    part: int
+    name: str  # empty where a file of one part does not name it
+    channels: dict[str, str]
+
+
+def is_exr(data: bytes) -> bool:
+    return data.startswith(MAGIC)
+
+
+def read_exr(
+    data: bytes, name: str, *, colour: bool, require: Callable[[tuple[int, int]], None]
+) -> npt.NDArray[np.uint16]:
+    """Decode OpenEXR to (H, W, C): grey, RGB or RGBA in 65536 steps from 0 to 1, clipped to it.
+
+    A picture's colours (`colour`) are linear light, premultiplied by its alpha: they become sRGB,
+    straight. Of a trimap or an alpha the numbers are taken as they are. `require` refuses a size
+    (width, height).
+
+    Raises ImageError where the extra is missing, or the file is damaged, or has no layer of RGB or
+    grey, or several that could be meant; what `require` raises; OutOfMemory.
+    """
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise missing_extra(name, "an OpenEXR", "exr") from error
+    try:
+        headers = [part.header for part in OpenEXR.File(BytesIO(data), header_only=True).parts]
+        for header in headers:
+            for kind in ("dataWindow", "displayWindow"):
+                x0, y0, x1, y1 = _window(header, kind)
+                require((x1 - x0, y1 - y0))
+        layer = _choose(headers, name)
+        header = headers[layer.part]
+        stored, frame = _window(header, "dataWindow"), _window(header, "displayWindow")
+        _require_plain(header, layer, name, deep=(OpenEXR.deepscanline, OpenEXR.deeptile))
+        planes = _planes(data, layer, headers, name)
+        values = np.nan_to_num(_in_frame(planes, stored, frame, name))
+    except A2UError:
+        raise
+    except Exception as error:  # the package raises bare RuntimeError, and more
+        if is_memory(error):
+            raise OutOfMemory(
+                f"{name} does not fit into the memory there is ({words(error)}); close other "
+                "programs, or make it smaller"
+            ) from error
+        raise ImageError(
+            f"{name} is truncated or damaged ({words(error)}), expected a whole OpenEXR picture; "
+            "export it again"
+        ) from error
+    if colour and len(planes) + ("A" not in layer.channels) > 1:  # an alpha alone is no light
+        if "A" in layer.channels:
+            values[..., :-1] /= np.maximum(values[..., -1:], 1e-6)
+        light = values[..., :-1] if "A" in layer.channels else values
+        light[...] = from_linear(np.clip(light, 0.0, 1.0))
+    levels: npt.NDArray[np.uint16] = np.rint(np.clip(values, 0, 1) * 65535.0).astype(np.uint16)
+    return levels[..., [0, 0, 0, 1]] if levels.shape[2] == 2 else levels
+
+
+def _choose(headers: list[dict[str, Any]], name: str) -> _Layer:
+    """Choose the layer that is meant: the unnamed one, the only one, or one that is named so."""
+    found: dict[tuple[int, str], dict[str, str]] = {}
+    for number, header in enumerate(headers):
+        for channel in header["channels"]:
+            layer, _, last = channel.name.rpartition(".")
+            if len(headers) > 1 and not layer and number:
+                layer = str(header.get("name", number))
+            if role := ROLES.get(last.casefold()):
+                found.setdefault((number, layer), {})[role] = channel.name
+    for kind in KINDS:
+        layers = [
+            _Layer(part, layer, {role: roles[role] for role in (*kind, "A") if role in roles})
+            for (part, layer), roles in found.items()
+            if set(kind) <= set(roles)
+        ]
+        unnamed = [layer for layer in layers if not layer.name]
+        main = [layer for layer in layers if layer.name.rpartition(".")[2].casefold() in MAIN]
+        for meant in (unnamed, layers, main):
+            if len(meant) == 1:
+                if meant is not unnamed:
+                    log.info("%s: the layer %s is taken", name, meant[0].name)
+                return meant[0]
+        if layers:
+            listed = ", ".join(layer.name for layer in layers[:10])
+            more = f" and {len(layers) - 10} more" if len(layers) > 10 else ""
+            raise ImageError(
+                f"{name} has {len(layers)} layers that could be meant ({listed}{more}), expected "
+                "one; export the picture alone"
+            )
+    channels = sorted(channel.name for header in headers for channel in header["channels"])
+    listed = ", ".join(channels[:10]) + (f" and {len(channels) - 10} more" * (len(channels) > 10))
+    raise ImageError(f"{name} has the channels {listed}, expected R, G, B or Y; export it as RGB")
+
+
+def _window(header: dict[str, Any], kind: str) -> tuple[int, int, int, int]:
+    """Give a window's left, top, right and bottom, the last two beyond it."""
+    (x0, y0), (x1, y1) = (map(int, corner) for corner in header[kind])
+    if x1 < x0 or y1 < y0:
+        raise ValueError(f"its {kind} is empty")
+    return x0, y0, x1 + 1, y1 + 1
+
+
+def _require_plain(
+    header: dict[str, Any], layer: _Layer, name: str, *, deep: tuple[Any, ...]
+) -> None:
+    chosen = [c for c in header["channels"] if c.name in layer.channels.values()]
+    what = None
+    if header.get("type") in deep:
+        what = "is a deep OpenEXR"
+    elif any((channel.xSampling, channel.ySampling) != (1, 1) for channel in chosen):
+        what = "has channels of less than full size (luminance and chroma)"
+    if what:
+        raise ImageError(f"{name} {what}, expected a flat picture; export it as RGB")
+
+
+def _planes(
+    data: bytes, layer: _Layer, headers: list[dict[str, Any]], name: str
+) -> list[npt.NDArray[np.float32]]:
+    """Read the layer's channels, (h, w) each, and of a file of one part nothing else."""
+    import Imath
+    import OpenEXR
+
+    left, top, right, bottom = _window(headers[layer.part], "dataWindow")
+    shape = bottom - top, right - left
+    if len(headers) == 1:
+        file = OpenEXR.InputFile(BytesIO(data))
+        kind = Imath.PixelType(Imath.PixelType.FLOAT)
+        return [
+            np.frombuffer(file.channel(channel, kind), np.float32).reshape(shape)
+            for channel in layer.channels.values()
+        ]
+    taken = 0
+    for header in headers:
+        x0, y0, x1, y1 = _window(header, "dataWindow")
+        taken += 4 * len(header["channels"]) * (x1 - x0) * (y1 - y0)
+    if taken > MOST_AT_ONCE:
+        raise OutOfMemory(
+            f"{name} has {len(headers)} parts, which take {taken / 1e9:.1f} GB, expected at most "
+            f"{MOST_AT_ONCE / 1e9:.1f} GB; export the picture alone"
+        )
+    part = OpenEXR.File(BytesIO(data), separate_channels=True).parts[layer.part]
+    return [np.float32(part.channels[channel].pixels) for channel in layer.channels.values()]
+
+
+def _in_frame(
+    planes: list[npt.NDArray[np.float32]],
+    stored: tuple[int, int, int, int],
+    frame: tuple[int, int, int, int],
+    name: str,
+) -> npt.NDArray[np.float32]:
+    """Lay planes (h, w) into the frame (H, W, C)."""
+    x0, y0, x1, y1 = (
+        *(max(pair) for pair in zip(stored[:2], frame[:2], strict=True)),
+        *(min(pair) for pair in zip(stored[2:], frame[2:], strict=True)),
+    )
+    if x0 >= x1 or y0 >= y1:
+        raise ImageError(
+            f"{name} has no pixel inside its display window, expected a picture; export it again"
+        )
+    shape = frame[3] - frame[1], frame[2] - frame[0], len(planes)
+    canvas = np.zeros(shape, np.float32)
+    inside = slice(y0 - frame[1], y1 - frame[1]), slice(x0 - frame[0], x1 - frame[0])
+    taken = slice(y0 - stored[1], y1 - stored[1]), slice(x0 - stored[0], x1 - stored[0])
+    for number, plane in enumerate(planes):
+        canvas[(*inside, number)] = plane[taken]
+    return canvas

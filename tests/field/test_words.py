@@ -1,0 +1,348 @@
+"""Words, not traces, in every corner: names, encodings, control characters, typos, signals."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run, RunA2U
+
+from a2u_cli.commands import terminal
+from a2u_cli.errors import ImageError, in_words, is_memory
+from a2u_cli.images import read_image, write_image
+from a2u_cli.scoring import report
+from a2u_cli.scoring.evaluation import COLUMNS, Row
+from a2u_cli.scoring.layouts import Item, Set
+
+pytestmark = pytest.mark.usefixtures("environment")
+TRACES = ("Traceback", "unexpected", "Exception ignored")
+
+
+def assert_words(run: Run, *parts: str, code: int = 2) -> None:
+    """The last line says what is wrong, in words; nothing is on stdout."""
+    assert (run.code, run.stdout) == (code, b""), run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("error: "), run.stderr
+    assert not any(trace in run.stderr for trace in TRACES), run.stderr
+    for part in parts:
+        assert part in last, run.stderr
+
+
+def pair(folder: Path, name: str = "photo", size: tuple[int, int] = (24, 32)) -> tuple[Path, Path]:
+    """Write a picture and its trimap."""
+    image, trimap = folder / f"{name}.png", folder / f"{name}_trimap.png"
+    greys = np.full(size, 128, np.uint8)
+    greys[:, : size[1] // 4], greys[:, -(size[1] // 4) :] = 0, 255
+    write_image(image, np.random.default_rng(5).random((*size, 3), np.float32))
+    write_image(trimap, greys)
+    return image, trimap
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "part"),
+    [
+        (ImageError("x.png is empty"), 2, "x.png is empty"),
+        (MemoryError("std::bad_alloc"), 4, "out of memory"),
+        (RuntimeError("std::bad_alloc"), 4, "out of memory"),
+        (RuntimeError("could not create a memory object"), 4, "out of memory"),  # oneDNN
+        (
+            RuntimeError("OpenCV(4.1) alloc.cpp:73: error: (-4:Insufficient memory) Failed to"),
+            *(4, "out of memory"),
+        ),
+        (PermissionError(13, "Permission denied", "/a/b"), 2, "/a/b cannot be used (Permission"),
+        (OSError(36, "File name too long", "x" * 300), 2, "xx cannot be used (File name too long)"),
+        (OSError(40, "Too many levels of symbolic links", "loop"), 2, "loop cannot be used (Too"),
+        (OSError(28, "No space left on device"), 2, "(No space left on device)"),
+        (RuntimeError("Symlink loop from '/a'"), 2, "Symlink loop from '/a'"),
+        (ZeroDivisionError("oh\nno"), None, "unexpected ZeroDivisionError: oh no"),
+    ],
+)
+def test_every_failure_has_one_line_and_its_code(
+    error: Exception, code: int | None, part: str
+) -> None:
+    text, found = in_words(error)
+    assert part in text
+    assert "\n" not in text
+    assert found == code
+    assert is_memory(error) == (code == 4)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("matte", "{}", "-t", "t.png"),
+        ("matte", "t.png", "-t", "{}"),
+        ("matte", "t.png", "-t", "t.png", "-o", "{}.png"),
+        ("batch", "{}"),
+        ("cutout", "{}"),
+        ("composite", "t.png", "-a", "{}"),
+        ("composite", "t.png", "-b", "{}"),
+        ("trimap", "make", "{}"),
+        ("trimap", "check", "{}"),
+        ("eval", "{}", "--gt", "{}"),
+        ("explain", "{}", "-t", "t.png"),
+        ("weights", "info", "{}"),
+        ("weights", "import", "{}"),
+        ("train", "{}", "--steps", "1"),
+        ("render", "{}", "--count", "1"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("kind", ["long", "loop"])
+def test_names_too_long_and_links_in_circles_are_told_in_words(
+    run_a2u: RunA2U,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Sequence[str],
+    kind: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_image(tmp_path / "t.png", np.full((8, 8), 128, np.uint8))
+    (tmp_path / "loop").symlink_to("loop")
+    name = {"long": "x" * 300, "loop": "loop/x"}[kind]
+    run = run_a2u(*(word.format(name) for word in command))
+    assert run.code in (2, 3), run.stderr
+    assert_words(run, code=run.code)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to be somebody else")
+def test_a_folder_that_may_not_be_entered_is_told_in_words(run_a2u: RunA2U, tmp_path: Path) -> None:
+    image, trimap = pair(tmp_path / "shut")
+    (tmp_path / "shut").chmod(0o700)
+    commands = (
+        ("matte", image, "-t", trimap),
+        ("batch", image.parent),
+        ("cutout", image),
+        ("trimap", trimap),
+        ("trimap", "check", trimap),
+        ("explain", image, "-t", trimap),
+        ("eval", image.parent, "--gt", tmp_path / "shut" / "gt"),
+        ("weights", "info", tmp_path / "shut" / "w.safetensors"),
+    )
+    for words in commands:
+        run_a2u(*words[:1], "--help")
+        run_a2u(*(str(word).replace("shut", "missing") for word in words))  # imports, as root
+        os.seteuid(65534)
+        try:
+            run = run_a2u(*words)
+        finally:
+            os.seteuid(0)
+        assert_words(run, "Permission denied", code=3 if "weights" in words else 2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_results_that_nobody_takes_end_in_words() -> None:
+    for script, code, said in (
+        (
+            'exec "$0" "$@" --version > /dev/full',
+            2,
+            "error: what is read or written cannot be used",
+        ),
+        ('"$0" "$@" --version | true', 0, ""),  # a reader that goes away is nobody's fault
+        ('exec "$0" "$@" --version >&-', 0, ""),
+    ):
+        command = ["sh", "-c", script, sys.executable, "-m", "a2u_cli"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code
+        assert done.stderr.startswith(said)
+        assert done.stderr.count("\n") == bool(said), done.stderr
+
+
+# Names and encodings
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1251", "utf-8"])
+def test_a_name_outside_the_terminals_encoding_is_escaped(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    terminal.show("фото 猫")
+    terminal.show_table(["picture", "SAD"], [["фото 猫", "1"]], ["mean of 1", "1"])
+    terminal.show_json({"name": "фото 猫\x7f\x9b"})
+    first, *table, facts = stream.buffer.getvalue().decode(encoding).splitlines()
+    shown = "фото 猫".encode(encoding, "backslashreplace").decode(encoding)
+    assert first == shown
+    assert any(shown in line for line in table)
+    assert json.loads(facts) == {"name": "фото 猫\x7f\x9b"}
+    assert facts.isprintable()
+
+
+def test_a_name_that_is_not_utf_8_is_matted_scored_and_reported(
+    run_a2u: RunA2U, tmp_path: Path, weights: Path
+) -> None:
+    name = os.fsdecode(b"\xff\xfe")
+    _, trimap = pair(tmp_path / "in", name)
+    (tmp_path / "bg").mkdir()
+    write_image(tmp_path / "bg" / "1.png", np.full((9, 9, 3), 0.5, np.float32))
+    options = ("--save", "alpha,composite", "-b", tmp_path / "bg", "-o", tmp_path / "out")
+    run = run_a2u("batch", tmp_path / "in", *options, "--weights", weights, "--device", "cpu")
+    assert run.code == 0, run.stderr
+    assert (tmp_path / "out" / "composite" / f"{name}.png").is_file()
+    truth = tmp_path / "truth" / "gt"
+    write_image(truth / f"{name}.png", read_image(trimap).image[..., 0])
+    reports = [f(tmp_path / f"r.{k}") for k in ("json", "csv", "html") for f in (lambda p: p,)]
+    words = zip(("--json", "--csv", "--html"), reports, strict=True)
+    run = run_a2u("eval", tmp_path / "out" / "alpha", "--gt", truth, *sum(words, ()))
+    assert run.code == 0, run.stdout.decode()
+    assert "\\udcff\\udcfe" in run.stdout.decode()
+    assert all(path.stat().st_size for path in reports)
+
+
+def test_a_cell_that_begins_like_a_formula_is_quoted() -> None:
+    names = ["=1+2", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "plain", "a=b", 'q"uote, comma']
+    rows = [Row(Item(name, None, None), "missing", "=cmd|' /C calc'!A0") for name in names]
+    found = list(csv.DictReader(io.StringIO(report.to_csv(rows), newline="")))
+    assert {len(row) for row in found} == {3 + len(COLUMNS) + 2}
+    assert [row["name"] for row in found] == [
+        *("'=1+2", "'+1", "'-1", "'@SUM(A1)", "'\tx", "'\rx", "plain", "a=b", 'q"uote, comma')
+    ]
+    assert {row["reason"] for row in found} == {"'=cmd|' /C calc'!A0"}
+
+
+# Scores
+
+
+@pytest.fixture
+def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a truth and a matte of it, and go there."""
+    truth = np.random.default_rng(3).random((20, 30), np.float32)
+    write_image(tmp_path / "gt" / "a.png", truth)
+    write_image(tmp_path / "mattes" / "a.png", np.clip(truth + 0.1, 0, 1))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+EVAL = ("eval", "mattes", "--gt", "gt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "1", True, "missing"])
+def test_another_run_with_a_score_that_is_no_number_never_passes_the_gate(
+    run_a2u: RunA2U, scored: Path, value: object
+) -> None:
+    assert run_a2u(*EVAL, "--json", "before.json").code == 0
+    document = json.loads(Path("before.json").read_text())
+    if value == "missing":
+        del document["rows"][0]["sad"]
+    else:
+        document["rows"][0]["sad"] = value
+    Path("before.json").write_text(json.dumps(document))
+    run = run_a2u(*EVAL, "--against", "before.json", "--fail-if", "sad>+1%")
+    assert_words(run, "before.json: the sad of a is", "expected a number")
+
+
+def test_a_condition_that_cannot_be_read_is_refused_before_anything_is_scored(
+    run_a2u: RunA2U, scored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("a2u_cli.scoring.evaluation.score", lambda *_, **__: pytest.fail("scored"))
+    assert_words(run_a2u(*EVAL, "--fail-if", "sda>30"), "'sda>30' cannot be read")
+    assert_words(run_a2u(*EVAL, "--fail-if", "sad>+1%"), "give the other: --against")
+
+
+def test_json_says_the_units_of_the_numbers_that_it_holds(run_a2u: RunA2U, scored: Path) -> None:
+    document = json.loads(run_a2u(*EVAL, "--json", "-").stdout)
+    truth, matte = (read_image(Path(f, "a.png")).image[..., 0] for f in ("gt", "mattes"))
+    error = np.rint(255 * matte) / 255 - np.rint(255 * truth) / 255
+    assert document["means"]["mse"] == pytest.approx(float((error**2).mean()), rel=1e-4)
+    assert "x 1000" not in document["conventions"]["MSE"] + document["conventions"]["whole"]
+    table = run_a2u(*EVAL).stdout.decode()
+    assert f"{1000 * document['means']['mse']:.2f}" in table
+    assert "over the region, x 1000" in table
+
+
+def test_csv_and_json_go_to_stdout_one_at_a_time(run_a2u: RunA2U, scored: Path) -> None:
+    run = run_a2u(*EVAL, "--csv", "-", "--json", "r.json")
+    (row,) = csv.DictReader(io.StringIO(run.stdout.decode()))
+    assert float(row["sad"]) == json.loads(Path("r.json").read_text())["rows"][0]["sad"]
+    assert_words(run_a2u(*EVAL, "--csv", "-", "--json", "-"), "would mix on stdout")
+    assert not Path("-").exists()
+
+
+def test_a_page_shows_pictures_of_720_to_1(tmp_path: Path) -> None:
+    for folder, value in (("gt", 0.4), ("mattes", 0.5)):
+        write_image(tmp_path / folder / "a.png", np.full((1, 720), value, np.float32))
+    item = Item("a", tmp_path / "mattes" / "a.png", tmp_path / "gt" / "a.png")
+    from a2u_cli.scoring.evaluation import score_item
+
+    row = score_item(item, whole=True)
+    page = report.page(Set("folders", False, (item,)), [row], "dim")
+    assert page.count("data:image/png;base64,") == 3
+
+
+# Signals
+
+
+def lines_after(signal_sent: int, command: Sequence[object], delay: float) -> tuple[int, str]:
+    started = subprocess.Popen(
+        [sys.executable, "-m", "a2u_cli", *map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(delay)
+    os.killpg(started.pid, signal_sent)  # as a terminal does: to every process of the job
+    text = started.communicate(timeout=60)[1]
+    return started.returncode, text
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_a_signal_in_the_first_moments_is_one_line(tmp_path: Path, sent: signal.Signals) -> None:
+    image, trimap = pair(tmp_path)
+    code = (
+        "import os, sys, signal\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == NAME: os.kill(os.getpid(), {int(sent)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from a2u_cli.__main__ import main; main()\n"
+    )
+    for name in ("typer", "cv2"):
+        command = [sys.executable, "-c", code.replace("NAME", repr(name)), "matte"]
+        done = subprocess.run(
+            [*command, str(image), "-t", str(trimap), "--device", "cpu"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        word = "interrupted" if sent == signal.SIGINT else "terminated"
+        assert done.returncode == 128 + sent, done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"{word}; nothing half-written is left"), done.stderr
+        assert not any(trace in done.stderr for trace in TRACES), done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [image.name, trimap.name]
+
+
+def test_sigterm_while_a_file_is_written_leaves_nothing_half_written(
+    run_a2u: RunA2U, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = pair(tmp_path)
+    write_image(tmp_path / "m.png", np.full((24, 32), 0.5, np.float32))
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGTERM))
+    run = run_a2u("cutout", image, "-a", tmp_path / "m.png")
+    assert (run.code, run.stdout) == (143, b"")
+    assert run.stderr.strip().startswith("terminated; nothing half-written is left")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("delay", [1.2])
+def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, delay: float) -> None:
+    words = ("render", tmp_path / "out", "--count", "40", "--size", "64", "--workers", "4")
+    code, text = lines_after(signal.SIGINT, words, delay)
+    assert code == 130, text
+    said = [line for line in text.splitlines() if line and "/40 " not in line]
+    assert len(said) == 1, text
+    assert said[0].startswith("interrupted; ")
+    assert not list((tmp_path / "out").rglob("*.part"))
