@@ -16,6 +16,7 @@ from .units import FloatArray
 
 Fit = Literal["cover", "contain", "stretch", "tile"]
 
+DRAWN = ("gradient", "checker", "blur")
 GRADIENT = ((0.93, 0.94, 0.96), (0.55, 0.6, 0.68))  # from top to bottom
 CHECKER = ((1.0, 1.0, 1.0), (0.8, 0.8, 0.8))
 CHECKER_CELLS = 32  # along the longer side
@@ -49,14 +50,28 @@ def make_background(what: str, image: FloatArray, *, fit: Fit = "cover") -> Floa
         picture = read_image(Path(what))
         tell_of_hidden(picture, what)
         return fit_to(picture.image, (height, width), fit)
+    return np.full(image.shape, _colour(what), np.float32)
+
+
+def require_background(what: str) -> None:
+    """Refuse what names no background, without reading a picture; raises ImageError."""
+    if what not in DRAWN and not Path(what).is_file():
+        if Path(what).is_dir():
+            choose_background(what, "")
+        else:
+            _colour(what)
+
+
+def _colour(what: str) -> FloatArray:
+    """Read a colour, float32 (3,) in [0, 1]; raises ImageError."""
     try:
-        colour = ImageColor.getcolor(what, "RGB")
+        levels = ImageColor.getcolor(what, "RGB")
     except ValueError as error:
         raise ImageError(
-            f"background {what!r} is neither a file nor a colour; expected gradient, checker, "
-            "blur, a colour such as white or #2b5f9e, a picture, or a folder of them"
+            f"background {what!r} is neither a file nor a colour; expected {', '.join(DRAWN)}, "
+            "a colour such as white or #2b5f9e, a picture, or a folder of them"
         ) from error
-    return np.full(image.shape, np.array(colour, np.float32) / 255, np.float32)
+    return np.array(levels, np.float32) / np.float32(255)
 
 
 def choose_background(what: str, name: str) -> str:

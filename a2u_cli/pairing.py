@@ -7,10 +7,11 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import NoReturn
 
 from .errors import ImageError
-from .images.files import words
+from .images.files import require_regular, words
 from .images.reading import SUFFIXES
 
 OUTPUT_FOLDER = "a2u_output"
@@ -29,6 +30,13 @@ OTHER_FOLDERS = (
 )
 ROLES = (*TRIMAP_ROLES, *MASK_ROLES, *RESULT_ROLES)
 MASKS = (*MASK_ROLES, *MATTE_ROLES)
+ROLE_FOLDERS = {*OTHER_FOLDERS, *IMAGE_FOLDERS, "trimap", "trimaps"}
+OTHER_SUFFIXES = {  # pictures that are not read
+    *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
+    *(".psd", ".psb", ".xcf", ".jxl", ".jp2", ".j2k", ".tga", ".hdr", ".dpx", ".svg", ".ico"),
+    *(".ppm", ".pgm", ".pnm", ".pfm", ".qoi", ".jxr", ".dds"),
+}
+STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\x76\x2f\x31\x01")
 OF_MASKS = tuple(mask + role for mask in MASKS for role in TRIMAP_ROLES)  # as `a2u trimap` names
 
 
@@ -44,15 +52,20 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What was found in a folder: pairs by name, and the pictures without a trimap."""
+    """What was found in a folder: pairs by name, the pictures without a trimap, and what is left.
+
+    `left_out` are files that could be pictures, each with the reason why it is taken for none.
+    """
 
     found: tuple[Pair, ...]
     unpaired: tuple[Path, ...]
+    left_out: tuple[tuple[Path, str], ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """List all of them: the inputs of a run, which no output may replace."""
-        return (*(path for pair in self.found for path in (pair.image, pair.hint)), *self.unpaired)
+        paired = [path for pair in self.found for path in (pair.image, pair.hint)]
+        return (*paired, *self.unpaired, *(path for path, _ in self.left_out))
 
 
 def find_pairs(
@@ -69,7 +82,8 @@ def find_pairs(
     Given `trimaps` hold them, by the rule of `match`. Without, they are looked for in a folder of
     that role (`trimap`, below the folder or beside it), and as `x_trimap.png` (`roles` are such
     suffixes) beside `x.png`; and in the same way masks. What belongs to a picture is none itself,
-    nor is what lies in `skip`, in any `a2u_output`, or in a data set's folder of another role.
+    nor is what lies in `skip`, in any `a2u_output`, or in a data set's folder of another role, nor
+    are `results` of earlier runs. What belongs to none and is none is in `left_out`.
 
     Raises ImageError where a folder is missing or holds no picture, where two files could be meant,
     or where two pictures would have one result.
@@ -78,10 +92,11 @@ def find_pairs(
         if given is not None and not given.is_dir():
             raise ImageError(f"{given} is no folder, expected one with pictures; check the name")
     apart = [p.resolve() for p in (skip, trimaps, masks) if p and p.resolve() != folder.resolve()]
-    files = [path for path in _files(folder, apart) if path not in results]
+    every = [path for path in _walk(folder, apart) if path not in results]
+    files = [path for path in every if _is_file_of_picture(path.name)]
     root, pictures = _pictures(folder, files)
     if not pictures:
-        raise ImageError(f"{folder} has no pictures to matte, expected some; check the folder")
+        _refuse_none(folder, "pictures to matte", _left_out(folder, every, ()))
     named = [(_name(p, root if p.is_relative_to(root) else folder), p) for p in pictures]
     _require_distinct(named)
     names = dict(named)
@@ -91,12 +106,15 @@ def find_pairs(
         (MASK_ROLES, True, _places(folder, root, masks, MASK_FOLDERS)),
     ):
         for place, among in places:
-            rest = [name for name in names if name not in found]
-            matched = match(rest, place, suffixes, suffixed=among, pictures=names)
+            without = [name for name in names if name not in found]
+            matched = match(without, place, suffixes, suffixed=among, pictures=names)
             found |= {name: (path, is_mask) for name, path in matched.items()}
+    used = {*pictures, *(path for path, _ in found.values())}
+    rest = [path for path in every if path not in used]
     return Pairs(
         tuple(Pair(name, path, *found[name]) for name, path in named if name in found),
         tuple(path for name, path in named if name not in found),
+        _left_out(folder, rest, {bare for name in names for bare in _bare(name)}),
     )
 
 
@@ -113,30 +131,32 @@ def find_mattes(folder: Path, mattes: Path, *, results: Collection[Path] = ()) -
             f"{folder} was given as its own mattes, and no picture in it has an _alpha beside it; "
             "give the folder of the mattes"
         )
-    return Pairs(pairs, (*found.unpaired, *masked))
+    return Pairs(pairs, (*found.unpaired, *masked), found.left_out)
 
 
 def find_alone(folder: Path, results: Collection[Path] = ()) -> Pairs:
-    """List every picture below a folder, each paired with itself, but results of earlier runs.
+    """List every picture below a folder, each paired with itself, but `results` of earlier runs.
 
     Raises ImageError for none.
     """
-    if not (files := [path for path in _files(folder, ()) if path not in results]):
-        raise ImageError(f"{folder} has no pictures, expected some; check the folder")
+    every = [path for path in _walk(folder, ()) if path not in results]
+    files = [path for path in every if _is_file_of_picture(path.name)]
+    left_out = _left_out(folder, [p for p in every if not _is_file_of_picture(p.name)], ())
+    if not files:
+        _refuse_none(folder, "pictures", left_out)
     named = [(_name(path, folder), path) for path in files]
     _require_distinct(named)
-    return Pairs(tuple(Pair(name, path, path) for name, path in named), ())
+    return Pairs(tuple(Pair(name, path, path) for name, path in named), (), left_out)
 
 
 def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
-    """List the masks and mattes below a folder as `find_alone` does; raises as that.
+    """List the masks and mattes below a folder, each paired with itself; as `find_alone` does.
 
     `unpaired` are what is no mask: `x.jpg` where `x_mask.png` or `x_alpha.png` lies beside it, and
     `x_trimap.png` beside either.
     """
-    files = [path for path in _files(folder, ()) if path not in results]
-    if not files:
-        raise ImageError(f"{folder} has no pictures, expected some; check the folder")
+    alone = find_alone(folder, results)
+    files = [pair.image for pair in alone.found]
     names = {_name(path, folder) for path in files}
     masked = {
         owner for name in names if name.endswith(MASKS) for owner in _owners(name) if owner in names
@@ -152,6 +172,7 @@ def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
     return Pairs(
         tuple(Pair(name, path, path) for name, path in named),
         tuple(path for path in files if path not in kept),
+        alone.left_out,
     )
 
 
@@ -289,7 +310,12 @@ def _name(path: Path, folder: Path) -> str:
 
 
 def _files(folder: Path, apart: Iterable[Path]) -> list[Path]:
-    """List the pictures below a folder, in order; each folder once, also where links lead to it.
+    """List the pictures below a folder, as `_walk` does."""
+    return [path for path in _walk(folder, apart) if _is_file_of_picture(path.name)]
+
+
+def _walk(folder: Path, apart: Iterable[Path]) -> list[Path]:
+    """List the files below a folder, in order; each folder once, also where links lead to it.
 
     Raises ImageError where a folder cannot be listed.
     """
@@ -312,7 +338,7 @@ def _files(folder: Path, apart: Iterable[Path]) -> list[Path]:
                 and (here / name).resolve() not in apart
             )
             links += [here / name for name in folders if (here / name).is_symlink()]
-            found += [here / name for name in sorted(files) if _is_file_of_picture(name)]
+            found += [here / name for name in sorted(files) if not name.startswith(".")]
     return found
 
 
@@ -321,6 +347,43 @@ def _refuse_folder(error: OSError) -> None:
         f"{error.filename} cannot be listed ({words(error)}), and what lies in it would be left "
         "out; mend its permissions, or move it away"
     ) from error
+
+
+def _left_out(
+    folder: Path, rest: Iterable[Path], names: Collection[str]
+) -> tuple[tuple[Path, str], ...]:
+    """Say why files that are neither pictures nor used are left out; what has an owner is not."""
+    left_out = []
+    for path in rest:
+        if not _is_file_of_picture(path.name):
+            if _could_be_picture(path):
+                left_out.append((path, "a2u reads no such files"))
+            continue
+        parts = PurePath(_name(path, folder)).parts
+        below = range(len(parts)) if parts[0] in ROLE_FOLDERS else (0,)
+        own = [PurePath(*parts[depth:]).as_posix() for depth in below]
+        if not any(owner in names for name in own for owner in (name, *_owners(name))):
+            where = f"{parts[0]}/ holds no pictures" if len(below) > 1 else "its name is of a role"
+            left_out.append((path, f"{where}, and it belongs to none"))
+    return tuple(left_out)
+
+
+def _could_be_picture(path: Path) -> bool:
+    """Tell whether a file is a picture by a name that is not read in folders, or by its start."""
+    if path.suffix.lower() in OTHER_SUFFIXES:
+        return True
+    try:
+        require_regular(path)
+        with path.open("rb") as file:
+            return file.read(len(STARTS[0])).startswith(STARTS)
+    except OSError:
+        return False
+
+
+def _refuse_none(folder: Path, what: str, left_out: tuple[tuple[Path, str], ...]) -> NoReturn:
+    """Say that a folder holds no pictures, and what it holds instead."""
+    instead = f"; left out are {len(left_out)}, as {left_out[0][0].name}" if left_out else ""
+    raise ImageError(f"{folder} has no {what}, expected some{instead}; check the folder")
 
 
 def _listed(folder: Path, below: Iterable[str]) -> list[Path]:

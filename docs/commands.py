@@ -22,7 +22,7 @@ What `--help` says, a section a command; `python docs/commands.py` writes this p
 | 3 | weights are missing or bad |
 | 4 | out of memory |
 | 5 | a `--fail-if` condition held |
-| 130 | interrupted |
+| 130 | interrupted (Ctrl-C); 143: terminated (SIGTERM) |
 
 Results go to stdout, progress and messages to stderr. What comes from outside, such as the names of
 files, is escaped wherever it is shown; only a result's path in a pipe is given byte by byte.

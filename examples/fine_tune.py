@@ -57,7 +57,8 @@ def fine_tune(
         output = folder / name
         a2u("batch", folder / "pictures", "-o", output, "--weights", weights)
         report = output.with_suffix(".json")
-        a2u("eval", output / "alpha", "--gt", folder / "truth" / "alpha", "--json", report)
+        truth = folder / "truth" / "alpha"
+        a2u("eval", output / "alpha", "--gt", truth, "--json", report, "--force")
         sads.append(json.loads(report.read_text())["means"]["sad"])
     return sads[0], sads[1]
 

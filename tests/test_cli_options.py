@@ -74,7 +74,7 @@ CASES = {  # a command, options that it cannot follow, what it says
     ("batch photos", "--save composite -b nowhere.png"): "neither a file nor a colour",
     ("eval mattes --gt truth", "--images photos"): "--images would do nothing",
     ("eval mattes --gt truth", "--protocol dim2"): "expected dim or a2u",
-    ("eval mattes --gt truth", "--csv -"): "--csv - is no file",
+    ("eval mattes --gt truth", "--csv - --json -"): "would mix on stdout",
     ("eval mattes --gt truth", "--html -"): "--html - is no file",
     ("train run", "--picture-share 0.3"): "--picture-share would do nothing",
     ("train run", "--grow-at 0.5 --grow-at 0.6 --grow-at 0.7"): "one share of training fewer",

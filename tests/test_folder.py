@@ -20,11 +20,11 @@ from conftest import RunA2U
 from a2u_cli.errors import A2UError, OutOfMemory
 from a2u_cli.images import read_grey, write_image
 from a2u_cli.images.files import locked
+from a2u_cli.images.memory import free_memory
 from a2u_cli.jobs import folder as batch
 from a2u_cli.jobs.folder import outputs, run, shard
 from a2u_cli.jobs.journal import JOURNAL, Journal, Outcome
 from a2u_cli.jobs.options import OUTPUTS, Options
-from a2u_cli.matting.planning import free_memory
 from a2u_cli.pairing import Pair, find_pairs
 
 Array = np.ndarray

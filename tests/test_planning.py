@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2u_cli.errors import OutOfMemory
-from a2u_cli.matting import planning
-from a2u_cli.matting.planning import OPTIONAL, Plan, estimate_memory, free_memory, make_plan
+from a2u_cli.images.memory import free_memory
+from a2u_cli.matting.planning import OPTIONAL, Plan, estimate_memory, make_plan
 
 SIDES = st.integers(1, 12_000)
 
@@ -78,7 +78,7 @@ def test_free_memory_is_found_or_guessed(monkeypatch: pytest.MonkeyPatch) -> Non
     if hasattr(os, "sysconf"):
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         assert free_memory() == pages // 2
-        monkeypatch.delattr(planning.os, "sysconf")
+        monkeypatch.delattr(os, "sysconf")
     assert free_memory() == 4 << 30
 
 

@@ -93,7 +93,7 @@ def test_a_planted_switch_is_found(line: str) -> None:
     assert weakened(f"def fetch():\n    {line}\n")
 
 
-NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", PAGE)))
+NAMED = sorted(set(re.findall(r"`((?:field/)?test_\w+\.py)::(\w+)`", PAGE)))
 
 
 def functions(source: str) -> dict[str, ast.FunctionDef]:

@@ -274,7 +274,7 @@ def test_the_loss_falls_from_the_first_steps(tmp_path: Path, make) -> None:
 def test_the_averaged_weights_are_exported_and_load(tmp_path: Path, make) -> None:
     trainer = make(tmp_path)
     trainer.run()
-    path = training.export(trainer, licence="CC0-1.0")
+    path = training.export(trainer)
     loaded = load_model(path)
     expected = trainer.averaged.state_dict()["stem.conv.weight"]
     torch.testing.assert_close(
@@ -287,7 +287,7 @@ def test_training_goes_on_from_given_weights(tmp_path: Path, make) -> None:
     trainer = make(tmp_path)
     given = trainer.averaged.state_dict()
     given["stem.conv.weight"].normal_()  # no longer what the seed gives
-    path = training.export(trainer, licence="CC0-1.0")
+    path = training.export(trainer)
     again = training.start_network(str(path), seed=0).state_dict()
     for name, tensor in given.items():
         torch.testing.assert_close(again[name], tensor, atol=1e-3, rtol=1e-3, msg=name)

@@ -34,7 +34,7 @@ from .options import (
     refuse_idle,
 )
 from .progress import progress
-from .terminal import say, show, show_json
+from .terminal import say, say_list, show, show_json
 
 if TYPE_CHECKING:
     from ..jobs.journal import Outcome
@@ -124,7 +124,7 @@ def batch(
     out = output or folder / OUTPUT_FOLDER
     part, parts = _read_shard(shard)
     work = _Work(out, part, parts, force=force, no_lock=no_lock)
-    found = _find(folder, out, trimaps, masks)
+    found = _find(folder, trimaps, masks)
     inputs = (*found.files, *list_backgrounds(options.background))
     pairs = _take(found, work, options, inputs)
     if band is not None and not any(pair.is_mask for pair in pairs):
@@ -195,18 +195,18 @@ def _read_shard(text: str | None) -> tuple[int, int]:
     return part, parts
 
 
-def _find(folder: Path, out: Path, trimaps: Path | None, masks: Path | None) -> "Pairs":
+def _find(folder: Path, trimaps: Path | None, masks: Path | None) -> "Pairs":
     """Find all pictures with their trimaps or masks, and those that have none."""
     from ..jobs.journal import find_results
     from ..pairing import find_pairs
 
-    return find_pairs(folder, trimaps=trimaps, masks=masks, skip=out, results=find_results(folder))
+    return find_pairs(folder, trimaps=trimaps, masks=masks, results=find_results(folder))
 
 
 def _take(
     found: "Pairs", work: _Work, options: "Options", inputs: tuple[Path, ...]
 ) -> tuple["Pair", ...]:
-    """Take a part's pictures, and say what there is to do; one part tells what has no trimap.
+    """Take a part's pictures, and say what there is to do; one part tells what there is not.
 
     Raises ImageError where the output of one is an input.
     """
@@ -217,9 +217,8 @@ def _take(
     require_no_input(
         (path for pair in pairs for path in outputs(pair, work.out, options).values()), inputs
     )
-    unpaired = found.unpaired if work.part == 1 else ()
-    for path in unpaired:
-        say(f"no trimap or mask: {path}")
+    unpaired, left_out = (found.unpaired, found.left_out) if work.part == 1 else ((), ())
+    _list_left(unpaired, left_out)
     say(
         f"{len(pairs)} pictures to matte into {work.out}, {len(unpaired)} without a trimap, "
         f"{sum(pair.is_mask for pair in pairs)} trimaps to make from masks"
@@ -257,6 +256,7 @@ def _run(
                 force=work.force,
                 fail_fast=fail_fast,
                 room=room_beside(matter),
+                max_memory=matter.max_memory,
             ):
                 tally[outcome.state] += 1
                 advance(outcome.name, outcome.state)
@@ -275,15 +275,20 @@ def _run(
 
 def _report(tally: "Counter[str]", failures: "list[Outcome]", found: "Pairs | None") -> None:
     """Say what failed and count the rest; exits with 1 where anything is not done."""
-    unpaired = found.unpaired if found else ()
+    unpaired, left_out = (found.unpaired, found.left_out) if found else ((), ())
     for outcome in failures:
         say(f"failed: {outcome.name}: {outcome.reason}")
-    for path in unpaired:
-        say(f"failed: {path}: no trimap or mask")
+    _list_left(unpaired, left_out)
     states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
-    say(f"{states}, {len(unpaired)} without a trimap")
-    if failures or unpaired:
+    rest = f", {len(left_out)} left out" if left_out else ""
+    say(f"{states}, {len(unpaired)} without a trimap{rest}")
+    if failures or unpaired or left_out:
         raise typer.Exit(1)
+
+
+def _list_left(unpaired: tuple[Path, ...], left_out: tuple[tuple[Path, str], ...]) -> None:
+    say_list([f"no trimap or mask: {path}" for path in unpaired])
+    say_list([f"left out: {path}: {why}" for path, why in left_out])
 
 
 def _show_plan(

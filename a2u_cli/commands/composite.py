@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,12 +17,20 @@ from .options import (
     Invert,
     Linear,
     NoLock,
+    OwnDepth,
     choose,
     choose_fit,
     refuse_idle,
 )
-from .pictures import read_said
-from .terminal import show_path
+from .pictures import (
+    STDOUT_AS,
+    file_name,
+    file_source,
+    output_path,
+    put,
+    read_said,
+    require_one_stdin,
+)
 
 if TYPE_CHECKING:
     from ..foreground import Method
@@ -31,16 +39,18 @@ if TYPE_CHECKING:
     from ..units import FloatArray
 
 Image = Annotated[
-    Path, typer.Argument(help="The picture, or a cut-out with transparency, or a folder of them.")
+    Path,
+    typer.Argument(
+        help="The picture, or a cut-out with transparency, or a folder of them; - for stdin."
+    ),
 ]
 Alpha = Annotated[
     Path | None,
     typer.Option(
-        "--alpha", "-a", help="Its matte, or a folder of them. [default: its own transparency]"
+        "--alpha",
+        "-a",
+        help="Its matte, or a folder of them; - for stdin. [default: its own transparency]",
     ),
-]
-OwnDepth = Annotated[
-    int | None, typer.Option(help="Bits a channel: 8 or 16. [default: as the picture has]")
 ]
 Make = Callable[[Path, Path | None, Path], bytes]  # of a picture and its matte, for a path
 
@@ -69,7 +79,8 @@ def composite(
     fit: Fit = None,
     linear: Linear = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="[default: IMAGE_composite.png]")
+        Path | None,
+        typer.Option("--output", "-o", help="- for stdout. [default: IMAGE_composite.png]"),
     ] = None,
     colours: Colours = None,
     depth: OwnDepth = None,
@@ -108,7 +119,8 @@ def cutout(
     alpha: Alpha = None,
     invert: Invert = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="[default: IMAGE_cutout.png]")
+        Path | None,
+        typer.Option("--output", "-o", help="- for stdout. [default: IMAGE_cutout.png]"),
     ] = None,
     premultiplied: Annotated[
         bool, typer.Option("--premultiplied", help="Multiply colours by alpha; straight if not.")
@@ -131,9 +143,9 @@ def cutout(
         picture, bits = _open(image, path, channels=4, depth=depth)
         foreground, matte = _split(picture, image, alpha, method, invert=invert)
         colour = foreground * matte[..., None] if premultiplied else foreground
-        return images.encode_for(
-            path, colour, alpha=matte, depth=bits, icc=picture.icc, exif=picture.exif
-        )
+        metadata: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif}
+        metadata["premultiplied"] = premultiplied
+        return images.encode_for(path, colour, alpha=matte, depth=bits, **metadata)
 
     shaping = ("cutout", method, premultiplied, depth, invert)
     work = _Work(output, None, shaping, force=force, no_lock=no_lock)
@@ -165,11 +177,12 @@ def _make_all(
     if not image.is_dir():
         if alpha and alpha.exists() and image.exists() and alpha.samefile(image):
             raise ImageError(f"{alpha} is the picture itself, expected its matte; give that file")
-        path = work.output or image.parent / f"{image.stem}_{work.kind}.png"
-        taken = [image, *([alpha] if alpha else []), *behind]
-        images.require_free(path, taken, force=work.force)
-        images.write_bytes(path, make(image, alpha, path))
-        show_path(path)
+        require_one_stdin(image, alpha)
+        path = output_path(image, work.output, kind=work.kind)
+        if path:
+            taken = [image, *([alpha] if alpha else []), *behind]
+            images.require_free(path, taken, force=work.force)
+        put(path, make(image, alpha, path or STDOUT_AS))
         return
     folder = work.output or image / OUTPUT_FOLDER / work.kind
     known = find_results(image, own=bool(mattes) or folder.resolve() == image.resolve())
@@ -194,7 +207,7 @@ def _open(image: Path, path: Path, *, channels: int, depth: int | None) -> tuple
     """Read a picture, and give the depth of its result, which its format must be able to hold."""
     from .. import images
 
-    picture = images.read_image(image)
+    picture = images.read_image(file_source(image), name=file_name(image))
     bits = depth or picture.depth
     images.output_format(path, channels=channels, depth=bits)
     return picture, bits
@@ -207,13 +220,15 @@ def _split(
     from ..foreground import estimate_foreground
     from ..images import tell_of_hidden
 
+    name = file_name(image)
     if alpha is None:
         if picture.alpha is None:
-            raise ImageError(f"{image} has no transparency; give its matte with --alpha")
+            raise ImageError(f"{name} has no transparency; give its matte with --alpha")
         return picture.image, picture.alpha
-    tell_of_hidden(picture, str(image))
-    matte = read_said(alpha, str(alpha), invert=invert)
+    tell_of_hidden(picture, name)
+    matte = read_said(file_source(alpha), file_name(alpha), invert=invert)
     if matte.shape != picture.size:
         (height, width), (tall, wide) = picture.size, matte.shape
-        raise ImageError(f"{alpha} is {wide}x{tall} but {image} is {width}x{height}; resize one")
+        its = file_name(alpha)
+        raise ImageError(f"{its} is {wide}x{tall} but {name} is {width}x{height}; resize one")
     return estimate_foreground(picture.image, matte, method=method), matte

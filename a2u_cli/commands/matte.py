@@ -24,13 +24,11 @@ from .options import (
     Weights,
     load_matter,
 )
-from .pictures import choose_hint, read_pair
+from .pictures import STDOUT_AS, choose_hint, output_path, read_pair
 from .terminal import say, show_json, show_path
 
 if TYPE_CHECKING:
     from ..units import FloatArray
-
-STDOUT = Path("stdout.png")  # what a matte on stdout is
 
 
 def matte(
@@ -85,7 +83,7 @@ def matte(
     hint = choose_hint(
         trimap, mask, strict=strict, invert=invert, band=band, inside=inside, outside=outside
     )
-    alpha_path = _alpha_path(image, output)
+    alpha_path = output_path(image, output, kind="alpha")
     _require_places(alpha_path, cutout, [image, hint.file], depth=depth, force=force)
     picture, parsed, facts = read_pair(image, hint, max_memory=parse_bytes(max_memory))
     matter = load_matter(
@@ -114,22 +112,13 @@ def matte(
         say(path) if alpha_path is None else show_path(path)
 
 
-def _alpha_path(image: str, output: str | None) -> Path | None:
-    """Choose the matte's path: beside the image unless told; None is stdout."""
-    if output == "-" or (output is None and image == "-"):
-        return None
-    if output is not None:
-        return Path(output)
-    return Path(image).parent / f"{Path(image).stem}_alpha.png"
-
-
 def _require_places(
     alpha_path: Path | None, cutout: Path | None, inputs: list[str], *, depth: int, force: bool
 ) -> None:
     """Refuse outputs that cannot be written before any work is done."""
     from .. import images
 
-    images.output_format(alpha_path or STDOUT, channels=1, depth=depth)
+    images.output_format(alpha_path or STDOUT_AS, channels=1, depth=depth)
     if cutout:
         images.output_format(cutout, channels=4, depth=depth)
     taken = [Path(name) for name in inputs if name != "-"]

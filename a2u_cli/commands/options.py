@@ -1,22 +1,95 @@
 """Options that several commands share, each stated once, and what becomes of their words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import typer
 
 from ..errors import A2UError
+from ..weights import registry
 
 if TYPE_CHECKING:
     from ..backgrounds import Fit as FitWord
     from ..matting.matter import Matter
 
 BAND, BACKGROUND = "1.5%", "white"
+DEPTHS = (8, 16)
 Word = TypeVar("Word", bound=str)
 
+
+def completing(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Complete an option's value on Tab from the words that there are."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words() if word.startswith(incomplete)]
+
+    return complete
+
+
+def checking(check: Callable[[Any], object]) -> Callable[..., Any]:
+    """Refuse a wrong value where the command line is read: before any picture is.
+
+    `check` raises A2UError; what was not given is not checked.
+    """
+
+    def call(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+        if not context.resilient_parsing and value not in (None, parameter.default):
+            check(value)
+        return value
+
+    return call
+
+
+def _qualities() -> tuple[str, ...]:
+    from ..matting.inference import Quality
+
+    return get_args(Quality)
+
+
+def _fits() -> tuple[str, ...]:
+    from ..backgrounds import Fit
+
+    return get_args(Fit)
+
+
+def _methods() -> Sequence[str]:
+    from ..foreground import METHODS
+
+    return METHODS
+
+
+def _drawn() -> tuple[str, ...]:
+    from ..backgrounds import DRAWN
+
+    return DRAWN
+
+
+def _require_depth(depth: int) -> None:
+    if depth not in DEPTHS:
+        raise A2UError(f"depth {depth} was asked for, expected 8 or 16; choose one")
+
+
+def _require_band(text: str) -> None:
+    from ..trimap import band_pixels
+
+    band_pixels(text, (1, 1))
+
+
+def _require_background(what: str) -> None:
+    from ..backgrounds import require_background
+
+    require_background(what)
+
+
+complete_weights = completing(registry.names)
 Weights = Annotated[
-    str, typer.Option(envvar="A2U_WEIGHTS", help="A name, a file, or hf://owner/repo[@revision].")
+    str,
+    typer.Option(
+        envvar="A2U_WEIGHTS",
+        help="A name, a file, or hf://owner/repo[@revision].",
+        autocompletion=complete_weights,
+    ),
 ]
 Device = Annotated[
     str, typer.Option(envvar="A2U_DEVICE", help="auto, cpu, cuda, cuda:N or mps; never another.")
@@ -31,9 +104,21 @@ MaxMemory = Annotated[
 ]
 Quality = Annotated[
     str,
-    typer.Option(help="standard, or best: doubtful parts settled by colour; 5 x the time."),
+    typer.Option(
+        help="standard, or best: doubtful parts settled by colour; 5 x the time.",
+        callback=checking(lambda word: choose("quality", word, _qualities())),
+        autocompletion=completing(_qualities),
+    ),
 ]
-Depth = Annotated[int, typer.Option(help="Bits a channel: 8 or 16.")]
+_depth: dict[str, Any] = {
+    "callback": checking(_require_depth),
+    "autocompletion": completing(lambda: map(str, DEPTHS)),
+}
+Depth = Annotated[int, typer.Option(help="Bits a channel: 8 or 16.", **_depth)]
+OwnDepth = Annotated[
+    int | None,
+    typer.Option(help="Bits a channel: 8 or 16. [default: as the picture has]", **_depth),
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse trimap values other than 0, 128 and 255.")
 ]
@@ -49,14 +134,23 @@ Band = Annotated[
     str | None,
     typer.Option(
         help="Reach of the unknown band around a mask's edges: 12 pixels, or a share of the "
-        f"diagonal. [default: {BAND}]"
+        f"diagonal. [default: {BAND}]",
+        callback=checking(_require_band),
     ),
 ]
 Inside = Annotated[
-    str | None, typer.Option(help="Its reach into the foreground, where it differs from --band.")
+    str | None,
+    typer.Option(
+        help="Its reach into the foreground, where it differs from --band.",
+        callback=checking(_require_band),
+    ),
 ]
 Outside = Annotated[
-    str | None, typer.Option(help="Its reach into the background, where it differs from --band.")
+    str | None,
+    typer.Option(
+        help="Its reach into the background, where it differs from --band.",
+        callback=checking(_require_band),
+    ),
 ]
 Invert = Annotated[
     bool, typer.Option("--invert", help="The mask or matte is black where the object is.")
@@ -65,7 +159,9 @@ Colours = Annotated[
     str | None,
     typer.Option(
         help="Foreground colours by multilevel, or blur-fusion (rougher, faster). "
-        "[default: multilevel]"
+        "[default: multilevel]",
+        callback=checking(lambda word: choose("colours", word, _methods())),
+        autocompletion=completing(_methods),
     ),
 ]
 Background = Annotated[
@@ -75,12 +171,16 @@ Background = Annotated[
         "-b",
         help="For composites: a colour, gradient, checker, blur, a picture, or a folder of them. "
         f"[default: {BACKGROUND}]",
+        callback=checking(_require_background),
+        autocompletion=completing(_drawn),
     ),
 ]
 Fit = Annotated[
     str | None,
     typer.Option(
-        help="How a background picture fills: cover, contain, stretch or tile. [default: cover]"
+        help="How a background picture fills: cover, contain, stretch or tile. [default: cover]",
+        callback=checking(lambda word: choose("fit", word, _fits())),
+        autocompletion=completing(_fits),
     ),
 ]
 Linear = Annotated[bool, typer.Option("--linear", help="Mix light in place of sRGB values.")]

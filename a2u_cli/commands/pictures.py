@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, TrimapError
 from .options import BAND, refuse_idle
-from .terminal import say
+from .terminal import say, show_path
 
 if TYPE_CHECKING:
     from ..images import Picture
@@ -102,12 +102,9 @@ def read_pair(
     """
     from .. import images
     from .. import trimap as trimaps
-    from ..matting.planning import free_memory
 
-    if image == hint.file == "-":
-        raise ImageError("both the image and the trimap are -; stdin holds one, give a file")
-    room = free_memory() if max_memory is None else max_memory
-    picture = images.read_image(file_source(image), name=file_name(image), max_memory=room)
+    require_one_stdin(image, hint.file)
+    picture = images.read_image(file_source(image), name=file_name(image), max_memory=max_memory)
     images.tell_of_hidden(picture, file_name(image))
     parsed = hint.read()
     warnings = trimaps.check_pair(
@@ -126,16 +123,50 @@ def read_pair(
     return picture, parsed, facts | dataclasses.asdict(shares) | {"warnings": warnings}
 
 
-def file_name(argument: str) -> str:
+STDIN = STDOUT = "-"
+STDOUT_AS = Path("stdout.png")  # what goes there is a PNG
+
+
+def output_path(image: str | Path, output: str | Path | None, *, kind: str) -> Path | None:
+    """Choose where a picture's result goes: IMAGE_KIND.png unless told; None is stdout.
+
+    What comes from stdin goes to stdout unless told.
+    """
+    if str(output) == STDOUT or (output is None and str(image) == STDIN):
+        return None
+    return Path(output) if output else Path(image).parent / f"{Path(image).stem}_{kind}.png"
+
+
+def put(path: Path | None, data: bytes) -> None:
+    """Write a result to its file, and show where; or to stdout."""
+    from ..images import write_bytes
+
+    if path:
+        write_bytes(path, data)
+        show_path(path)
+    else:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def require_one_stdin(*files: str | Path | None) -> None:
+    """Raise ImageError where more than one file is -."""
+    if [str(file) for file in files].count(STDIN) > 1:
+        raise ImageError(
+            "more than one input is -, but stdin holds one; give a file for the others"
+        )
+
+
+def file_name(argument: str | Path) -> str:
     """Name a file, or stdin, for a message."""
-    return "stdin" if argument == "-" else argument
+    return "stdin" if str(argument) == STDIN else str(argument)
 
 
-def file_source(argument: str) -> Path | bytes:
+def file_source(argument: str | Path) -> Path | bytes:
     """Give a file's path, or what comes in on stdin; raises ImageError, OutOfMemory."""
-    if argument != "-":
+    argument = str(argument)
+    if argument != STDIN:
         return Path(argument)
     from ..images import read_stream
-    from ..matting.planning import free_memory
 
-    return read_stream(sys.stdin.buffer, file_name(argument), max_memory=free_memory() // 2)
+    return read_stream(sys.stdin.buffer, file_name(argument))

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .terminal import plain, say, show_path
+from .terminal import plain, say, say_list, show_path
 
 if TYPE_CHECKING:
     from ..pairing import Pair, Pairs
@@ -62,24 +62,26 @@ def make_each(
             show_path(path)
             return "done"
 
-        for_each(pairs.found, make_one, unpaired=pairs.unpaired)
+        for_each(pairs.found, make_one, unpaired=pairs.unpaired, left_out=pairs.left_out)
 
 
 def for_each(
     pairs: Iterable["Pair"],
     action: Callable[["Pair"], str | None],
     *,
-    unpaired: Iterable[Path] = (),
+    unpaired: Sequence[Path] = (),
+    left_out: Sequence[tuple[Path, str]] = (),
 ) -> None:
     """Act on pair after pair, and name what failed at the end.
 
-    An action may say what became of its pair; `unpaired` are pictures that could not be acted on.
-    Exits with 1 if there is any, or a failure.
+    An action may say what became of its pair; `unpaired` are pictures that could not be acted on,
+    `left_out` files with the reason why they were taken for none. Exits with 1 if there is any, or
+    a failure.
     """
     from ..jobs.folder import reason
     from ..jobs.journal import JournalError
 
-    pairs, failures = tuple(pairs), [f"{path}: no matte" for path in unpaired]
+    pairs, failures, alone = tuple(pairs), [], [f"failed: {path}: no matte" for path in unpaired]
     tally: Counter[str] = Counter()
     with progress(len(pairs)) as advance:
         for pair in pairs:
@@ -94,9 +96,12 @@ def for_each(
                 advance(pair.name, "failed")
     for failure in failures:
         say(f"failed: {failure}")
+    say_list(alone)
+    say_list([f"left out: {path}: {why}" for path, why in left_out])
     skipped = f"{tally['skipped']} skipped, " if tally["skipped"] else ""
-    say(f"{tally['done']} done, {skipped}{len(failures)} failed")
-    if failures:
+    rest = f", {len(left_out)} left out" if left_out else ""
+    say(f"{tally['done']} done, {skipped}{len(failures) + len(alone)} failed{rest}")
+    if failures or alone or left_out:
         raise typer.Exit(1)
 
 

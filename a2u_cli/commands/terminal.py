@@ -17,6 +17,7 @@ import typer
 
 # Unicode's controls (ESC), formats (turns of direction), bytes that are no text, ends of lines.
 ESCAPED = ("Cc", "Cf", "Cs", "Zl", "Zp")
+MOST_LINES = 10
 JOINERS = "\u200c\u200d"  # formats that Persian names and emoji need
 
 
@@ -46,6 +47,14 @@ class Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a line."""
         say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+def say_list(lines: Sequence[str], *, most: int = MOST_LINES) -> None:
+    """Print lines on stderr: all of a few, of many the first ten and how many more there are."""
+    for line in lines[:most]:
+        say(line)
+    if len(lines) > most:
+        say(f"... and {len(lines) - most} more")
 
 
 def show(text: object) -> None:

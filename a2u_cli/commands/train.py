@@ -82,7 +82,12 @@ def train(
             help="Keep the batch norms' statistics. [default: with --weights]",
         ),
     ] = None,
-    licence: Annotated[str, typer.Option(help="Licence to write into the weights.")] = "unstated",
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            help="Licence to write into the weights. [default: the run's so far, or unstated]"
+        ),
+    ] = None,
     device: Device = "auto",
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Convolve in bfloat16.")] = False,
     no_lock: NoLock = False,
@@ -100,6 +105,8 @@ def train(
     from ..training.data.building import build_engine
     from ..training.options import TrainOptions
     from ..training.trainer import CURVE, Trainer, export, require_own, start_network
+    from ..weights.cache import sha256_of
+    from ..weights.registry import locate
 
     if foregrounds is None:
         refuse_idle("it is the share of --foregrounds", picture_share=picture_share)
@@ -141,14 +148,23 @@ def train(
             else None
         )
         network = start_network(weights, seed=seed)
-        trainer = Trainer(network, engine, options, folder, device=place, held_out=judge)
+        trainer = Trainer(
+            network,
+            engine,
+            options,
+            folder,
+            device=place,
+            held_out=judge,
+            start=sha256_of(locate(weights)) if weights else None,
+            licence=licence,
+        )
         if first:
             until = f"on for {minutes:g} minutes" if minutes else f"to {options.steps}"
             others = f", {n} processes" if (n := distributed.processes()) > 1 else ""
             say(f"device: {describe_device(place)}{others}; from step {trainer.step} {until}")
         trainer.run(_report)
         if first:
-            show_path(export(trainer, licence=licence))
+            show_path(export(trainer))
     distributed.leave()
 
 

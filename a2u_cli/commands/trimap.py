@@ -9,8 +9,8 @@ from typer.core import TyperGroup
 
 from ..errors import TrimapError
 from .options import AsJson, Band, Force, Inside, Invert, NoLock, Outside, refuse_idle
-from .pictures import Hint, mask_hint
-from .terminal import say, show, show_json, show_path
+from .pictures import STDOUT_AS, Hint, file_name, mask_hint, output_path, put
+from .terminal import say, show, show_json
 
 if TYPE_CHECKING:
     from ..images import Matte, Picture
@@ -37,11 +37,14 @@ app = typer.Typer(
 def make(
     mask: Annotated[
         Path,
-        typer.Argument(help="A mask, an alpha, a picture with transparency, or a folder of them."),
+        typer.Argument(
+            help="A mask, an alpha, a picture with transparency, or a folder of them; - for stdin."
+        ),
     ],
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="[default: MASK_trimap.png]")
+        Path | None,
+        typer.Option("--output", "-o", help="- for stdout. [default: MASK_trimap.png]"),
     ] = None,
     band: Band = None,
     inside: Inside = None,
@@ -56,19 +59,20 @@ def make(
     """
     hint = mask_hint(str(mask), band=band, inside=inside, outside=outside, invert=invert)
     if not mask.is_dir():
-        from ..images import require_free, write_bytes
+        from ..images import require_free
 
-        path = output or mask.parent / f"{mask.stem}_trimap.png"
-        require_free(path, [mask], force=force)
-        write_bytes(path, _make(hint, path))
-        show_path(path)
+        path = output_path(mask, output, kind="trimap")
+        if path:
+            require_free(path, [mask], force=force)
+        put(path, _make(hint, path or STDOUT_AS))
         return
     from ..jobs.journal import find_results
-    from ..pairing import OUTPUT_FOLDER, Pairs, find_masks
+    from ..pairing import OUTPUT_FOLDER, find_masks
     from .progress import Filling, make_each
 
     folder = output or mask / OUTPUT_FOLDER / "trimap"
-    masks = find_masks(mask, find_results(mask, own=folder.resolve() == mask.resolve()))
+    own = folder.resolve() == mask.resolve()
+    masks = find_masks(mask, find_results(mask, own=own))
     if masks.unpaired:
         say(
             f"{len(masks.unpaired)} pictures are no masks: they have one beside them, or are "
@@ -76,7 +80,7 @@ def make(
         )
     shaping = ("trimap", hint.inside, hint.outside, invert)
     make_each(
-        Pairs(masks.found, ()),
+        dataclasses.replace(masks, unpaired=()),
         Filling(folder, shaping, force=force, no_lock=no_lock),
         lambda pair, path: _make(dataclasses.replace(hint, file=str(pair.image)), path),
         reads=lambda pair: [pair.image],
@@ -94,7 +98,8 @@ def _make(hint: Hint, path: Path) -> bytes:
     trimap = hint.read()
     shares = describe(trimap)
     if not shares.unknown:
-        raise TrimapError(f"{hint.file} has no edge ({shares}), so there is nothing to matte")
+        name = file_name(hint.file)
+        raise TrimapError(f"{name} has no edge ({shares}), so there is nothing to matte")
     say(f"trimap: {shares}")
     return encode_for(path, trimap)
 

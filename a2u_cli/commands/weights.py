@@ -10,14 +10,18 @@ from ..errors import WeightsError
 from ..weights import registry
 from ..weights.cache import cached
 from ..weights.header import read_header
-from .options import AsJson
+from .options import AsJson, complete_weights
 from .terminal import confirm, say, show, show_json, show_path
 
 app = typer.Typer(help="Weights: list, get, import, describe and check them.", no_args_is_help=True)
 
 Weights = Annotated[
     str,
-    typer.Argument(envvar="A2U_WEIGHTS", help="A name, a file, or hf://owner/repo[@revision]."),
+    typer.Argument(
+        envvar="A2U_WEIGHTS",
+        help="A name, a file, or hf://owner/repo[@revision].",
+        autocompletion=complete_weights,
+    ),
 ]
 
 
@@ -123,8 +127,12 @@ def path_(weights: Weights = registry.DEFAULT) -> None:
 
 
 @app.command()
-def rm(name: Annotated[str, typer.Argument(help="A name in the cache.")]) -> None:
-    """Remove fetched or imported weights from the cache.
+def rm(
+    name: Annotated[
+        str, typer.Argument(help="A name in the cache.", autocompletion=complete_weights)
+    ],
+) -> None:
+    """Remove fetched or imported weights from the cache, and forget what they had to be.
 
     Example: a2u weights rm a2u-official
     """

@@ -24,6 +24,7 @@ DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError),
     *(ArithmeticError, struct.error, zlib.error, cv2.error, Image.DecompressionBombError),
     RuntimeError,  # AVIF
+    AssertionError,  # Pillow's own, of what a file left out
     Warning,  # where the process makes errors of them
 )
 
@@ -93,6 +94,8 @@ def decode_levels(picture: Image.Image, data: bytes, name: str, icc: bytes | Non
         return cmyk_to_srgb(picture, icc, name)
     if picture.mode == "LAB":
         return lab_to_srgb(picture)
+    if picture.mode in ("P", "PA") and picture.palette is None:
+        raise OSError("its pixels name colours of a palette, and there is none")
     if picture.has_transparency_data:
         return np.asarray(picture.convert("RGBA"))
     if picture.mode in ("1", "L"):

@@ -35,8 +35,13 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def encode_tiff(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
-    """Write deflated strips, the profile and the EXIF that `read_exif` keeps."""
+def encode_tiff(
+    levels: Levels, icc: bytes | None, exif: bytes | None, *, premultiplied: bool = False
+) -> bytes:
+    """Write deflated strips, the profile and the EXIF that `read_exif` keeps.
+
+    `premultiplied` says of RGBA that its colours are multiplied by alpha.
+    """
     import tifffile  # late: it loads slowly
 
     described = Image.Exif()
@@ -47,6 +52,7 @@ def encode_tiff(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
     directories = {tag: entries for tag in DIRECTORIES if (entries := described.get_ifd(tag))}
     tags += [(tag - PLACEHOLDER, 4, 1, 0, True) for tag in directories]
     across, down, unit = RESOLUTION
+    kind = "assocalpha" if premultiplied else "unassalpha"
     stream = BytesIO()
     tifffile.imwrite(
         stream,
@@ -54,7 +60,7 @@ def encode_tiff(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
         byteorder="<",
         bigtiff=False,
         photometric="minisblack" if levels.ndim == 2 else "rgb",
-        extrasamples=["unassalpha"] if levels.shape[2:] == (4,) else None,
+        extrasamples=[kind] if levels.shape[2:] == (4,) else None,
         compression="zlib",
         compressionargs={"level": 1},
         predictor=True,

@@ -181,7 +181,7 @@ def _planes(
             f"{MOST_AT_ONCE / 1e9:.1f} GB; export the picture alone"
         )
     part = OpenEXR.File(BytesIO(data), separate_channels=True).parts[layer.part]
-    return [np.float32(part.channels[channel].pixels) for channel in layer.channels.values()]
+    return [np.asarray(part.channels[c].pixels, np.float32) for c in layer.channels.values()]
 
 
 def _in_frame(

@@ -43,13 +43,13 @@ def read_exif(picture: Image.Image, name: str = "") -> tuple[int, bytes | None]:
     for directory in DIRECTORIES:
         whole: dict[int, Any] = {}
         try:
-            for tag, value in tags.get_ifd(directory).items():
-                if tag in DROPPED_SUBTAGS:
+            for entry, value in tags.get_ifd(directory).items():
+                if entry in DROPPED_SUBTAGS:
                     continue
                 try:
-                    whole |= _writable(directory, {tag: value})
+                    whole |= _writable(directory, {entry: value})
                 except DAMAGE:
-                    lost.append(ExifTags.TAGS.get(tag, str(tag)))
+                    lost.append(ExifTags.TAGS.get(entry, str(entry)))
         except DAMAGE:
             lost.append(directory.name)
         if whole:

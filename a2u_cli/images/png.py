@@ -22,6 +22,7 @@ def split_png(data: bytes) -> tuple[bytes, bytes | None]:
     """
     kept: list[memoryview | bytes] = [SIGNATURE]
     profile, room, place, kind, whole = None, MOST_TEXTS, len(SIGNATURE), b"", True
+    palette = data[25:26] != b"\3"  # the colour type in IHDR: only this one needs it
     while kind != b"IEND":
         if place + 12 > len(data):
             raise OSError("the file ends too early")
@@ -32,6 +33,7 @@ def split_png(data: bytes) -> tuple[bytes, bytes | None]:
             raise OSError("the file ends too early")
         if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
             raise OSError(f"the checksum of {kind.decode('latin-1')} is wrong")
+        palette = palette or kind == b"PLTE"
         if kind == b"iCCP":
             profile = profile or _profile(bytes(chunk[8:-4]))
         size = _unpacked_size(kind, bytes(chunk[8:-4])) if kind in TEXTS else 0
@@ -40,6 +42,8 @@ def split_png(data: bytes) -> tuple[bytes, bytes | None]:
             whole = False
         else:
             kept.append(chunk)
+    if not palette:
+        raise OSError("its palette is missing")
     return (data if whole else b"".join(kept)), profile
 
 

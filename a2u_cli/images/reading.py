@@ -19,6 +19,7 @@ from .arrays import kind_of
 from .decoding import DAMAGE, begins_as_picture, decode_levels, open_picture
 from .exr import is_exr, read_exr
 from .files import require_regular, words
+from .memory import free_memory
 from .metadata import read_exif, turn_upright
 from .png import SIGNATURE, split_png
 from .profiles import to_srgb
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 MAX_PIXELS = 300_000_000  # unless A2U_MAX_PIXELS says otherwise
 BYTES_A_PIXEL, OTHER_BYTES = 16, 64 << 20  # of a file at most: four channels of float32, metadata
 PIECE = 1 << 20  # bytes read from a pipe at once
+MANY_PIXELS = 4_000_000  # only then is asked how much memory is free
 READING = 24  # bytes a pixel that reading takes at most, beside the file: levels twice, float32
 
 # What is taken for a picture in a folder.
@@ -264,7 +266,8 @@ def read_stream(stream: IO[bytes], name: str, *, max_memory: int | None = None) 
     """Read a picture from a pipe, which may go on for ever.
 
     It is given up where it does not begin as a picture, or goes on beyond what one of its size
-    takes; where the size is not told at its start, beyond what the largest takes, or `max_memory`.
+    takes; where the size is not told at its start, beyond what the largest takes. `max_memory`
+    bounds it too (None: half of what is free).
 
     Raises ImageError, or OutOfMemory.
     """
@@ -273,6 +276,7 @@ def read_stream(stream: IO[bytes], name: str, *, max_memory: int | None = None) 
         refuse_unreadable(start, name)
         raise _no_picture(name)
     data, most = BytesIO(), OTHER_BYTES
+    max_memory = free_memory() // 2 if max_memory is None else max_memory
     data.write(start)
     while piece := stream.read(PIECE):
         data.write(piece)
@@ -285,7 +289,7 @@ def read_stream(stream: IO[bytes], name: str, *, max_memory: int | None = None) 
                 f"{name} goes on beyond {most / 1e9:.1f} GB, more than its picture can take; check "
                 "what it comes from"
             )
-        if max_memory is not None and data.tell() > max_memory:
+        if data.tell() > max_memory:
             raise OutOfMemory(
                 f"{name} goes on beyond the {max_memory / 1e9:.1f} GB that it may take; allow "
                 "more, or make it smaller"
@@ -341,6 +345,8 @@ def _require_room(size: tuple[int, int], name: str, most: int, max_memory: int |
             f"most {most / 1e6:.1f} million; make it smaller, or raise the limit with "
             f"a2u --max-pixels {pixels} ..."
         )
+    if max_memory is None and pixels > MANY_PIXELS:
+        max_memory = free_memory()
     if max_memory is not None and READING * pixels > max_memory:
         raise OutOfMemory(
             f"{name} is {width}x{height} and takes about {READING * pixels / 1e9:.1f} GB to read, "

@@ -1,5 +1,6 @@
 """Write picture files: the whole file or nothing, in the format of the extension."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -7,12 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ImageError
+from ..errors import ImageError, OutOfMemory, is_memory
 from ..units import Levels
 from .arrays import require_shape
 from .decoding import DAMAGE
 from .encoders import encode_jpeg, encode_png, encode_tiff
 from .files import replacing, words
+
+log = logging.getLogger(__name__)
 
 Format = Literal["png", "tiff", "jpeg"]
 STRIP = 2**20  # values rounded at once
@@ -79,6 +82,7 @@ def write_image(
     depth: int = 8,
     icc: bytes | None = None,
     exif: bytes | None = None,
+    premultiplied: bool = False,
 ) -> None:
     """Write a picture in the format of its extension: the whole file or nothing.
 
@@ -88,7 +92,8 @@ def write_image(
     Raises: ImageError where the format cannot hold the picture or the file cannot be written.
     """
     path = Path(path)
-    write_bytes(path, encode_for(path, array, alpha=alpha, depth=depth, icc=icc, exif=exif))
+    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "premultiplied": premultiplied}
+    write_bytes(path, encode_for(path, array, alpha=alpha, depth=depth, **metadata))
 
 
 def encode_for(
@@ -99,6 +104,7 @@ def encode_for(
     depth: int = 8,
     icc: bytes | None = None,
     exif: bytes | None = None,
+    premultiplied: bool = False,
 ) -> bytes:
     """Give the bytes that `write_image` writes; raises ImageError where no file can hold it."""
     name = str(path)
@@ -106,7 +112,8 @@ def encode_for(
     kind = output_format(path, channels=channels if alpha is None else 4, depth=depth)
     if alpha is not None:
         array = _with_alpha(array, alpha, depth, name)
-    return encode_image(array, kind, depth=depth, icc=icc, exif=exif, name=name)
+    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "premultiplied": premultiplied}
+    return encode_image(array, kind, depth=depth, name=name, **metadata)
 
 
 def _with_alpha(array: npt.NDArray[Any], alpha: npt.NDArray[Any], depth: int, name: str) -> Levels:
@@ -143,23 +150,36 @@ def encode_image(
     depth: int = 8,
     icc: bytes | None = None,
     exif: bytes | None = None,
+    premultiplied: bool = False,
     name: str = "the output",
 ) -> bytes:
-    """Encode (H, W) grey, (H, W, 3) RGB or (H, W, 4) straight RGBA as the bytes of a file.
+    """Encode (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA as the bytes of a file.
 
     The values are floats in [0, 1], or levels that already have the depth asked for. The profile
-    and EXIF are embedded at either depth; a grey file takes no RGB profile.
+    and EXIF are embedded at either depth; a grey file takes no RGB profile. The colours of RGBA are
+    straight, unless `premultiplied` says that they are multiplied by alpha already: TIFF says so to
+    its reader, PNG cannot, and a line in the log tells that.
 
-    Raises: ImageError where the format cannot hold the picture.
+    Raises: ImageError where the format cannot hold the picture, OutOfMemory.
     """
     channels = _channels(array, name)
     _require_room(kind, channels, depth, name)
     levels = quantise(array, depth, name=name)
     profile = icc if channels > 1 else None
-    encode = {"png": encode_png, "tiff": encode_tiff, "jpeg": encode_jpeg}[kind]
+    premultiplied = premultiplied and channels == 4
+    if premultiplied and kind == "png":
+        log.warning(
+            "%s: a PNG's colours count as straight, so other programs show a dark rim around these "
+            "premultiplied ones; a .tif says what they are",
+            name,
+        )
     try:
-        return encode(levels, profile, exif)
+        if kind == "tiff":
+            return encode_tiff(levels, profile, exif, premultiplied=premultiplied)
+        return (encode_png if kind == "png" else encode_jpeg)(levels, profile, exif)
     except DAMAGE as error:  # what encoders raise, as of metadata that they cannot hold
+        if is_memory(error):
+            raise OutOfMemory(f"there is too little memory to encode {name}") from error
         raise ImageError(
             f"{name} cannot be written as {kind} ({words(error)}); choose another format"
         ) from error

@@ -18,9 +18,9 @@ from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
 from ..images.meaning import read_matte
+from ..images.memory import free_memory
 from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
 from ..images.writing import encode_for
-from ..matting.planning import free_memory
 from ..pairing import Pair
 from ..trimap import band_pixels, check_pair, describe, make_trimap, read_trimap
 from ..units import FloatArray, Size, Trimap
@@ -49,6 +49,7 @@ class _Job:
     options: Options
     places: Places
     room: Room
+    max_memory: int | None
     backgrounds: dict[str, str] = field(default_factory=dict)  # the hashes of their pictures
 
 
@@ -128,14 +129,16 @@ def run(
     force: bool = False,
     fail_fast: bool = False,
     room: Room = share_of_free,
+    max_memory: int | None = None,
 ) -> Iterator[Outcome]:
     """Matte pair after pair and give their outcomes in order; a failure is one of them.
 
     `inputs` are files that no output may replace; with `force` it may what else is there.
     Reading, the network and writing overlap, as far as the pictures in flight fit into the `room`
-    there is beside the one that is matted; at most a few are in memory in any case.
+    there is beside the one that is matted; at most a few are in memory in any case. A picture that
+    takes more than `max_memory` to read, or than there is, is not read.
     """
-    job = _Job(folder, matte, options, Places(journal, inputs, force=force), room)
+    job = _Job(folder, matte, options, Places(journal, inputs, force=force), room, max_memory)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         try:
             flight = _Flight(job, pairs, reader, writer)
@@ -246,7 +249,7 @@ def _load(pair: Pair, job: _Job) -> _Loaded | Outcome:
         if not missing:
             return Outcome(pair.name, "skipped", "done before")
         names = str(pair.image), str(pair.hint)
-        picture = read_image(data[0], name=names[0], max_memory=free_memory())
+        picture = read_image(data[0], name=names[0], max_memory=job.max_memory)
         tell_of_hidden(picture, names[0])
         trimap = _trimap(pair, data[1], options)
         turn = picture.orientation

@@ -83,11 +83,19 @@ def hash_file(path: Path) -> str:
 
 @contextmanager
 def _written(path: Path, data: bytes, root: Path) -> Iterator[None]:
+    """Write a file that takes its name at the end; what goes wrong meanwhile is not its fault."""
+    meanwhile: BaseException | None = None
     try:
         with replacing(path, root=root) as temporary:
             temporary.write_bytes(data)
-            yield
+            try:
+                yield
+            except BaseException as error:
+                meanwhile = error
+                raise
     except (OSError, ValueError) as error:
+        if error is meanwhile:
+            raise
         raise ImageError(
             f"{path} cannot be written ({words(error)}), expected a folder with room and "
             "permission to write; choose another output"

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from ..errors import A2UError
-from . import planning
+from ..images import memory
 
 CPU = torch.device("cpu")
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -123,6 +123,6 @@ def exactly(dtype: torch.dtype) -> AbstractContextManager[None]:
 def free_memory(device: torch.device) -> int:
     """Find out how many bytes a device has left, what torch holds in reserve included."""
     if device.type != "cuda":
-        return planning.free_memory()
+        return memory.free_memory()
     reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + reserve

@@ -19,6 +19,7 @@ STAGES = ("1: 1/1 to 1/2", "2: 1/2 to 1/4", "3: 1/4 to 1/8", "4: 1/8 to 1/16")
 POINTS = 4  # places whose kernels are drawn
 LONGEST = 1024  # pixels of the longer side that are looked at: the planes are small in any case
 PANEL, GAP, LINE = 320, 12, 26  # pixels of the page
+TALLEST, THINNEST = 3 * PANEL, 8  # pixels of a panel: thin pictures are shown wider than they are
 CELL = 14  # of a kernel's tap
 INK, FAINT, PAPER = 26, 115, 255
 RING = (255, 90, 26)
@@ -86,17 +87,17 @@ def page(
     """
     height, width = trimap.shape
     points = choose_points(trimap)
-    tall = round(PANEL * height / width)
-    size = (PANEL, tall)
+    size = panel_size((height, width))
+    tall = size[1]
     marked = _mark(_panel(image, size), points, trimap.shape)
     known = trimap.astype(np.float32) / np.float32(255.0)
     greys = [_panel(_grey(plane), size) for plane in (known, alpha)]
     note = "what went in, and what came out; kernels are drawn at the rings"
-    rows = [_row(note, [marked, *greys], ["picture", "trimap", "matte"])]
+    rows = [_row(note, _frame(marked, *greys), ["picture", "trimap", "matte"])]
     for name, stage in zip(STAGES, stages, strict=True):
         scale = 2.0 ** (STAGES.index(name) + 1)
         coarse = [(row / scale, column / scale) for row, column in points]
-        shown = slice(0, round(height / scale)), slice(0, round(width / scale))
+        shown = slice(0, max(1, round(height / scale))), slice(0, max(1, round(width / scale)))
         fine = slice(0, 2 * shown[0].stop), slice(0, 2 * shown[1].stop)
         affinity = _mark(_panel(_signed(stage.affinity[shown]), size), points, trimap.shape)
         focus = [
@@ -111,13 +112,26 @@ def page(
             f"largest of 36 taps down, {_span(stage.down)}",
             "kernels at the rings: up, down",
         ]
-        rows.append(_row(f"stage {name}", [affinity, *focus, kernels], titles))
+        rows.append(_row(f"stage {name}", [*_frame(affinity, *focus), kernels], titles))
     wide = max(row.shape[1] for row in rows)
     edges = [((0, 0), (0, wide - row.shape[1]), (0, 0)) for row in rows]
     padded = [
         np.pad(row, edge, constant_values=PAPER) for row, edge in zip(rows, edges, strict=True)
     ]
     return np.concatenate(padded)
+
+
+def panel_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Give the width and height of the panel that shows a picture of `size` (height, width)."""
+    height, width = size
+    scale = min(PANEL / width, TALLEST / height)
+    return max(THINNEST, round(scale * width)), max(THINNEST, round(scale * height))
+
+
+def _frame(*panels: Page) -> list[Page]:
+    """Give panels the width that their titles need."""
+    edges = [((0, 0), (0, max(0, PANEL - panel.shape[1])), (0, 0)) for panel in panels]
+    return [np.pad(p, edge, constant_values=PAPER) for p, edge in zip(panels, edges, strict=True)]
 
 
 def choose_points(trimap: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:

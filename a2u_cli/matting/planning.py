@@ -1,10 +1,7 @@
 """How to walk a picture in the memory there is: the tile, the planes to keep, the estimate."""
 
-import contextlib
-import os
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ..errors import A2UError, OutOfMemory
 from ..network.stages import RESAMPLING, STAGES
@@ -24,7 +21,6 @@ LEVELS = tuple(STAGES[name].values for name in ("stage1", "stage2", "stage3"))
 AFFINITY = 4 * sum(1 / 4 ** STAGES[name].level for name in RESAMPLING)  # bytes a pixel
 PICTURE = 12 + 1 + 1 + 4  # bytes a pixel: image, trimap, what is needed, result
 LOWEST_STRIP = 16  # rows: the halo of a lower one costs more than cutting tiles
-CONTAINER = Path("/sys/fs/cgroup")
 PROCESS = 576 << 20  # Python, torch and the weights, twice
 TENSORS = 9  # as large as a tile of 64 channels, that are alive at once
 
@@ -121,26 +117,6 @@ def parse_bytes(text: str | None) -> int | None:
         raise A2UError(f"--max-memory {text!r} is no amount of memory; expected as 2GB or 800MB")
     number, prefix, binary = match.groups()
     return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
-
-
-def free_memory() -> int:
-    """Find out how much memory this process may still take, in bytes, where the system tells."""
-    free = []
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        line = next(line for line in lines if line.startswith("MemAvailable"))
-        free.append(int(line.split()[1]) << 10)
-    with contextlib.suppress(OSError, ValueError):  # a container's own limit
-        limit, used = (
-            int((CONTAINER / name).read_text()) for name in ("memory.max", "memory.current")
-        )
-        # what files have left in memory is given up when it is asked for
-        cache = re.search(r"^inactive_file (\d+)$", (CONTAINER / "memory.stat").read_text(), re.M)
-        free.append(limit - used + (int(cache[1]) if cache else 0))
-    if not free:
-        with contextlib.suppress(AttributeError, OSError, ValueError):  # neither Linux nor told
-            free.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    return min(free, default=4 << 30)
 
 
 def _with_memory(plan: Plan, size: Size, value: int) -> Plan:

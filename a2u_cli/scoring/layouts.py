@@ -102,6 +102,16 @@ class Set:
         items = tuple(replace(item, trimap=None) for item in self.items)
         return replace(self, has_trimaps=False, items=items)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """List all files that are read: no report may replace one."""
+        return tuple(
+            path
+            for item in self.items
+            for path in (item.prediction, item.truth, item.trimap, item.image)
+            if path
+        )
+
 
 @dataclass(frozen=True)
 class _Places:

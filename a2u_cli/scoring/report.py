@@ -26,8 +26,8 @@ TITLES = {
     "whole_mad": "MAD x 1e3, whole",
     "whole_mse": "MSE x 1e3, whole",
 }
-LISTED = 10  # notes, and names in one
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # first characters of a spreadsheet's formulas
+LISTED = 10  # notes, and names in one
 WORST, SIDE, BINS = 8, 360, 24  # pictures on the page, pixels of their longer side, bars
 
 
@@ -129,8 +129,8 @@ def to_csv(rows: list[Row]) -> str:
     )
     writer.writeheader()
     for row in rows:
-        facts = to_json(row) | {"notes": "; ".join(row.notes)}
-        writer.writerow({key: _no_formula(value) for key, value in facts.items()})
+        cells_of = to_json(row) | {"notes": "; ".join(row.notes)}
+        writer.writerow({key: _no_formula(value) for key, value in cells_of.items()})
     return text.getvalue()
 
 

@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from ..errors import A2UError
 from .data.engine import Request
+
+MOST_SIZE, MOST_SEED = 2048, 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,20 @@ class TrainOptions:
     frozen_norms: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.grows_at) != len(self.sizes) - 1 or any(size % 16 for size in self.sizes):
+        fit = self.sizes and all(size % 16 == 0 and 16 <= size <= MOST_SIZE for size in self.sizes)
+        shares = self.grows_at
+        rises = all(a <= b for a, b in pairwise((0.0, *shares, 1.0)))
+        if not fit or len(shares) != len(self.sizes) - 1 or not rises:
             raise A2UError(
-                f"crop sizes {self.sizes} at {self.growth}: expected multiples of 16 and one share "
-                "of training fewer than sizes"
+                f"crop sizes {self.sizes} at {self.growth}: expected multiples of 16 from 16 to "
+                f"{MOST_SIZE}, and one share of training fewer than sizes, rising from 0 to 1"
             )
+        if not 0 <= self.seed <= MOST_SEED:
+            raise A2UError(f"seed {self.seed} was asked for, expected 0 to {MOST_SEED}; choose one")
+        for name in ("learning_rate", "minutes"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise A2UError(f"{name} is {value}, expected a number from 0; choose one")
 
     @property
     def grows_at(self) -> tuple[float, ...]:

@@ -35,6 +35,7 @@ CURVE = "curve.jsonl"  # in the run's folder, a line a step
 VALIDATION_CROPS = 32
 VALIDATION_SIZE = 128
 CHANGEABLE = ("steps", "minutes", "save_every")  # of the options, where a run goes on
+TOLD_LATER = ("start", "held out")  # of the settings: older checkpoints do not tell them
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,12 @@ class Trainer:
     the step, so the curve goes on as if it had never stopped. Of the options only `steps` and
     `minutes`, which the rate then follows, and `save_every` may differ from the checkpoint's. Under
     torchrun every process takes its share of each batch, and the first one writes. Validation crops
-    are from `held_out`; without it other crops of the pictures trained on.
+    are from `held_out`; without it other crops of the pictures trained on. `start` names the
+    weights that the run starts from, by their sha256; the `licence` is the checkpoint's unless
+    given.
 
-    Raises A2UError where a checkpoint is of other options or samples, or a batch cannot be shared
-    evenly; WeightsError where it is no checkpoint of this network.
+    Raises A2UError where a checkpoint is of other options or samples, or beyond what is asked for,
+    or a batch cannot be shared evenly; WeightsError where it is no checkpoint of this network.
     """
 
     def __init__(
@@ -98,7 +101,11 @@ class Trainer:
         *,
         device: torch.device | str = "cpu",
         held_out: DataEngine | None = None,
+        start: str | None = None,
+        licence: str | None = None,
     ) -> None:
+        self.start, self.licence = start, licence or "unstated"
+        self._keeps_licence = licence is None
         self.options, self.source, self.held_out, self.folder = options, source, held_out, folder
         self.device = torch.device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -261,6 +268,8 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "settings": self._settings(),
+            "until": self._until,
+            "licence": self.licence,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
@@ -271,12 +280,21 @@ class Trainer:
     def _settings(self) -> dict[str, Any]:
         """Tell what makes the curve what it is: the options, and where samples come from."""
         options = {k: v for k, v in asdict(self.options).items() if k not in CHANGEABLE}
+        held_out = str(self.held_out.facts()) if self.held_out else "none"
+        options |= {"start": self.start or "a new network", "held out": held_out}
         return options | {f"samples' {name}": fact for name, fact in self.source.facts().items()}
+
+    @property
+    def _until(self) -> list[float | None]:
+        """When this run ends: steps, or minutes."""
+        minutes = self.options.minutes
+        return [self.options.steps if minutes is None else None, minutes]
 
     def _require_same(self, before: dict[str, Any]) -> None:
         now = self._settings()
         since = asdict(TrainOptions())  # an option that the checkpoint does not know stood so
         before = {name: since[name] for name in since if name in now} | before
+        before = {name: now[name] for name in TOLD_LATER} | before
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if names:
             former, asked = (
@@ -297,6 +315,9 @@ class Trainer:
                 self.average.load_state_dict(state["average"])
                 for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
                     optimiser.load_state_dict(kept)
+                self.step, self._seconds = _progress(state["step"], state["seconds"])
+                if self._keeps_licence:
+                    self.licence = str(state.get("licence", self.licence))
             except Exception as error:
                 if isinstance(error, A2UError) or is_memory(error):
                     raise
@@ -304,12 +325,33 @@ class Trainer:
                     f"{self.checkpoint}: not a checkpoint of this network ({error}); "
                     "choose another folder, or remove the file to start anew"
                 ) from error
-        self.step, self._seconds = state["step"], state["seconds"]
+        self._require_more(state.get("until"))
         curve = self.folder / CURVE
         if curve.exists() and distributed.rank() == 0:  # steps after the checkpoint are done again
-            kept = curve.read_text().splitlines()[: self.step]
+            lines = curve.read_bytes().splitlines()[: self.step]
             with writing(curve) as temporary:
-                temporary.write_text("".join(line + "\n" for line in kept))
+                temporary.write_bytes(b"".join(line + b"\n" for line in lines))
+
+    def _require_more(self, before: object) -> None:
+        """Refuse another, earlier end than a finished run had: nothing would be done of it."""
+        if self.options.minutes is None:
+            beyond, asked = self.step > self.options.steps, f"{self.options.steps} steps"
+        else:
+            over = self._seconds >= 60 * self.options.minutes
+            beyond = over and before is not None and before != self._until
+            asked = f"{self.options.minutes:g} minutes"
+        if beyond:
+            raise A2UError(
+                f"{self.checkpoint} has trained for {self.step} steps, {self._seconds / 60:.1f} "
+                f"minutes, but asked for is {asked}; ask for more, or choose another folder"
+            )
+
+
+def _progress(step: Any, seconds: Any) -> tuple[int, float]:
+    """Take a checkpoint's steps and seconds; raises ValueError where they cannot be such."""
+    if type(step) is not int or step < 0 or not 0 <= float(seconds) < math.inf:
+        raise ValueError(f"step {step!r} after {seconds!r} seconds")
+    return step, float(seconds)
 
 
 def _rounding(device: torch.device) -> torch.dtype:
@@ -344,13 +386,13 @@ def require_own(folder: Path) -> None:
         )
 
 
-def export(trainer: Trainer, *, licence: str) -> Path:
+def export(trainer: Trainer) -> Path:
     """Write the averaged weights as `weights.safetensors` in the run's folder, in float16."""
     path = trainer.folder / WEIGHTS
     save_weights(
         trainer.averaged,
         path,
-        licence=licence,
+        licence=trainer.licence,
         source="a2u train",
         training=trainer.options.filled() | {"steps": trainer.step},
         dtype=torch.float16,

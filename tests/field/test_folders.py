@@ -2,7 +2,9 @@
 
 import errno
 import fcntl
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -398,3 +400,118 @@ def test_a_journal_that_is_no_file_is_one_line(tmp_path: Path, kind: str, name: 
     with pytest.raises(A2UError, match=f"{name} is {kind}, expected a file, the journal"):
         Journal(tmp_path)
     assert (tmp_path / "diary").read_text() == "mine"
+
+
+# Nothing is left out in silence
+
+
+def names(folder: Path) -> list[str]:
+    """List the mattes that a batch has made."""
+    out = folder / "a2u_output" / "alpha"
+    return sorted(p.relative_to(out).with_suffix("").as_posix() for p in out.rglob("*.png"))
+
+
+def test_every_extension_that_is_read_is_read_in_a_folder(
+    a2u: RunA2U, case: Callable[[str], Path]
+) -> None:
+    """B12"""
+    folder = case("B12")
+    found = a2u("batch", folder)
+    assert (found.code, names(folder)) == (0, ["a", "b", "c", "d", "e"]), found.stderr
+
+
+def test_pictures_that_are_not_read_are_named_and_counted(a2u: RunA2U, tmp_path: Path) -> None:
+    put(tmp_path, "x")
+    (tmp_path / "raw.NEF").write_bytes(b"raw")
+    shutil.copy(tmp_path / "x.png", tmp_path / "copy.bak")
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    for end in ("1 done, 0 skipped", "0 done, 1 skipped"):
+        found = a2u("batch", tmp_path)
+        assert found.code == 1
+        assert last(found) == f"{end}, 0 failed, 0 without a trimap, 2 left out"
+        assert f"left out: {tmp_path / 'raw.NEF'}: a2u reads no such files" in found.stderr
+        assert "copy.bak" in found.stderr and "notes" not in found.stderr
+
+
+def test_names_like_roles_are_pictures_where_they_have_a_trimap(
+    a2u: RunA2U, case: Callable[[str], Path]
+) -> None:
+    """B13"""
+    folder = case("B13")
+    found = a2u("batch", folder)
+    assert found.code == 0, found.stderr
+    assert names(folder) == ["boy", "girl_with_mask", "group_composite", "shot_alpha"]
+
+
+@pytest.mark.parametrize("name", ["src", "images", "input", "original", "bg", "gt", "alpha"])
+def test_a_subfolder_named_like_a_role_hides_nothing(
+    a2u: RunA2U, tmp_path: Path, name: str
+) -> None:
+    put(tmp_path, "x", f"{name}/y", "other/z")
+    found = a2u("batch", tmp_path)
+    assert found.code == 0, found.stderr
+    assert names(tmp_path) == sorted(["x", f"{name}/y", "other/z"])
+
+
+def test_what_belongs_to_no_picture_of_a_data_set_is_named(a2u: RunA2U, tmp_path: Path) -> None:
+    photo(tmp_path / "image" / "x.png")
+    for name in ("trimap/x", "trimap/gone"):
+        trimap(tmp_path / f"{name}.png")
+    for name in ("alpha/x", "bg/beach", "fg/x"):
+        photo(tmp_path / f"{name}.png")
+    found = a2u("batch", tmp_path)
+    assert (found.code, names(tmp_path)) == (1, ["x"])
+    assert last(found).endswith("1 done, 0 skipped, 0 failed, 0 without a trimap, 2 left out")
+    for name in ("trimap/gone.png", "bg/beach.png"):
+        assert f"left out: {tmp_path / name}: " in found.stderr
+
+
+def test_a_trimap_folder_beside_the_named_one_is_found(a2u: RunA2U, tmp_path: Path) -> None:
+    photo(tmp_path / "shots" / "x.png")
+    trimap(tmp_path / "trimap" / "x.png")
+    assert a2u("batch", tmp_path / "shots").code == 0
+    assert names(tmp_path / "shots") == ["x"]
+
+
+def test_links_to_folders_are_followed_and_outputs_written_through(
+    a2u: RunA2U, case: Callable[[str], Path]
+) -> None:
+    """B23"""
+    folder = case("B23")
+    found = a2u("batch", folder / "set")
+    assert (found.code, names(folder / "set")) == (0, ["day1/x", "y"]), found.stderr
+    place = ("-o", folder / "result.png", "--force")
+    assert a2u("composite", folder / "photo.png", "-a", folder / "alpha.png", *place).code == 0
+    assert (folder / "result.png").is_symlink()
+    assert read_image(folder / "shared" / "result.png").alpha is None
+
+
+def test_long_lists_are_a_count_and_ten_names(a2u: RunA2U, tmp_path: Path) -> None:
+    put(tmp_path, "x")
+    for number in range(25):
+        photo(tmp_path / f"alone{number:02}.png")
+    found = a2u("batch", tmp_path)
+    assert found.code == 1
+    assert found.stderr.count("no trimap or mask: ") == 2 * 10  # before and after
+    assert "... and 15 more" in found.stderr
+
+
+def test_pictures_in_the_output_folder_are_pictures(a2u: RunA2U, tmp_path: Path) -> None:
+    put(tmp_path, "x", "sub/y")
+    assert a2u("batch", tmp_path, "-o", tmp_path / "sub").code == 0
+    assert (tmp_path / "sub" / "alpha" / "sub" / "y.png").is_file()
+    found = a2u("batch", tmp_path, "-o", tmp_path / "sub")
+    assert (found.code, last(found)) == (0, "0 done, 2 skipped, 0 failed, 0 without a trimap")
+
+
+def test_folders_beside_the_truth_have_nothing_to_do_with_it(
+    a2u: RunA2U, case: Callable[[str], Path]
+) -> None:
+    """B17"""
+    folder = case("B17")
+    for set_ in ("one", "two"):
+        found = a2u("eval", folder / set_ / "pred", "--gt", folder / set_ / "gt", "--json", "-")
+        report = json.loads(found.stdout)
+        assert found.code == 0 and report["counts"]["scored"] == 1
+        assert report["means"]["sad"] == 0

@@ -1,3 +1,4 @@
+# ruff: noqa: F811 - fixtures that are imported
 """Weights from a lying hub, and from strangers: names, sizes, kinds of numbers, reserved names."""
 
 import resource
@@ -29,7 +30,7 @@ FILE = HubFile("me/mats")
 
 @pytest.fixture
 def fetch(
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     weights: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -59,7 +60,7 @@ def test_an_honest_hub_is_believed(fetch: Callable[..., Path], weights: Path) ->
 @pytest.mark.parametrize("etag", ["../../../../x", "/tmp/x", "..", ".", "a/b", "a b", "x" * 300])
 def test_an_etag_names_nothing_outside_the_cache(
     fetch: Callable[..., Path],
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     tmp_path: Path,
     etag: str,
 ) -> None:
@@ -101,7 +102,7 @@ def test_every_name_and_size_that_a_server_chooses_is_checked(
 
 def test_a_hub_that_sends_less_than_it_announced_is_asked_five_times(
     fetch: Callable[..., Path],
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     tmp_path: Path,
 ) -> None:
     hub.cuts = 10**9
@@ -124,7 +125,7 @@ def test_a_hub_that_sends_more_than_it_announced_is_not_heard_out(
 
 def test_other_bytes_than_promised_never_take_the_files_name(
     fetch: Callable[..., Path],
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     tmp_path: Path,
 ) -> None:
     hub.etag = "1" * 64
@@ -135,7 +136,7 @@ def test_other_bytes_than_promised_never_take_the_files_name(
 
 def test_the_librarys_own_way_to_load_goes_through_the_same_checks(
     fetch: Callable[..., Path],
-    hub: Hub,  # noqa: F811
+    hub: Hub,
     tmp_path: Path,
 ) -> None:
     cache = tmp_path / "a" / "cache"
@@ -150,19 +151,25 @@ def test_the_librarys_own_way_to_load_goes_through_the_same_checks(
 # Names
 
 
+@pytest.fixture(scope="module")
+def authors_tensors() -> dict[str, torch.Tensor]:
+    """Give a network under the authors' names."""
+    return authors_state(sane_network(), prefix="module.", counters=True)
+
+
 @pytest.fixture
-def authors(tmp_path: Path) -> Path:
+def authors(tmp_path: Path, authors_tensors: dict[str, torch.Tensor]) -> Path:
     """Write a checkpoint as the authors' are."""
     path = tmp_path / "authors.pth"
-    torch.save({"state_dict": authors_state(sane_network(), prefix="module.", counters=True)}, path)
+    torch.save({"state_dict": authors_tensors}, path)
     return path
 
 
 def test_removed_weights_are_forgotten_and_the_right_file_takes_their_name(
-    authors: Path, tmp_path: Path
+    authors: Path, authors_tensors: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     wrong = tmp_path / "wrong.pth"
-    state = authors_state(sane_network(), prefix="module.", counters=True)
+    state = dict(authors_tensors)
     state["module.pred.0.1.weight"] = state["module.pred.0.1.weight"] * 2
     torch.save({"state_dict": state}, wrong)
     weights.import_file(wrong, name="a2u-official")
@@ -252,9 +259,9 @@ def test_only_floating_point_numbers_are_good(weights: Path, tmp_path: Path, kin
 @pytest.mark.filterwarnings("ignore")  # torch's, of what it deprecates
 @pytest.mark.parametrize("kind", [*KINDS, *OF_PICKLES])
 def test_a_checkpoint_of_anything_else_is_refused_before_memory_is_taken(
-    tmp_path: Path, kind: str
+    authors_tensors: dict[str, torch.Tensor], tmp_path: Path, kind: str
 ) -> None:
-    state = authors_state(sane_network(), prefix="module.", counters=True)
+    state = dict(authors_tensors)
     name = next(name for name in state if "bilinear0" in name and "bconv_U" in name)
     state[name] = (KINDS | OF_PICKLES)[kind](state[name])
     path = tmp_path / "x.pth"

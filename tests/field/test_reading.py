@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 
 from a2u_cli.errors import ImageError, OutOfMemory
-from a2u_cli.images import encode_image, quantise, read_grey, read_image, read_stream
+from a2u_cli.images import encode_image, quantise, read_grey, read_image, read_stream, write_image
 from a2u_cli.images.colour import from_linear
 from a2u_cli.images.profiles import SRGB_TO_XYZ
 
@@ -192,6 +192,13 @@ def test_a_16_bit_png_keeps_the_transparency_of_one_colour(colour: str) -> None:
     np.testing.assert_array_equal(quantise(picture.image, 16), levels)
 
 
+def test_a_palette_picture_without_its_palette_is_one_line() -> None:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 8, 3, 0, 0, 0))
+    data = PNG + head + chunk(b"IDAT", zlib.compress(bytes(15))) + chunk(b"IEND", b"")
+    with pytest.raises(ImageError, match=r"truncated or damaged \(its palette is missing\)"):
+        read_image(data)
+
+
 # Colours (B19)
 
 
@@ -273,6 +280,87 @@ def test_cmyk_without_a_profile_is_told(said: Any) -> None:
     cmyk = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     np.testing.assert_allclose(read_image(saved(cmyk, "TIFF"), name="a.tif").image[4, 4], [1, 0, 0])
     assert said() == ["a.tif is CMYK and has no colour profile; its colours are a guess"]
+
+
+def table_profile(space: bytes, colours: Any) -> bytes:
+    """Write a profile of a table of two points a channel: Lab colours, the last channel first."""
+
+    def fixed(*numbers: float) -> bytes:
+        return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
+
+    channels, ramp = len(space.strip()), bytes(range(256))
+    table = b"".join(
+        bytes([round(light * 2.55), round(a + 128), round(b + 128)]) for light, a, b in colours
+    )
+    lut = b"mft1\0\0\0\0" + bytes([channels, 3, 2, 0]) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    lut += ramp * channels + table + ramp * 3
+    white = b"XYZ \0\0\0\0" + fixed(0.9642, 1, 0.8249)
+    tags = [(b"wtpt", white), (b"A2B0", lut + bytes(-len(lut) % 4))]
+    at, listed, body = 132 + 12 * len(tags), b"", b""
+    for name, data in tags:
+        listed += struct.pack(">4sII", name, at + len(body), len(data))
+        body += data
+    head = struct.pack(">I4xI", at + len(body), 0x02100000) + b"prtr" + space + b"Lab "
+    head += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
+    return head + bytes(128 - len(head)) + struct.pack(">I", len(tags)) + listed + body
+
+
+def press_profile() -> bytes:
+    """Write the profile of a press: Lab colours of its inks, alone and over one another."""
+    inks = {
+        (0, 0, 0): (95, 0, 0),
+        (1, 0, 0): (57, -37, -44),
+        (0, 1, 0): (47, 71, -4),
+        (0, 0, 1): (88, -6, 88),
+        (1, 1, 0): (26, 20, -43),
+        (1, 0, 1): (50, -62, 25),
+        (0, 1, 1): (47, 65, 45),
+        (1, 1, 1): (24, 0, 0),
+    }
+    colours = []
+    for *ink, black in itertools.product((0, 1), repeat=4):
+        lab = inks[tuple(ink)]  # type: ignore[index]
+        colours.append((18 * lab[0] / 95, lab[1] * 0.1, lab[2] * 0.1) if black else lab)
+    return table_profile(b"CMYK", colours)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_becomes_srgb_by_its_presss_profile(kind: str, said: Any) -> None:
+    cmyk = np.zeros((120, 160, 4), np.uint8)
+    cmyk[:] = 255, 0, 255, 0
+    cmyk[40:80, 50:110] = 0, 200, 180, 20
+    picture = Image.fromarray(cmyk, "CMYK")
+    options = {"quality": 98} if kind == "JPEG" else {}
+    found = read_image(saved(picture, kind, icc_profile=press_profile(), **options))
+    np.testing.assert_allclose(255 * found.image[60, 80], [209, 92, 85], atol=2)
+    np.testing.assert_allclose(255 * found.image[5, 5], [0, 142, 72], atol=2)
+    assert said() == []
+
+
+def test_16_bit_colours_with_a_profile_of_tables_become_srgb_at_8_bits_and_that_is_told(
+    said: Any,
+) -> None:
+    colours = [(50 * sum(c), 60 * (c[0] - c[1]), 0) for c in itertools.product((0, 0.6), repeat=3)]
+    icc = table_profile(b"RGB ", colours)
+    levels = random_levels(9, 9, 3, depth=16)
+    found = read_image(encode_image(levels, "png", depth=16, icc=icc), name="a.png")
+    eight = read_image(encode_image((levels / 257).round().astype(np.uint8), "png", icc=icc))
+    np.testing.assert_array_equal(found.image, eight.image)
+    assert found.depth == 8
+    assert said() == ["a.png has a colour profile of tables: it becomes sRGB at 8 bits"]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_profile_of_greys_is_converted(depth: int) -> None:
+    levels = random_levels(20, 30, depth=depth)
+    light = profile(1.8, ADOBE)
+    icc = light[:16] + b"GRAY" + light[20:].replace(b"rTRC", b"kTRC")
+    kind = tiff(levels, photometric="minisblack", iccprofile=icc)
+    found = read_image(kind).image
+    expected = from_linear((levels / (2**depth - 1)) ** 1.8)
+    bright = levels > 2**depth // 8
+    assert np.abs(found - expected[..., None])[bright].max() < (1.6 / 255 if depth == 8 else 3e-4)
+    np.testing.assert_array_equal(quantise(read_grey(kind), depth), levels)
 
 
 # EXIF
@@ -516,3 +604,16 @@ def test_the_command_line_tells_and_bounds_too(tmp_path: Path) -> None:
     pages = run("matte", "a.tif", "-t", "t.png")
     assert pages.returncode == 0
     assert "warning: a.tif has 2 pages, the first is taken" in pages.stderr.splitlines()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_premultiplied_colours_are_called_so_and_come_back_straight(
+    depth: int, said: Any, tmp_path: Path
+) -> None:
+    colours, alpha = np.full((4, 5, 3), 0.8, np.float32), np.full((4, 5), 0.5, np.float32)
+    for kind in ("tif", "png"):
+        path = tmp_path / f"a.{kind}"
+        write_image(path, colours * 0.5, alpha=alpha, depth=depth, premultiplied=True)
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif").image, colours, atol=0.005)
+    assert len(said()) == 1
+    assert said()[0].startswith(f"{tmp_path / 'a.png'}: a PNG's colours count as straight")

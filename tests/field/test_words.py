@@ -4,17 +4,23 @@ import csv
 import io
 import json
 import os
+import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from conftest import Run, RunA2U
 
+from a2u_cli import cli
 from a2u_cli.commands import terminal
 from a2u_cli.errors import ImageError, in_words, is_memory
 from a2u_cli.images import read_image, write_image
@@ -114,6 +120,22 @@ def test_names_too_long_and_links_in_circles_are_told_in_words(
     run = run_a2u(*(word.format(name) for word in command))
     assert run.code in (2, 3), run.stderr
     assert_words(run, code=run.code)
+
+
+def test_a_palette_png_without_its_palette_is_told_in_words(
+    run_a2u: RunA2U, tmp_path: Path
+) -> None:
+    _, trimap = pair(tmp_path, size=(8, 8))
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 3, 0, 0, 0)
+    rows = zlib.compress(bytes(9 * 8))
+    parts = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    data = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+    (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    run = run_a2u("matte", tmp_path / "p.png", "-t", trimap)
+    assert_words(run, "p.png is truncated or damaged", "palette")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to be somebody else")
@@ -308,7 +330,7 @@ def test_a_signal_in_the_first_moments_is_one_line(tmp_path: Path, sent: signal.
         "sys.meta_path.insert(0, Finder())\n"
         "from a2u_cli.__main__ import main; main()\n"
     )
-    for name in ("typer", "cv2"):
+    for name in ("typer", "cv2") if sent == signal.SIGINT else ("typer",):
         command = [sys.executable, "-c", code.replace("NAME", repr(name)), "matte"]
         done = subprocess.run(
             [*command, str(image), "-t", str(trimap), "--device", "cpu"],
@@ -346,3 +368,127 @@ def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, delay: float) ->
     assert len(said) == 1, text
     assert said[0].startswith("interrupted; ")
     assert not list((tmp_path / "out").rglob("*.part"))
+
+
+# Thin pictures
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1)], ids=str)
+def test_explain_shows_thin_pictures_in_bounded_memory(
+    run_a2u: RunA2U, tmp_path: Path, weights: Path, size: tuple[int, int]
+) -> None:
+    write_image(tmp_path / "p.png", np.random.default_rng(1).random((*size, 3), np.float32))
+    write_image(tmp_path / "t.png", np.full(size, 128, np.uint8))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    words = ("--weights", weights, "--device", "cpu")
+    run = run_a2u("explain", tmp_path / "p.png", "-t", tmp_path / "t.png", *words)
+    assert run.code == 0, run.stderr
+    page = read_image(tmp_path / "p_explained.png").image
+    assert page.shape[0] < 6000
+    assert page.shape[1] < 2000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
+
+
+# Values and their completion
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("cutout", "in", "--depth", "12"), "depth 12 was asked for, expected 8 or 16"),
+        (("cutout", "in", "--colours", "best"), "colours 'best' is unknown; expected multilevel"),
+        (("composite", "in", "-b", "wihte"), "'wihte' is neither a file nor a colour"),
+        (("composite", "in", "-b", "empty"), "empty has no pictures"),
+        (("composite", "in", "-b", "in", "--fit", "fill"), "fit 'fill' is unknown"),
+        (("trimap", "in", "--band", "wide"), "band 'wide' is no width"),
+        (("trimap", "in", "--inside", "1.5 %%"), "is no width"),
+        (("batch", "in", "--depth", "12"), "depth 12 was asked for"),
+        (("batch", "in", "--quality", "bset"), "quality 'bset' is unknown; expected standard or"),
+        (("matte", "in/p.png", "-t", "in/p.png", "--band", "wide"), "band 'wide' is no width"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_typo_is_refused_once_before_a_single_picture_is_read(
+    run_a2u: RunA2U,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: Sequence[str],
+    part: str,
+) -> None:
+    pair(tmp_path / "in", "p")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("a2u_cli.images.read_image", lambda *_, **__: pytest.fail("it read"))
+    before = sorted(tmp_path.rglob("*"))
+    run = run_a2u(*words)
+    assert_words(run, part)
+    assert len(run.stderr.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "begun", "found"),
+    [
+        ("matte", "quality", "b", ["best"]),
+        ("batch", "quality", "", ["standard", "best"]),
+        ("batch", "fit", "c", ["cover", "contain"]),
+        ("composite", "fit", "ti", ["tile"]),
+        ("composite", "background", "ch", ["checker"]),
+        ("cutout", "depth", "1", ["16"]),
+        ("matte", "weights", "a2u-off", ["a2u-official", "a2u-official-unshare"]),
+        ("explain", "weights", "a2u-op", ["a2u-open"]),
+    ],
+)
+def test_values_are_completed_everywhere_alike(
+    command: str, option: str, begun: str, found: list[str]
+) -> None:
+    group: Any = typer.main.get_command(cli.app)
+    context = group.make_context("a2u", [command], resilient_parsing=True)
+    chosen = group.commands[command]
+    (parameter,) = (p for p in chosen.params if p.name == option)
+    assert [item.value for item in parameter.shell_complete(context, begun)] == found
+
+
+# stdin and stdout
+
+
+def test_a_dash_is_stdin_and_stdout_for_every_picture(run_a2u: RunA2U, tmp_path: Path) -> None:
+    image, trimap = pair(tmp_path)
+    matte = tmp_path / "m.png"
+    write_image(matte, np.full((24, 32), 0.5, np.float32))
+    for words, given in (
+        (("cutout", "-", "-a", matte), image),
+        (("cutout", image, "-a", "-", "-o", "-"), matte),
+        (("composite", "-", "-a", matte, "-b", "red"), image),
+        (("composite", image, "-a", "-", "-o", "-"), matte),
+        (("trimap", "make", "-"), trimap),
+    ):
+        run = run_a2u(*words, stdin=given.read_bytes())
+        assert run.code == 0, run.stderr
+        assert read_image(run.stdout).size == (24, 32)
+        named = [word if word != "-" else given for word in words]
+        named = named[:-2] if "-o" in named else named
+        assert run_a2u(*named, "-o", tmp_path / "f.png", "--force").code == 0
+        assert (tmp_path / "f.png").read_bytes() == run.stdout
+    assert_words(run_a2u("cutout", "-", "-a", "-", stdin=b""), "more than one input is -")
+    assert_words(run_a2u("cutout", "-", stdin=image.read_bytes()), "stdin has no transparency")
+    assert not list(tmp_path.glob("-*"))
+
+
+def test_a_mask_comes_from_stdin(run_a2u: RunA2U, tmp_path: Path, weights: Path) -> None:
+    image, trimap = pair(tmp_path)
+    words = ("--weights", weights, "--device", "cpu", "-o", "-")
+    run = run_a2u("matte", image, "--mask", "-", *words, stdin=trimap.read_bytes())
+    assert run.code == 0, run.stderr
+    assert read_image(run.stdout).size == (24, 32)
+
+
+def test_many_names_are_a_count_and_ten_of_them(run_a2u: RunA2U, tmp_path: Path) -> None:
+    for number in range(40):
+        write_image(tmp_path / "in" / f"{number:02}.png", np.zeros((2, 2, 3), np.float32))
+    write_image(tmp_path / "m" / "00.png", np.full((2, 2), 0.5, np.float32))
+    run = run_a2u("cutout", tmp_path / "in", "-a", tmp_path / "m", "-o", tmp_path / "out")
+    assert run.code == 1
+    assert run.stderr.count("no matte") == 10
+    assert "... and 29 more" in run.stderr
+    assert "1 done, 39 failed" in run.stderr
