@@ -87,16 +87,6 @@ class Set:
     items: tuple[Item, ...]
     sources: dict[str, str]
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """List all files that are read: no report may replace one."""
-        return tuple(
-            path
-            for item in self.items
-            for path in (item.prediction, item.truth, item.trimap, item.image)
-            if path
-        )
-
     def whole(self) -> "Set":
         """Give the same pictures without their trimaps, to be scored all over."""
         items = tuple(replace(item, trimap=None) for item in self.items)
