@@ -1,5 +1,6 @@
 """Say what a trimap means, which pixels are background, unknown and foreground; and make one."""
 
+import logging
 import re
 from dataclasses import dataclass
 from math import hypot
@@ -15,6 +16,8 @@ from .images.arrays import require_array, require_shape
 from .images.meaning import read_matte
 from .images.metadata import turn_upright
 from .units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Trimap
+
+log = logging.getLogger(__name__)
 
 BACKGROUND_UP_TO = 0.1
 FOREGROUND_FROM = 0.9
@@ -55,13 +58,15 @@ def read_trimap(
 ) -> Trimap:
     """Read a trimap's file, upright: uint8 (H, W) in {0, 128, 255}, as `parse_trimap` sorts it.
 
-    Its greys are what `read_matte` takes of a drawn trimap.
+    Its greys are what `read_matte` takes of a drawn trimap; the log tells of more than greys.
 
     Raises: ImageError where it cannot be read or is no trimap, as a picture in colours, TrimapError
     where strict finds another level.
     """
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     matte = read_matte(source, name=name, drawn=True)
+    if note := matte.note(name):
+        log.warning(note)
     return parse_trimap(matte.values, strict=strict, name=name)
 
 

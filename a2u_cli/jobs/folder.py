@@ -5,6 +5,7 @@ so a run that was killed goes on where it stopped. Where it may write is in `pla
 """
 
 import hashlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,8 @@ from .places import Places, hash_file, make_recipe
 
 if TYPE_CHECKING:
     from ..matting.matter import Matter
+
+log = logging.getLogger(__name__)
 
 Matte = Callable[[FloatArray, Trimap], FloatArray]
 Room = Callable[[Size], int]  # bytes for pictures in flight while one of a size is matted
@@ -253,7 +256,10 @@ def _load(pair: Pair, job: _Job) -> _Loaded | Outcome:
         tell_of_hidden(picture, names[0])
         trimap = _trimap(pair, data[1], options)
         turn = picture.orientation
-        check_pair(picture.size, trimap, names=names, image_orientation=turn, image=picture.image)
+        for warning in check_pair(
+            picture.size, trimap, names=names, image_orientation=turn, image=picture.image
+        ):
+            log.warning(warning)
         return _Loaded(pair, missing, picture, trimap)
     except JournalError:
         raise
@@ -300,7 +306,10 @@ def _trimap(pair: Pair, data: bytes, options: Options) -> Trimap:
     name = str(pair.hint)
     if not pair.is_mask:
         return read_trimap(data, strict=options.strict, name=name)
-    mask = read_matte(data, name=name, invert=options.invert).values
+    matte = read_matte(data, name=name, invert=options.invert)
+    if note := matte.note(name):
+        log.warning(note)
+    mask = matte.values
     reach = band_pixels(options.band, (mask.shape[0], mask.shape[1]))
     return make_trimap(mask, inside=reach, outside=reach)
 
