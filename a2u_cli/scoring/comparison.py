@@ -43,8 +43,8 @@ def read_other(path: Path) -> dict[str, dict[str, Any]]:
     for name, row in other.items():
         for metric in COLUMNS:
             value = row.get(metric)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not math.isfinite(float(value or 0)):
+            known = isinstance(value, int | float) and not isinstance(value, bool)
+            if not known or not math.isfinite(float(value or 0)):
                 raise A2UError(
                     f"{path}: the {metric} of {name} is {json.dumps(value)}, expected a number; "
                     "write the report anew with a2u eval --json"
