@@ -337,7 +337,7 @@ def test_with_a_matte_on_stdout_all_text_goes_to_stderr(
 
 
 def test_image_and_trimap_cannot_both_be_stdin(matte: RunA2U) -> None:
-    assert_refused(matte("-", "-t", "-"), 2, "both the image and the trimap are -")
+    assert_refused(matte("-", "-t", "-"), 2, "more than one input is -")
 
 
 def test_an_empty_stdin_is_refused_by_name(matte: RunA2U, trimap: Path) -> None:

@@ -89,7 +89,7 @@ def composite(
 ) -> None:
     """Lay a picture's foreground over another background, with clean edges.
 
-    Example: a2u composite photo.jpg --alpha alpha.png --background beach.jpg
+    Example: a2u composite photo.jpg --alpha alpha.png --background white
     """
     from .. import images
     from ..backgrounds import choose_background, make_background
