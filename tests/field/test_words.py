@@ -25,7 +25,7 @@ from a2u_cli.commands import terminal
 from a2u_cli.errors import ImageError, in_words, is_memory
 from a2u_cli.images import read_image, write_image
 from a2u_cli.scoring import report
-from a2u_cli.scoring.evaluation import COLUMNS, Row
+from a2u_cli.scoring.evaluation import Row
 from a2u_cli.scoring.layouts import Item, Set
 
 pytestmark = pytest.mark.usefixtures("environment")

@@ -137,12 +137,17 @@ class DataEngine:
     ) -> tuple[list[tuple[Placement, Tensor]], Style]:
         """Choose places in one or two foregrounds for each sample, and how its trimap is drawn.
 
-        Of some tries the first that is well-posed is taken, judged on coarse cells. The places come
-        with the samples that they are for, which are all for the first and some for the second.
+        Of some tries in the same pictures the first that is well-posed is taken, judged on coarse
+        cells: were the pictures drawn anew, those without a solid part, glass and smoke, would be
+        seen too seldom. The places come with the samples that they are for, which are all for the
+        first and some for the second.
         """
         size, count = request.size, len(request.numbers)
         tries = draws.trying(TRIES)
-        fronts, backs = (self._place(request, tries) for _ in range(2))
+        fronts, backs = (
+            self._place(size, self._slots(request, draws).repeat_interleave(TRIES), tries)
+            for _ in range(2)
+        )
         double = tries.chance(SECOND).flatten()
         style = draw_style(
             tries, size, careless=self.recipe.careless, without=WITHOUT * request.progress
@@ -163,10 +168,11 @@ class DataEngine:
         places = [(fronts.take(chosen), everyone), (backs.take(chosen[second]), second)]
         return places, style.take(chosen)
 
-    def _place(self, request: Request, draws: RandomDraws) -> Placement:
+    def _slots(self, request: Request, draws: RandomDraws) -> Tensor:
+        return self.foregrounds.choose(draws, request.done)
+
+    def _place(self, size: int, slot: Tensor, draws: RandomDraws) -> Placement:
         """Place squares around soft pixels at scales from magnified to the whole picture."""
-        size = request.size
-        slot = self.foregrounds.choose(draws, request.done)
         extent = self.foregrounds.extent(slot)
         whole = extent.amax(1, keepdim=True)
         least = whole.clamp(max=size / 1.4)
@@ -227,7 +233,8 @@ class DataEngine:
         some = draws.which(BEHIND * (1.0 - smooth))
         if len(some):
             few = draws.of(some)
-            other = self.foregrounds.sample(self._place(request, few), request.size, slice(0, 4))
+            place = self._place(request.size, self._slots(request, few), few)
+            other = self.foregrounds.sample(place, request.size, slice(0, 4))
             scene[some] += (jitter(other[:, RGB], few) - scene[some]) * other[:, ALPHA]
         some = draws.which(smooth)
         scene[some] = smooth_colour(request.size, draws.of(some))
@@ -252,13 +259,13 @@ class DataEngine:
 def rank(unknown: Tensor, solid: Tensor, hard: Tensor) -> Tensor:
     """Rank crops, bool (N, 1, S, S), for use: 0 is well-posed, or `hard` with something known.
 
-    2 has nothing unknown.
+    1 is well-posed but for its foreground, of which too little is known; 3 has nothing unknown.
     """
     share = unknown.float().mean((1, 2, 3))
     foreground, background = ((side & ~unknown).float().mean((1, 2, 3)) for side in (solid, ~solid))
-    posed = (torch.minimum(foreground, background) >= LEAST) & (share >= LEAST)
-    usable = (posed & (share <= MOST_UNKNOWN)) | (hard & (share > 0.01) & (share < 0.9))
-    return torch.where(usable, 0, torch.where(share > 0.01, 1, 2))
+    fair = (background >= LEAST) & (share >= LEAST) & (share <= MOST_UNKNOWN)
+    usable = (fair & (foreground >= LEAST)) | (hard & (share > 0.01) & (share < 0.9))
+    return torch.where(usable, 0, torch.where(fair, 1, torch.where(share > 0.01, 2, 3)))
 
 
 def smooth_colour(size: int, draws: RandomDraws) -> Tensor:
