@@ -17,11 +17,11 @@ def test_fine_tuning_improves_pictures_that_it_never_saw(
     example = runpy.run_path(str(EXAMPLES / "fine_tune.py"))
     before, after = example["fine_tune"](
         tmp_path,
-        cutouts=16,
+        cutouts=24,
         side=320,
         training=("--steps", 80, "--batch", 4, "--size", 128, "--device", "cpu"),
     )
     assert after < 0.9 * before
     held_out = {path.stem for path in (tmp_path / "held-out").iterdir()}
     assert held_out.isdisjoint(path.stem for path in (tmp_path / "cutouts").iterdir())
-    assert len(held_out) == 2
+    assert len(held_out) == 3
