@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,8 +230,6 @@ def steps(arguments: argparse.Namespace) -> None:
     for size in arguments.sizes:
         count = trainer.options.crops[arguments.sizes.index(size)]
         request = trainer.options.request(0, 0.0)
-        from dataclasses import replace
-
         request = replace(request, numbers=range(count), size=size)
 
         def step(request: Any = request) -> None:

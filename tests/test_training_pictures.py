@@ -7,7 +7,7 @@ import pytest
 
 from a2u_cli import images
 from a2u_cli.errors import A2UError, ImageError
-from a2u_cli.rendering.sets import orders_of, plan_set, render_set
+from a2u_cli.rendering.sets import encode_webp, orders_of, plan_set, render_set
 from a2u_cli.training.data import pictures
 from a2u_cli.training.data.folders import LONGEST, list_foregrounds, read_foreground
 from a2u_cli.training.data.planes import fill_colours, to_floats
@@ -37,7 +37,7 @@ def test_a_drawing_hangs_on_seed_and_number_and_is_drawn_once(tmp_path: Path, mo
 def test_what_is_kept_has_its_alpha_exactly(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 40, 4), dtype=np.uint8)
     pixels[..., :3] = 100  # noise in colour is not kept
-    kept = pictures.decode(pictures.encode(pixels))
+    kept = pictures.decode(encode_webp(pixels, pictures.FOREGROUND_QUALITY))
     np.testing.assert_array_equal(kept[..., 3], pixels[..., 3])
     assert np.abs(kept[..., :3].astype(int) - 100).max() <= 3
 

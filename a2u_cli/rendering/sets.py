@@ -180,10 +180,14 @@ def _encode(order: Order, colour: FloatArray, alpha: FloatArray) -> dict[str, by
     name = f"{order.name}.{order.format}"
     if order.format == "png":
         return {name: encode_image(levels, "png")}
+    return {name: encode_webp(levels.astype(np.uint8, copy=False), QUALITY)}
+
+
+def encode_webp(levels: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Encode RGB or RGBA, (H, W, C): alpha exactly, colours nearly, also where alpha is 0."""
     stream = BytesIO()
-    options: dict[str, Any] = {"quality": QUALITY, "alpha_quality": 100, "exact": True}
-    Image.fromarray(levels).save(stream, "WEBP", **options)
-    return {name: stream.getvalue()}
+    Image.fromarray(levels).save(stream, "WEBP", quality=quality, alpha_quality=100, exact=True)
+    return stream.getvalue()
 
 
 def _composite(order: Order, colour: FloatArray, alpha: FloatArray) -> dict[str, bytes]:

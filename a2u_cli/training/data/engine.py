@@ -24,7 +24,7 @@ TRIES = 4  # places tried for every sample: the first well-posed one is taken
 LEAST, MOST_UNKNOWN = 0.04, 0.7  # of a well-posed crop: each part's least share, the unknown's most
 HARD = 0.3  # of the samples, at the end of training: need not be well-posed
 WITHOUT = 0.1  # of the trimaps, at the end of training: no foreground is known
-SECOND, TEXTURED, BEHIND = 0.25, 0.12, 0.15  # see `_colours` and `_background`
+SECOND, TEXTURED, BEHIND = 0.25, 0.12, 0.15  # see `_places`, `_foreground`, `_background`
 CELL, COARSE = 2, 4  # pixels of a cell in which bands are measured, and of one in which places are
 HELD = 360  # pictures, a third of them backgrounds: 2 GB at most
 

@@ -8,19 +8,17 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from ...errors import ImageError
 from ...images import reading as images
 from ...images import write_bytes
 from ...rendering import foregrounds as drawing
 from ...rendering.held_out import FIRST_SEED, is_held_out_render
-from ...rendering.sets import Order, render_order
+from ...rendering.sets import Order, encode_webp, render_order
 from .atlas import Picture
 from .folders import Foreground, list_foregrounds, list_pictures, read_foreground, read_photograph
 from .planes import Pixels, scaled, to_floats, to_pixels
@@ -120,21 +118,14 @@ def build_pack(source: Path, target: Path, *, side: int = SIDE) -> int:
     """
     for paths in list_foregrounds(source / "fg"):
         levels = _at_most(read_foreground(*paths), side)
-        write_bytes(target / "fg" / f"{paths[0].stem}.webp", encode(levels))
+        write_bytes(
+            target / "fg" / f"{paths[0].stem}.webp", encode_webp(levels, FOREGROUND_QUALITY)
+        )
     for path in list_pictures(source / "bg"):
         levels = _at_most(read_photograph(path), side)[..., ::-1]
         data = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, SCENE_QUALITY])[1]
         write_bytes(target / "bg" / f"{path.stem}.jpg", bytes(data))
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-
-
-def encode(pixels: Pixels) -> bytes:
-    """Encode RGB or RGBA as WebP: alpha exactly, colours nearly, also where alpha is 0."""
-    stream = BytesIO()
-    Image.fromarray(pixels).save(
-        stream, "WEBP", quality=FOREGROUND_QUALITY, alpha_quality=100, exact=True
-    )
-    return stream.getvalue()
 
 
 def decode(data: bytes) -> Pixels:
@@ -150,7 +141,7 @@ def _kept(name: str, make: Callable[[], Pixels], cache: Path, shown: str | None 
 
     def read() -> Pixels:
         if not path.is_file():
-            write_bytes(path, encode(make()))
+            write_bytes(path, encode_webp(make(), FOREGROUND_QUALITY))
         return decode(path.read_bytes())
 
     return Picture(shown or name, read)
