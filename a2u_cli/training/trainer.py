@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -151,15 +152,18 @@ class Trainer:
         options, first = self.options, distributed.rank() == 0
         self._seconds, self._since = self.seconds, time.monotonic()
         requests = self._requests()
-        with (self.folder / CURVE).open("a") if first else nullcontext() as curve:
+        with (
+            (self.folder / CURVE).open("a") if first else nullcontext() as curve,
+            ThreadPoolExecutor(1, "composing") as composing,
+        ):
             request = next(requests, None)
-            batch = self._compose(request)
-            while request is not None and batch is not None:
+            coming = composing.submit(self._compose, request)
+            while request is not None and (batch := coming.result()) is not None:
                 start = time.perf_counter()
                 rate = options.rate(request.step, request.done)
-                losses = self._train_step(batch, rate)
                 request = next(requests, None)
-                batch = self._compose(request)  # while the device trains
+                coming = composing.submit(self._compose, request)  # while the network trains
+                losses = self._train_step(batch, rate)
                 line = self._describe(losses, rate, start)
                 if curve is None:
                     continue
