@@ -4,6 +4,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 FUSED, RENDERING = "a2u_cli/operators/fused", "a2u_cli/rendering"
+LAPLACIAN = "a2u_cli/matting/laplacian.c"
 FLAGS = {
     "msvc": ["/O2", "/fp:contract"],
     "unix": ["-O3", "-ffp-contract=fast", "-fvisibility=hidden"],
@@ -36,7 +37,8 @@ setup(
             [
                 f"{FUSED}/{name}.c"
                 for name in ("library", "resampling", "resampling_avx2", "winograd")
-            ],
+            ]
+            + [LAPLACIAN],
             depends=[f"{FUSED}/arguments.h", f"{FUSED}/resampling.c"],
             optional=True,
         ),

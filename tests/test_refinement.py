@@ -5,12 +5,24 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from a2u_cli.errors import A2UError
+from a2u_cli.matting import c_laplacian, laplacian
 from a2u_cli.matting import refinement as module
 from a2u_cli.matting.refinement import refine
+from a2u_cli.operators.fused.library import available
 
 Array = npt.NDArray[np.float32]
+
+
+@pytest.fixture(params=["C", "torch"], autouse=True)
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run all in both forms."""
+    if request.param == "C" and not available():
+        pytest.skip("the compiled library a2u_cli/operators/fused/_compiled is not built")
+    monkeypatch.setattr(module, "compiled", lambda: request.param == "C")
+    return str(request.param)
 
 
 def sample(height: int, width: int) -> tuple[Array, npt.NDArray[np.uint8], Array, Array]:
@@ -70,7 +82,7 @@ def solve_densely(
 @pytest.mark.parametrize("size", [(3, 8), (9, 13), (20, 24)])
 def test_minimises_what_it_says(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TOLERANCE", 1e-7)
-    monkeypatch.setattr(module, "CHUNK", 50)
+    monkeypatch.setattr(laplacian, "CHUNK", 50)
     arrays = sample(*size)
     np.testing.assert_allclose(refine(*arrays), solve_densely(*arrays), atol=1e-5)
 
@@ -195,3 +207,26 @@ def test_sizes_must_agree() -> None:
     image, trimap, alpha, confidence = sample(8, 12)
     with pytest.raises(A2UError, match="12x7"):
         refine(image, trimap[:-1], alpha, confidence)
+
+
+@pytest.mark.parametrize("form", ["C"], indirect=True)
+def test_the_forms_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TOLERANCE", 1e-7)
+    arrays = sample(100, 140)
+    found = []
+    for native in (True, False):
+        monkeypatch.setattr(module, "compiled", lambda native=native: native)
+        found.append(refine(*arrays))
+    np.testing.assert_allclose(*found, atol=2e-5)
+
+
+@pytest.mark.parametrize("form", ["C"], indirect=True)
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(c_laplacian, "WORTH_THREADS", 0)
+    arrays, found, before = sample(100, 140), [], torch.get_num_threads()
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        found.append(refine(*arrays))
+    torch.set_num_threads(before)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])

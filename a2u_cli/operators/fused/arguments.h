@@ -8,7 +8,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-enum { ABI = 1 };
+enum { ABI = 2 };
 
 enum { DOWN, UP, FILTER, DOWN_BACKWARD, UP_BACKWARD, FILTER_BACKWARD };
 
@@ -39,6 +39,21 @@ typedef struct {
     float *space;                           /* as much as a2u_convolution_space says */
     double slope;                           /* of the result where it is negative */
 } Convolution;
+
+/* Of the steps of `laplacian.c`: planes (height, width), and ties to the pixels that look like one. */
+typedef struct {
+    int64_t height, width, top, bottom; /* rows of the strip */
+    int64_t first;                      /* number of the strip's first free pixel */
+    const float *colours;               /* (height, width, 3) */
+    const uint8_t *free;
+    float *links; /* (12, height, width), zero at first */
+    const float *trust, *given;
+    float *direction, *product, *residual, *sweep, *moved, *scale;
+    const int32_t *starts, *others; /* ties of the free pixel with a number, and the places of their other ends */
+    const float *ties;
+    const double *factors; /* of the direction: what is kept of it, how far to walk */
+    double *sums;          /* of this strip: two */
+} Strip;
 
 /* Of a2u_take. */
 typedef struct {

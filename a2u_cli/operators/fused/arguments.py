@@ -3,7 +3,7 @@
 from ctypes import Structure, c_double, c_int64, c_void_p
 from enum import IntEnum
 
-ABI = 1
+ABI = 2
 
 
 class Operation(IntEnum):
@@ -41,6 +41,17 @@ class Convolution(Structure):
         *((n, Picture) for n in ("x", "other")),
         *((n, c_void_p) for n in ("filter", "bias", "out", "space")),
         ("slope", c_double),
+    ]
+
+
+class Strip(Structure):
+    """Of the steps of `laplacian.c`."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("height", "width", "top", "bottom", "first")),
+        *((n, c_void_p) for n in ("colours", "free", "links", "trust", "given")),
+        *((n, c_void_p) for n in ("direction", "product", "residual", "sweep", "moved", "scale")),
+        *((n, c_void_p) for n in ("starts", "others", "ties", "factors", "sums")),
     ]
 
 

@@ -44,7 +44,13 @@ def _misfit(library: ctypes.CDLL) -> str:
     except AttributeError:
         return "it tells no ABI"
     abi.argtypes, abi.restype = [ctypes.c_int64], ctypes.c_int64
-    structures = (arguments.Resampling, arguments.Picture, arguments.Convolution, arguments.Team)
+    structures = (
+        arguments.Resampling,
+        arguments.Picture,
+        arguments.Convolution,
+        arguments.Strip,
+        arguments.Team,
+    )
     expected = [arguments.ABI, *map(ctypes.sizeof, structures), -1]
     told = [abi(number) for number in range(len(expected))]
     return "" if told == expected else f"ABI and sizes {told}, expected {expected}"
@@ -84,23 +90,25 @@ def has_avx2() -> bool:
     return bool(library().a2u_has_avx2())
 
 
-def spread(function: Any, jobs: Sequence[ctypes.Structure]) -> None:
-    """Call a function of the library for every job, each in a thread.
+def spread(function: Any, jobs: Sequence[ctypes.Structure], *, threads: int | None = None) -> None:
+    """Call a function of the library for every job, each in a thread, or in so many threads.
 
     In torch's own threads where they can be had: when they are done they spin for a while, and
     would take the processor from any others.
     """
-    if len(jobs) == 1:
-        function(ctypes.byref(jobs[0]))
+    threads = min(threads or len(jobs), len(jobs))
+    if threads == 1:
+        for job in jobs:
+            function(ctypes.byref(job))
     elif openmp := _openmp():
         array = (type(jobs[0]) * len(jobs))(*jobs)
         pointer = ctypes.cast(function, ctypes.c_void_p)
         size = ctypes.sizeof(jobs[0])
         team = arguments.Team(pointer, ctypes.addressof(array), size, len(jobs))
         take = ctypes.cast(library().a2u_take, ctypes.c_void_p)
-        openmp.GOMP_parallel(take, ctypes.byref(team), len(jobs), 0)
+        openmp.GOMP_parallel(take, ctypes.byref(team), threads, 0)
     else:
-        list(_pool(len(jobs), os.getpid()).map(function, map(ctypes.byref, jobs)))
+        list(_pool(threads, os.getpid()).map(function, map(ctypes.byref, jobs)))
 
 
 @functools.cache
