@@ -37,7 +37,7 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks
 
 eval-dev: .venv/bench
-	$(BIN)/python -m benchmarks.eval_dev --quality standard --quality best
+	$(BIN)/python -m benchmarks.eval_dev --quality fast --quality auto --quality best
 
 # The paper's toy experiment; QUICK=--quick takes under half an hour on two slow cores.
 reconstruct: .venv/bench

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import cv2
 import numpy as np
@@ -79,15 +79,12 @@ def to_u8(alpha: FloatArray) -> npt.NDArray[np.uint8]:
     return quantise(alpha, 8).astype(np.uint8, copy=False)
 
 
-def network_method(weights: str, quality: str = "standard") -> Method:
+def network_method(weights: str, quality: str = "auto") -> Method:
     """Load weights, by name or path, on the best device there is."""
-    from a2u_cli.matting.devices import pick_device
-    from a2u_cli.matting.inference import matte, require_quality
-    from a2u_cli.weights import load_model
+    from a2u_cli.matting.matter import Matter
 
-    network = load_model(weights, device=pick_device())
-    how = require_quality(quality)
-    return lambda case: matte(network, case.image, case.trimap, quality=how)
+    matter = Matter(weights, quality=cast(Literal["auto"], quality))
+    return lambda case: matter.matte(case.image, case.trimap)
 
 
 def network_methods(weights: list[str], qualities: list[str]) -> dict[str, Method]:
@@ -96,7 +93,7 @@ def network_methods(weights: list[str], qualities: list[str]) -> dict[str, Metho
     if len(set(labels)) < len(labels):
         raise typer.BadParameter(f"found {', '.join(labels)}, expected weights of different names")
     return {
-        label if how == "standard" else f"{label}, {how}": network_method(name, how)
+        label if how == "fast" else f"{label}, {how}": network_method(name, how)
         for label, name in zip(labels, weights, strict=True)
         for how in qualities
     }
@@ -276,7 +273,9 @@ def evaluate(
 def main(
     *,
     weights: Annotated[list[str] | None, typer.Option(help="Names or paths; repeatable.")] = None,
-    quality: Annotated[list[str] | None, typer.Option(help="standard, best; repeatable.")] = None,
+    quality: Annotated[
+        list[str] | None, typer.Option(help="auto, fast, refined, best; repeatable.")
+    ] = None,
     methods: Annotated[str, typer.Option(help="Which to score.")] = ",".join((OURS, *BASELINES)),
     markdown: Annotated[Path | None, typer.Option(help="Also write the tables here.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet here, PNG.")] = None,
@@ -294,7 +293,7 @@ def main(
         known = ", ".join((OURS, *BASELINES))
         raise typer.BadParameter(f"found {', '.join(sorted(strangers))}, expected some of {known}")
     ours = (weights or [DEFAULT]) if OURS in names else []
-    chosen = network_methods(ours, quality or ["standard"])
+    chosen = network_methods(ours, quality or ["auto"])
     chosen |= {name: method for name, method in BASELINES.items() if name in names}
     results, strips = evaluate(chosen, read_cases())
     if rows or not weights:

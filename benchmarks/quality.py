@@ -1,15 +1,15 @@
-"""What `--quality best` costs: its time against the standard's, alternated in one process.
+"""What the qualities cost: their times against one pass's, alternated in one process.
 
     python -m benchmarks.quality --side 800 --side 2000
 
-The quality that this buys is measured by `benchmarks.eval_dev`.
+What this buys is measured by `benchmarks.eval_dev`.
 """
 
 import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
-from typing import Annotated
+from typing import Annotated, get_args
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from a2u_cli.matting.inference import Quality
 
 from . import describe_machine
 
-QUALITIES: tuple[Quality, ...] = ("standard", "best")
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
 
 
 def sample(side: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -58,12 +58,13 @@ def main(
                 taken = seconds(partial(matte, network, image, trimap, quality=name))
                 if turn:
                     times[name].append(taken)
-        usual, best = (median(times[name]) for name in QUALITIES)
-        share = (trimap == 128).mean()
-        typer.echo(
-            f"{length}x{length}, {share:.0%} unknown: standard {usual:.2f} s, best {best:.2f} s, "
-            f"{best / usual:.1f} times"
+        medians = {name: median(taken) for name, taken in times.items()}
+        costs = (
+            f"{name} {taken:.2f} s, {taken / medians['fast']:.1f} times"
+            for name, taken in medians.items()
         )
+        share = (trimap == 128).mean()
+        typer.echo(f"{length}x{length}, {share:.0%} unknown: {'; '.join(costs)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Render a validation set from seeds that nothing trains on, and score weights on it by group.
 
     python -m benchmarks.validation DIR
-    python -m benchmarks.validation DIR --weights a2u-open --quality standard --quality best
+    python -m benchmarks.validation DIR --weights a2u-open --quality fast --quality auto
 
 The first lays 96 rendered foregrounds over photographs that training leaves out, in the layout of
 Composition-1k, and goes on where it stopped. The second scores weights on what is there, beside
@@ -139,7 +139,9 @@ def main(
     ] = PHOTOGRAPHS,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 1,
     weights: Annotated[list[str] | None, typer.Option(help="Names or paths; repeatable.")] = None,
-    quality: Annotated[list[str] | None, typer.Option(help="standard, best; repeatable.")] = None,
+    quality: Annotated[
+        list[str] | None, typer.Option(help="auto, fast, refined, best; repeatable.")
+    ] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet here, PNG.")] = None,
     rows: Annotated[Path, typer.Option(help="Write the CSV here.")] = RESULTS,
 ) -> None:
@@ -147,7 +149,7 @@ def main(
     if not weights:
         render(folder, list_orders(photographs), workers=workers)
         return
-    methods = network_methods(weights, quality or ["standard"])
+    methods = network_methods(weights, quality or ["auto"])
     results, strips = evaluate(methods | {"fill": BASELINES["fill"]}, read_cases(folder))
     write_rows(results, rows, at="group")
     typer.echo(report(results))

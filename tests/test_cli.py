@@ -284,7 +284,7 @@ def test_json_holds_what_was_done(
         "weights": str(weights),
         "device": "cpu",
         "dtype": str(devices.pick_dtype("auto")).removeprefix("torch."),
-        "quality": "standard",
+        "quality": "fast",
     }
 
 

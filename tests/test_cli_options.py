@@ -38,7 +38,7 @@ CASES = {  # a command, options that it cannot follow, what it says
     (MATTE, "--band 3"): "--band would do nothing: a drawn trimap is taken as it is",
     (MATTE, "--inside 3 --outside 4"): "--inside, --outside would do nothing",
     (MATTE, "--mask m.png"): "either --trimap, or --mask",
-    (MATTE, "--quality good"): "expected standard or best",
+    (MATTE, "--quality good"): "expected auto, fast, refined or best",
     (MATTE, "--depth 16 -o x.jpg"): "JPEG cannot hold 16 bits",
     (MATTE, "--depth 9 -o -"): "depth 9 was asked for, expected 8 or 16",
     (MATTE, "--cutout x.jpg"): "JPEG cannot hold transparency",

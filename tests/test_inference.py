@@ -22,7 +22,7 @@ from a2u_cli import weights
 from a2u_cli.cli import app
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
 from a2u_cli.matting import devices, inference
-from a2u_cli.matting.inference import matte
+from a2u_cli.matting.inference import Quality, matte, require_quality
 from a2u_cli.matting.planning import PROCESS
 from a2u_cli.matting.streaming import pad_to_stride
 from a2u_cli.network.model import MattingNetwork
@@ -116,7 +116,7 @@ def test_rounding_beyond_the_range_is_no_reason_to_refuse(network: MattingNetwor
     image, trimap = sample(*SIZE)
     image /= image.max()
     beyond = image * np.float32(1 + 1e-6)
-    for quality in ("standard", "best"):
+    for quality in ("fast", "refined", "best"):
         expected = matte(network, image, trimap, quality=quality)
         assert np.allclose(matte(network, beyond, trimap, quality=quality), expected, atol=1e-3)
 
@@ -468,15 +468,44 @@ def test_where_views_agree_the_network_decides(
     np.testing.assert_array_equal(alpha[trimap != 128], trimap[trimap != 128] / 255)
 
 
+@pytest.mark.parametrize("quality", ["refined", "best"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (17, 31)])
-def test_best_quality_takes_any_size(network: MattingNetwork, size: tuple[int, int]) -> None:
+def test_every_quality_takes_any_size(
+    network: MattingNetwork, size: tuple[int, int], quality: Quality
+) -> None:
     image, trimap = sample(*size)
-    assert matte(network, image, trimap, quality="best").shape == size
+    assert matte(network, image, trimap, quality=quality).shape == size
+
+
+def test_a_refined_matte_is_settled_by_colour_where_the_pass_is_between_0_and_1(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, trimap = two_colours()
+    answer(monkeypatch, 0.5)
+    assert (matte(network, image, trimap)[trimap == 128] == 0.5).all()
+    alpha = matte(network, image, trimap, quality="refined")
+    assert alpha[:, 20:100].max() < 0.25
+    assert alpha[:, 100:180].min() > 0.75
+    np.testing.assert_array_equal(alpha[trimap != 128], trimap[trimap != 128] / 255)
+
+
+def test_a_refined_matte_keeps_what_the_pass_is_sure_of(
+    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, trimap = two_colours()
+    image[:] = np.random.default_rng(0).random(image.shape, np.float32)  # colours tell nothing
+    answer(monkeypatch, 1.0)
+    alpha = matte(network, image, trimap, quality="refined")
+    assert alpha[:, 40:].min() > 0.95
+
+
+def test_a_former_name_of_a_quality_is_known() -> None:
+    assert require_quality("standard") == "fast"
 
 
 def test_an_unknown_quality_is_refused(network: MattingNetwork) -> None:
     image, trimap = sample(16, 16)
-    with pytest.raises(A2UError, match="'great' is unknown; expected standard or best"):
+    with pytest.raises(A2UError, match="'great' is unknown; expected fast, refined or best"):
         matte(network, image, trimap, quality="great")  # type: ignore[arg-type]
 
 

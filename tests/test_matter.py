@@ -39,7 +39,7 @@ def switches() -> list[object]:
 def test_it_says_what_it_is(matter: Matter, weights: Path) -> None:
     assert matter.weights == str(weights)
     assert matter.sha256 == sha256_of(weights)
-    assert (matter.device.type, matter.dtype_name, matter.quality) == ("cpu", "float32", "standard")
+    assert (matter.device.type, matter.dtype_name, matter.quality) == ("cpu", "float32", "fast")
     assert str(matter).startswith("cpu (") and str(matter).endswith(", float32")
     assert "one piece" in str(matter.plan((60, 75)))
 
@@ -92,7 +92,7 @@ def test_a_bound_is_kept_as_bytes_or_words(weights: Path) -> None:
     assert Matter(weights, device="cpu", max_memory=1 << 31).max_memory == 1 << 31
 
 
-@pytest.mark.parametrize("quality", ["standard", "best"])
+@pytest.mark.parametrize("quality", ["fast", "refined", "best"])
 def test_the_processs_defaults_do_not_reach_a_matte(weights: Path, quality: Any) -> None:
     image, trimap = picture(3)
     expected = Matter(weights, device="cpu", quality=quality).cut_out(image, trimap)

@@ -93,7 +93,7 @@ def batch(
     device: Device = "auto",
     dtype: Dtype = "auto",
     max_memory: MaxMemory = None,
-    quality: Quality = "standard",
+    quality: Quality = None,
     strict: Strict = False,
     shard: Annotated[
         str | None, typer.Option(help="Do part I of N, as 2/8; all parts share the output folder.")

@@ -68,7 +68,7 @@ def matte(
     device: Device = "auto",
     dtype: Dtype = "auto",
     max_memory: MaxMemory = None,
-    quality: Quality = "standard",
+    quality: Quality = None,
     strict: Strict = False,
     force: Force = False,
     as_json: AsJson = False,

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
 
 import typer
 
 from ..errors import A2UError
 from ..weights import registry
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..backgrounds import Fit as FitWord
@@ -44,7 +45,17 @@ def checking(check: Callable[[Any], object]) -> Callable[..., Any]:
 def _qualities() -> tuple[str, ...]:
     from ..matting.inference import Quality
 
-    return get_args(Quality)
+    return "auto", *get_args(Quality)
+
+
+def _require_quality(word: str) -> None:
+    """Refuse what is no quality, and say what a former one is called now; raises A2UError."""
+    from ..matting.inference import FORMER
+
+    if word in FORMER:
+        say(f"--quality {word} is called {FORMER[word]} now")
+    else:
+        choose("quality", word, _qualities())
 
 
 def _fits() -> tuple[str, ...]:
@@ -103,10 +114,11 @@ MaxMemory = Annotated[
     typer.Option(help="Bound on memory, as 2GB or 800MB. [default: most of what is free]"),
 ]
 Quality = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="standard, or best: doubtful parts settled by colour; 5 x the time.",
-        callback=checking(lambda word: choose("quality", word, _qualities())),
+        help="fast: one pass; refined: then settled by colour; best: in 4 x the time. "
+        "[default: auto, as the weights say]",
+        callback=checking(_require_quality),
         autocompletion=completing(_qualities),
     ),
 ]
@@ -228,12 +240,11 @@ def load_matter(
     device: str,
     dtype: str = "float32",
     depth: int = 8,
-    quality: str = "standard",
+    quality: str | None = None,
     max_memory: str | None = None,
 ) -> "Matter":
     """Load weights as the options say; raises what `Matter` does."""
     from ..matting.devices import pick_device, pick_dtype
-    from ..matting.inference import require_quality
     from ..matting.matter import Matter
 
     place = pick_device(device)
@@ -241,6 +252,6 @@ def load_matter(
         weights,
         device=place,
         dtype=pick_dtype(dtype, device=place, depth=depth),
-        quality=require_quality(quality),
+        quality=cast(Literal["auto"], quality or "auto"),
         max_memory=max_memory,
     )

@@ -106,7 +106,7 @@ def train(
     from ..training.options import TrainOptions
     from ..training.trainer import CURVE, Trainer, export, require_own, start_network
     from ..weights.cache import sha256_of
-    from ..weights.registry import locate
+    from ..weights.registry import locate, quality_of
 
     if foregrounds is None:
         refuse_idle("it is the share of --foregrounds", picture_share=picture_share)
@@ -148,6 +148,7 @@ def train(
             else None
         )
         network = start_network(weights, seed=seed)
+        start = sha256_of(locate(weights)) if weights else None
         trainer = Trainer(
             network,
             engine,
@@ -155,7 +156,7 @@ def train(
             folder,
             device=place,
             held_out=judge,
-            start=sha256_of(locate(weights)) if weights else None,
+            start=start,
             licence=licence,
         )
         if first:
@@ -164,7 +165,11 @@ def train(
             say(f"device: {describe_device(place)}{others}; from step {trainer.step} {until}")
         trainer.run(_report)
         if first:
-            show_path(export(trainer))
+            show_path(
+                export(
+                    trainer, quality=quality_of(locate(weights), start) if weights and start else ""
+                )
+            )
     distributed.leave()
 
 

@@ -30,7 +30,7 @@ class Options:
     colours: Method = "multilevel"
     dtype: str = "float32"
     weights: str = ""  # sha256 of the file
-    quality: str = "standard"
+    quality: str = "fast"
     invert: bool = False  # masks whose object is black
 
     def __post_init__(self) -> None:
@@ -68,5 +68,7 @@ class Options:
     def digest(self) -> str:
         """A short name for all options together."""
         facts = {name: value for name, value in vars(self).items() if name != "invert" or value}
+        if self.quality == "fast":
+            facts["quality"] = "standard"  # as it was called, so that old journals hold
         text = json.dumps(facts, sort_keys=True)  # as before there was `invert`, where it is not
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -21,9 +21,11 @@ from .windows import Window
 
 SHARE = 0.8  # of the free memory is taken
 CACHED_TILE, LARGEST_TILE = 384, 2048  # sides: where caches matter, and where launches do
-Quality = Literal["standard", "best"]
+Quality = Literal["fast", "refined", "best"]
+FORMER = {"standard": "fast"}  # what a quality was called before
 HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
 CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
+LEAST, SURE, SHARPNESS = 0.001, 0.03, 4  # confidence in one pass: least, and more towards 0 and 1
 SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
 WORTH_WINDOWS = 1 / 3  # of the whole's cost: dearer windows lose to the network in one piece
 
@@ -36,7 +38,7 @@ def matte(
     dtype: torch.dtype = torch.float32,
     max_memory: int | None = None,
     skip_known: bool = True,
-    quality: Quality = "standard",
+    quality: Quality = "fast",
 ) -> FloatArray:
     """Estimate the alpha matte of an image, on the device that the network is on.
 
@@ -48,16 +50,17 @@ def matte(
     `fold_norms(network, dtype)`: then it is not folded each time anew. A network with resampling
     pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
 
-    `quality` "best" takes about five times as long: it averages the matte with that of the
+    `quality` "fast" is one pass of the network. "refined" lets the colours settle what the pass
+    leaves between 0 and 1 (`refinement.refine`, which takes up to 1 GiB whatever `max_memory`
+    says). "best" takes about four times as long as one pass: it averages the matte with that of the
     mirrored picture, and deep in unknown regions with that of the picture at half size, where the
-    network sees more of what surrounds them; where the three differ, `refine.refine` lets the
-    colours decide, which takes up to 1 GiB whatever `max_memory` says.
+    network sees more of what surrounds them; the colours decide where the three differ.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
     """
     _check_pair(image, trimap)
-    require_quality(quality)
+    quality = require_quality(quality)
     with torch.inference_mode(), exactly(dtype):
         if isinstance(network.stem, ConvNorm):  # else folded by the caller
             network = fold_norms(network, dtype)
@@ -65,22 +68,27 @@ def matte(
         def view(image: FloatArray, trimap: Trimap) -> FloatArray:
             return _run(network, image, trimap, dtype, max_memory, skip_known=skip_known)
 
-        if quality == "standard":
+        if quality == "fast":
             return view(image, trimap)
-        alpha, spread = _averaged(view, image, trimap)
-        confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
+        if quality == "refined":
+            alpha = view(image, trimap)
+            sure = np.abs(2 * alpha - 1) ** SHARPNESS
+            confidence = np.float32(LEAST) + np.float32(SURE) * sure
+        else:
+            alpha, spread = _averaged(view, image, trimap)
+            confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
         refined = refine(image, trimap, alpha, confidence, device=network.mean.device)
         stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
         return np.clip(stretched, 0.0, 1.0, out=stretched)
 
 
 def require_quality(name: str) -> Quality:
-    """Check a name; raises A2UError where it is none of `Quality`."""
-    for quality in get_args(Quality):
-        if name == quality:
-            return cast(Quality, quality)
-    known = " or ".join(get_args(Quality))
-    raise A2UError(f"quality {name!r} is unknown; expected {known}")
+    """Check a name, or a former one; raises A2UError where it is none of `Quality`."""
+    name = FORMER.get(name, name)
+    if name in get_args(Quality):
+        return cast(Quality, name)
+    *others, last = get_args(Quality)
+    raise A2UError(f"quality {name!r} is unknown; expected {', '.join(others)} or {last}")
 
 
 def _averaged(

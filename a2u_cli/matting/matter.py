@@ -1,6 +1,7 @@
 """The one object to hold: weights on a device, ready to matte one picture or a million."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -20,7 +21,8 @@ class Matter:
 
     `weights` is a name, a file or hf://owner/repo[@revision]; `device` "auto", "cpu", "cuda",
     "cuda:1" or "mps", never replaced by another; `dtype` that of the convolutions, where "auto" is
-    bfloat16 if the device computes in it, and float32 means exact; `quality` as in `matte`;
+    bfloat16 if the device computes in it, and float32 means exact; `quality` as in `matte`, where
+    "auto" is what the weights are best used with;
     `max_memory` bounds what the process takes, in bytes or as "2GB" (None: most of what is free).
 
     It may be called from several threads at once, and several of them, on one device or on more,
@@ -36,11 +38,12 @@ class Matter:
         *,
         device: str | torch.device = "auto",
         dtype: DtypeName | torch.dtype = "float32",
-        quality: Quality = "standard",
+        quality: Quality | Literal["auto"] = "auto",
         max_memory: int | str | None = None,
     ) -> None:
         self.weights = str(weights)
-        self.quality = require_quality(quality)
+        if quality != "auto":
+            quality = require_quality(quality)
         self.max_memory = parse_bytes(max_memory) if isinstance(max_memory, str) else max_memory
         self.device = pick_device(str(device))
         self.dtype = (
@@ -48,6 +51,8 @@ class Matter:
         )
         path = registry.locate(weights)
         self.sha256 = sha256_of(path)
+        told = registry.quality_of(path, self.sha256)
+        self.quality = require_quality(told if quality == "auto" else quality)
         with torch.inference_mode():
             self.network = fold_norms(load_model(path, device=self.device), self.dtype)
 

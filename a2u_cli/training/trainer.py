@@ -390,8 +390,11 @@ def require_own(folder: Path) -> None:
         )
 
 
-def export(trainer: Trainer) -> Path:
-    """Write the averaged weights as `weights.safetensors` in the run's folder, in float16."""
+def export(trainer: Trainer, *, quality: str = "") -> Path:
+    """Write the averaged weights as `weights.safetensors` in the run's folder, in float16.
+
+    `quality` is what the weights that the run started from are best used with.
+    """
     path = trainer.folder / WEIGHTS
     save_weights(
         trainer.averaged,
@@ -399,6 +402,7 @@ def export(trainer: Trainer) -> Path:
         licence=trainer.licence,
         source="a2u train",
         training=trainer.options.filled() | {"steps": trainer.step},
+        quality=quality,
         dtype=torch.float16,
     )
     return path

@@ -45,11 +45,14 @@ def save_weights(
     source: str,
     training: Mapping[str, Any] | None = None,
     source_sha256: str = "",
+    quality: str = "",
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a network's weights and their description as one of our files, atomically.
 
-    Convolutions are stored in `dtype`, the short vectors of norms and biases in float32.
+    `quality` is what these weights are best used with, where that is known. Convolutions are stored
+    in `dtype`, the short vectors of norms and biases in float32.
+
     Raises WeightsError where a value is not finite or the file cannot be written.
     """
     state = {
@@ -67,6 +70,8 @@ def save_weights(
         "source_sha256": source_sha256,
         "training": json.dumps(dict(training or {})),
     }
+    if quality:
+        metadata["quality"] = quality
     with writing(path) as temporary:
         temporary.write_bytes(_pack(state, metadata))
 

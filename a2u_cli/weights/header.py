@@ -21,6 +21,7 @@ class Header:
     licence: str
     source: str
     source_sha256: str
+    quality: str  # that these weights are best used with, or nothing
     sizes: dict[str, Any]
     training: dict[str, Any]
     dtype: str
@@ -70,6 +71,7 @@ def _header(metadata: dict[str, str], tensors: dict[str, Any]) -> Header:
         licence=metadata["licence"],
         source=metadata["source"],
         source_sha256=metadata.get("source_sha256", ""),
+        quality=str(metadata.get("quality", "")),
         sizes=dict(json.loads(metadata["sizes"])),
         training=dict(json.loads(metadata["training"])),
         dtype=next(str(t["dtype"]) for t in tensors.values() if len(t["shape"]) > 1),

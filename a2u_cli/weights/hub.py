@@ -73,6 +73,7 @@ class HubMattingNetwork(
             source=header.source if header else "a2u-cli",
             source_sha256=header.source_sha256 if header else "",
             training=header.training if header else None,
+            quality=header.quality if header else "",
             dtype=torch.float16 if header and header.dtype == "F16" else torch.float32,
         )
 

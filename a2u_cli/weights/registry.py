@@ -30,6 +30,7 @@ class Entry:
     drive: str | None = None
     sha256: str | None = None
     terms: str | None = None
+    quality: str | None = None  # where the file itself does not say
 
     @property
     def address(self) -> str:
@@ -49,6 +50,7 @@ REGISTRY = {
         licence="Apache-2.0",
         hub=HubFile("a2u-matting/a2u-open", revision="main"),
         sha256="f7d4628b321af99176486f4060ba80580779a9a9da85833faeedfb0079931cbc",
+        quality="refined",
     ),
     "a2u-official": Entry(
         variant="share",
@@ -82,6 +84,7 @@ class Description:
     sha256: str | None = None
     bytes: int | None = None
     dtype: str | None = None
+    quality: str | None = None
     sizes: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
 
@@ -227,9 +230,19 @@ def describe(weights: str) -> Description:
         sha256=digest,
         bytes=path.stat().st_size,
         dtype=header.dtype,
+        quality=quality_of(path, digest),
         sizes=header.sizes,
         training=header.training,
     )
+
+
+def quality_of(path: Path, digest: str) -> str:
+    """Tell what quality a file of weights, with its sha256, is best used with; "fast" if unknown.
+
+    Raises WeightsError where its header cannot be read.
+    """
+    known = {entry.sha256: entry.quality for entry in REGISTRY.values()}
+    return read_header(path).quality or known.get(digest) or "fast"
 
 
 def _compare_pin(name: str, header: Header, path: Path, digest: str) -> str:

@@ -405,7 +405,7 @@ def test_thin_pictures_are_matted_and_explained_in_bounded_memory(
         (("trimap", "in", "--band", "wide"), "band 'wide' is no width"),
         (("trimap", "in", "--inside", "1.5 %%"), "is no width"),
         (("batch", "in", "--depth", "12"), "depth 12 was asked for"),
-        (("batch", "in", "--quality", "bset"), "quality 'bset' is unknown; expected standard or"),
+        (("batch", "in", "--quality", "bset"), "quality 'bset' is unknown; expected auto, fast,"),
         (("matte", "in/p.png", "-t", "in/p.png", "--band", "wide"), "band 'wide' is no width"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -432,7 +432,7 @@ def test_a_typo_is_refused_once_before_a_single_picture_is_read(
     ("command", "option", "begun", "found"),
     [
         ("matte", "quality", "b", ["best"]),
-        ("batch", "quality", "", ["standard", "best"]),
+        ("batch", "quality", "", ["auto", "fast", "refined", "best"]),
         ("batch", "fit", "c", ["cover", "contain"]),
         ("composite", "fit", "ti", ["tile"]),
         ("composite", "background", "ch", ["checker"]),
