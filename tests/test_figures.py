@@ -8,10 +8,10 @@ import pytest
 
 from a2u_cli.rendering import scenes, shading
 from a2u_cli.rendering.camera import look
-from a2u_cli.rendering.kinds import faces, figures, hair, heads
+from a2u_cli.rendering.kinds import faces, figures, hair, heads, mixed, nets, plants
 from a2u_cli.rendering.melting import blob, distance, melt
 from a2u_cli.rendering.shapes import Solid, Surface, make_strands
-from a2u_cli.rendering.surroundings import Light, Surroundings
+from a2u_cli.rendering.surroundings import Light, Surroundings, surround
 from a2u_cli.rendering.vectors import dot, length, vector
 
 SEEDS = range(3)
@@ -159,6 +159,22 @@ def test_what_is_close_to_skin_shades_it_finely() -> None:
     below_nose = length(solids[0].vertices - people(0)[0].face(np.zeros(1), np.full(1, -0.46)))
     at = np.argsort(below_nose)[:20]
     assert fine[at].mean() < 0.9 * plain[at].mean()
+
+
+def test_a_plant_before_something_rises_from_below_the_picture() -> None:
+    camera = look(np.random.default_rng(0), np.zeros(3), 3.0, turn=0.3, blurred=0)
+    lit = surround(np.random.default_rng(0), camera.back)
+    empty, feet = scenes.Scene((), (), camera, lit, {"style": "nothing"}), []
+    for seed in range(8):
+        scene = mixed._add(np.random.default_rng(seed), empty, 0.02)
+        style = scene.record["style"].removeprefix("nothing, ")
+        if style in plants.STYLES:
+            things = [s.points.reshape(-1, 3) for s in scene.strands]
+            off = np.concatenate(things + [s.vertices for s in scene.solids]) - camera.place
+            feet.append(float((dot(off, camera.axes[1]) / dot(off, camera.axes[2])).min()))
+        else:
+            assert style in nets.STYLES
+    assert len(feet) > 2 and max(feet) * camera.focal < -0.5  # of the picture's side
 
 
 def test_tied_hair_has_the_colours_of_the_hair_on_its_head() -> None:
