@@ -133,7 +133,8 @@ def check(
     from .progress import for_each
 
     refuse_idle("a folder's trimaps are not all one picture's", image=image)
-    for_each(find_alone(trimap).found, lambda pair: report(pair.image))
+    found = find_alone(trimap)
+    for_each(found.found, lambda pair: report(pair.image), left_out=found.left_out)
 
 
 def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
