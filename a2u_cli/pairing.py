@@ -4,15 +4,15 @@ One rule for all commands; docs/folders.md and docs/scoring.md state it in words
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path, PurePath
 from typing import NoReturn
 
 from .errors import ImageError
+from .images import listing
 from .images.listing import OUTPUT_FOLDER as OUTPUT_FOLDER
-from .images.listing import LeftOut, instead, is_named_as_picture, list_files, shut, unread
+from .images.listing import LeftOut, is_named_as_picture, list_files
 
 IMAGE_ROLES = ("_rgb", "_image", "_img")
 TRIMAP_ROLES = ("_trimap", "-trimap", ".trimap", "_tri")
@@ -73,6 +73,7 @@ def find_pairs(
     masks: Path | None = None,
     skip: Path | None = None,
     results: Collection[Path] = (),
+    own: Collection[Path] = (),
     roles: tuple[str, ...] = TRIMAP_ROLES,
 ) -> Pairs:
     """Pair every picture below a folder with its trimap, or else with its mask.
@@ -81,7 +82,8 @@ def find_pairs(
     that role (`trimap`, below the folder or beside it), and as `x_trimap.png` (`roles` are such
     suffixes) beside `x.png`; and in the same way masks. What belongs to a picture is none itself,
     nor is what lies in `skip`, in any `a2u_output`, or in a data set's folder of another role, nor
-    are `results` of earlier runs. What belongs to none and is none is in `left_out`.
+    are `results` of earlier runs; `own` results belong to none, either. What belongs to none and is
+    none is in `left_out`.
 
     Raises ImageError where a folder is missing or holds no picture, where two files could be meant,
     or where two pictures would have one result.
@@ -91,7 +93,7 @@ def find_pairs(
     given = [place for place in (trimaps, masks) if place and place != folder]
     inner = [place for place in given if place.is_relative_to(folder)]
     apart = {place.resolve() for place in (*given, skip) if place and place not in inner}
-    listed = list_files(folder, {*apart, *results})
+    listed = list_files(folder, {*apart, *results, *own})
     root, pictures = _pictures(folder, [p for p in listed.pictures if not _is_in(p, inner)])
     if not pictures:
         left_out = (*listed.left_out, *_unused(listed.files, folder))
@@ -102,10 +104,10 @@ def find_pairs(
         *((roles, False, *place) for place in _places(folder, root, trimaps, TRIMAP_FOLDERS)),
         *((MASK_ROLES, True, *place) for place in _places(folder, root, masks, MASK_FOLDERS)),
     ]
-    found = _find_hints(dict(named), places)
+    found = _find_hints(dict(named), places, own)
     used = {*pictures, *(pair.hint for pair in found.values())}
     rest = [path for path in listed.files if path not in used]
-    closed = dict([*listed.left_out, *shut(place for _, _, place, _ in places)])
+    closed = dict([*listed.left_out, *listing.shut(place for _, _, place, _ in places)])
     owners = {bare for name, _ in named for bare in _bare(name)}
     return Pairs(
         tuple(found[name] for name, _ in named if name in found),
@@ -121,7 +123,9 @@ def _require_folders(*folders: Path | None) -> None:
 
 
 def _find_hints(
-    pictures: dict[str, Path], places: Iterable[tuple[tuple[str, ...], bool, Path, bool]]
+    pictures: dict[str, Path],
+    places: Iterable[tuple[tuple[str, ...], bool, Path, bool]],
+    own: Collection[Path],
 ) -> dict[str, Pair]:
     """Find each picture's trimap or mask in the first of these places that has it.
 
@@ -130,19 +134,21 @@ def _find_hints(
     found: dict[str, Pair] = {}
     for roles, is_mask, place, among in places:
         without = [name for name in pictures if name not in found]
-        hints = match(without, place, roles, suffixed=among, pictures=pictures)
+        hints = match(without, place, roles, suffixed=among, pictures=pictures, apart=own)
         for name, hint in hints.items():
             source = _source(pictures[name], hint, place, among=among)
             found[name] = Pair(name, pictures[name], hint, is_mask, source)
     return found
 
 
-def find_mattes(folder: Path, mattes: Path, *, results: Collection[Path] = ()) -> Pairs:
+def find_mattes(
+    folder: Path, mattes: Path, *, results: Collection[Path] = (), own: Collection[Path] = ()
+) -> Pairs:
     """Pair every picture below a folder with its matte in another, or beside it in the same.
 
     Raises what `find_pairs` does, and ImageError where the mattes are the pictures themselves.
     """
-    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES, results=results)
+    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES, results=results, own=own)
     masked = tuple(pair.image for pair in found.found if pair.is_mask)
     pairs = tuple(pair for pair in found.found if not pair.is_mask)
     if not pairs and folder.resolve() == mattes.resolve():
@@ -193,7 +199,7 @@ def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
 def _list_alone(folder: Path, results: Collection[Path]) -> tuple[list[Path], LeftOut]:
     """List the pictures below a folder, and what is left out; raises ImageError for no picture."""
     listed = list_files(folder, results)
-    left_out = (*listed.left_out, *unread(listed.files))
+    left_out = (*listed.left_out, *listing.unread(listed.files))
     if not listed.pictures:
         _refuse_none(folder, "pictures", left_out)
     return listed.pictures, left_out
@@ -207,17 +213,18 @@ def match(
     suffixed: bool,
     pictures: Collection[str] = (),
     below: Iterable[str] | None = None,
+    apart: Collection[Path] = (),
 ) -> dict[str, Path]:
     """Find the file of each of these pictures below a folder, by relative paths without extension.
 
     The picture `x` has `x_trimap` (the suffixes of `roles`), or else `x_mask_trimap`; or else, but
     not among pictures (`suffixed`), plain `x`, or at last `x_mask`. A picture `x_rgb` without any
     has what `x` would have. What is itself one of the `pictures` is no other's, by a suffix.
-    `below` names the only folders to look in, "." the folder itself.
+    `below` names the only folders to look in, "." the folder itself; `apart` is what is passed by.
 
     Raises ImageError where a picture has two of them.
     """
-    files = index(folder, below)
+    files = index(folder, below, apart)
     ways = [roles, OF_MASKS] if roles == TRIMAP_ROLES else [roles]
     ways += [] if suffixed else [("",), MASKS]
     found = {}
@@ -235,10 +242,15 @@ def match(
     return found
 
 
-def index(folder: Path, below: Iterable[str] | None = None) -> dict[str, list[Path]]:
-    """List a folder's pictures by relative path without extension; `below` as in `match`."""
+def index(
+    folder: Path, below: Iterable[str] | None = None, apart: Collection[Path] = ()
+) -> dict[str, list[Path]]:
+    """List a folder's pictures by relative path without extension; the rest is as in `match`."""
     files: dict[str, list[Path]] = {}
-    for path in list_files(folder).pictures if below is None else _listed(folder, below):
+    places = None if below is None else [folder / name for name in below]
+    for path in (
+        list_files(folder, apart).pictures if places is None else listing.pictures_in(places)
+    ):
         files.setdefault(_name(path, folder), []).append(path)
     return files
 
@@ -364,7 +376,7 @@ def _unused(
     Files in folders `given` for trimaps or masks are as in a folder of that name.
     """
     rest = list(rest)
-    left_out = list(unread(rest))
+    left_out = list(listing.unread(rest))
     for path in filter(lambda path: is_named_as_picture(path.name), rest):
         parts = PurePath(_name(path, folder)).parts
         is_apart = parts[0] in ROLE_FOLDERS or _is_in(path, given)
@@ -377,18 +389,9 @@ def _unused(
 
 def _refuse_none(folder: Path, what: str, left_out: LeftOut) -> NoReturn:
     """Say that a folder holds no pictures, and what it holds instead."""
-    raise ImageError(f"{folder} has no {what}, expected some{instead(left_out)}; check the folder")
-
-
-def _listed(folder: Path, below: Iterable[str]) -> list[Path]:
-    """List the pictures in these folders below a folder, and in none further below."""
-    files = []
-    for place in (folder / name for name in below):
-        with suppress(
-            OSError
-        ):  # it is not there; or one above what was named, that nobody may list
-            files += [path for path in place.iterdir() if is_named_as_picture(path.name)]
-    return files
+    raise ImageError(
+        f"{folder} has no {what}, expected some{listing.instead(left_out)}; check the folder"
+    )
 
 
 def _require_distinct(named: list[tuple[str, Path]]) -> None:

@@ -145,7 +145,7 @@ def batch(
     out = output or folder / OUTPUT_FOLDER
     part, parts = _read_shard(shard)
     work = _Work(out, part, parts, force=force, no_lock=no_lock)
-    found = _find(folder, trimaps, masks)
+    found = _find(folder, trimaps, masks, out)
     inputs = (*found.files, *list_backgrounds(options.background))
     pairs = _take(found, work, options, inputs)
     if band is not None and not any(pair.is_mask for pair in pairs):
@@ -216,12 +216,14 @@ def _read_shard(text: str | None) -> tuple[int, int]:
     return part, parts
 
 
-def _find(folder: Path, trimaps: Path | None, masks: Path | None) -> "Pairs":
+def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> "Pairs":
     """Find all pictures with their trimaps or masks, and those that have none."""
-    from ..jobs.journal import find_results
+    from ..jobs.journal import find_own, find_results
+    from ..jobs.options import OUTPUTS
     from ..pairing import find_pairs
 
-    return find_pairs(folder, trimaps=trimaps, masks=masks, results=find_results(folder))
+    results, own = find_results(folder), find_own(out, OUTPUTS)
+    return find_pairs(folder, trimaps=trimaps, masks=masks, results=results, own=own)
 
 
 def _take(

@@ -66,13 +66,13 @@ def make(
             require_free(path, [mask], force=force)
         put(path, _make(hint, path or STDOUT_AS))
         return
-    from ..jobs.journal import find_results
+    from ..jobs.journal import find_own, find_results
     from ..pairing import OUTPUT_FOLDER, find_masks
     from .progress import Filling, make_each
 
     folder = output or mask / OUTPUT_FOLDER / "trimap"
     own = folder.resolve() == mask.resolve()
-    masks = find_masks(mask, find_results(mask, own=own))
+    masks = find_masks(mask, find_results(mask, own=own) | find_own(folder))
     if masks.unpaired:
         say(
             f"{len(masks.unpaired)} pictures are no masks: they have one beside them, or are "

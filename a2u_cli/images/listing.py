@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,15 @@ def list_files(folder: Path, apart: Collection[Path] = ()) -> Listing:
                 if not name.startswith(".") and real / name not in apart
             ]
     return Listing(tuple(found), tuple(left_out))
+
+
+def pictures_in(folders: Iterable[Path]) -> list[Path]:
+    """List the pictures in folders and in none below; nothing where that cannot be done."""
+    found = []
+    for folder in folders:
+        with suppress(OSError):
+            found += [path for path in folder.iterdir() if is_named_as_picture(path.name)]
+    return found
 
 
 def _is_shown(name: str) -> bool:

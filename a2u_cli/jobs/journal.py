@@ -13,7 +13,7 @@ import re
 import stat
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -64,8 +64,7 @@ class Journal:
         self._old: dict[str, dict[str, Any]] = {}
         self._torn = self._damaged = False
         naming: Counter[str] = Counter()
-        others = (path for path in folder.glob("*.jsonl") if JOURNALS.fullmatch(path.name))
-        for path in sorted({*others, self.path}):
+        for path in sorted({*_journals(folder), self.path}):
             last: dict[str, dict[str, Any]] = {}
             for entry in map(_read_entry, read_lines(path)):
                 if entry is None:
@@ -175,12 +174,38 @@ def find_results(folder: Path, *, own: bool = True) -> frozenset[Path]:
     found = set[Path]()
     for path in list_files(folder).files:
         if JOURNALS.fullmatch(path.name) and (own or path.parent != folder):
-            with suppress(JournalError):  # else they are named as what has no trimap
-                for entry in filter(None, map(_read_entry, read_lines(path))):
-                    for place in entry.get("outputs", ()):
-                        result = path.parent / place
-                        found |= {result.parent.resolve() / result.name, result.resolve()}
+            for _, places in _read_outputs(path):
+                found.update(*(_real(path.parent / place) for place in places))
     return frozenset(found)
+
+
+def find_own(folder: Path, kinds: Collection[str] = ()) -> frozenset[Path]:
+    """List what runs into this folder have put where a run of these kinds of outputs would.
+
+    They are as `find_results` gives them. What such a run has made is nothing that it begins with.
+    """
+    found = set[Path]()
+    for path in _journals(folder):
+        for name, places in _read_outputs(path):
+            own = {f"{kind}/{name}.png" for kind in kinds} or {f"{name}.png"}
+            found.update(*(_real(folder / place) for place in own & {*places}))
+    return frozenset(found)
+
+
+def _journals(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.jsonl") if JOURNALS.fullmatch(path.name)]
+
+
+def _read_outputs(path: Path) -> Iterator[tuple[str, Iterable[str]]]:
+    """Give the pictures that a journal names, and the places of their outputs."""
+    with suppress(JournalError):  # else its results are named as what has no trimap
+        for entry in filter(None, map(_read_entry, read_lines(path))):
+            yield entry["name"], entry.get("outputs", ())
+
+
+def _real(path: Path) -> set[Path]:
+    """Give a file as it is without links to its folder, and as what it leads to."""
+    return {path.parent.resolve() / path.name, path.resolve()}
 
 
 def read_lines(path: Path) -> list[bytes]:

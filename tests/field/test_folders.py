@@ -405,3 +405,33 @@ def test_a_journal_names_nothing_outside_its_folder(tmp_path: Path, place: str) 
     line = {"name": "x", "state": "done", "outputs": [place.replace("/in", "")]}
     (tmp_path / "in" / "out" / JOURNAL).write_text(json.dumps(line) + "\n")
     assert find_results(tmp_path / "in") == frozenset()
+
+
+@pytest.mark.parametrize("kind", ["pictures", "masks"])
+def test_own_results_beside_what_they_were_made_of_are_nothing_to_begin_with(
+    a2u: RunA2U, tmp_path: Path, kind: str
+) -> None:
+    """As `shots/alpha/x.jpg`, the mask, and `shots/alpha/x.png`, what was made with it."""
+    photo(tmp_path / "images" / "x.jpg"), photo(tmp_path / "images" / "y.jpg")
+    mask(tmp_path / "alpha" / "x.jpg"), trimap(tmp_path / "images" / "y_trimap.png")
+    arguments = ["batch", tmp_path / "images", "--masks", tmp_path / "alpha", "--band", "2"]
+    if kind == "pictures":
+        (tmp_path / "images").rename(tmp_path / "composite")
+        arguments[1] = tmp_path / "composite"
+        arguments += ["--save", "alpha,composite"]
+    for end in ("2 done, 0 skipped", "0 done, 2 skipped"):
+        found = a2u(*arguments, "-o", tmp_path)
+        assert (found.code, last(found)) == (0, f"{end}, 0 failed, 0 without a trimap")
+    (Path(arguments[1]) / "y_trimap.png").unlink()
+    found = a2u(*arguments, "-o", tmp_path)  # its own matte is no mask for it
+    assert (found.code, last(found)) == (1, "0 done, 1 skipped, 0 failed, 1 without a trimap")
+
+
+@pytest.mark.parametrize("command", ["cutout", "trimap"])
+def test_own_results_beside_mattes_are_no_mattes(a2u: RunA2U, tmp_path: Path, command: str) -> None:
+    photo(tmp_path / "photos" / "x.jpg"), mask(tmp_path / "mattes" / "x.jpg")
+    mattes = tmp_path / "mattes"
+    cutout, made = ("cutout", tmp_path / "photos", "-a", mattes), ("trimap", mattes, "--band", "2")
+    for end in ("1 done, 0 failed", "0 done, 1 skipped, 0 failed"):
+        found = a2u(*(made if command == "trimap" else cutout), "-o", mattes)
+        assert (found.code, last(found)) == (0, end)
