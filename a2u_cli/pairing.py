@@ -11,7 +11,6 @@ from typing import NoReturn
 
 from .errors import ImageError
 from .images import listing
-from .images.listing import OUTPUT_FOLDER as OUTPUT_FOLDER
 from .images.listing import LeftOut, is_named_as_picture, list_files
 
 IMAGE_ROLES = ("_rgb", "_image", "_img")

@@ -136,7 +136,7 @@ def batch(
     Example: a2u batch photos/ -o mattes/ --save alpha,cutout
     """
     from ..backgrounds import list_backgrounds
-    from ..pairing import OUTPUT_FOLDER
+    from ..images.listing import OUTPUT_FOLDER
 
     options = _choose_results(save, background=background, fit=fit, linear=linear, colours=colours)
     options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)

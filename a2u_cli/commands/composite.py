@@ -164,8 +164,9 @@ def _make_all(
     """Make a result of a picture, or of each of a folder's: its mattes may be those of a batch."""
     from .. import images
     from ..backgrounds import choose_background, list_backgrounds
+    from ..images.listing import OUTPUT_FOLDER
     from ..jobs.journal import find_own, find_results
-    from ..pairing import OUTPUT_FOLDER, find_alone, find_mattes
+    from ..pairing import find_alone, find_mattes
     from .progress import Filling, make_each
 
     behind = list_backgrounds(work.background) if work.background else []

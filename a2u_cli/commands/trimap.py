@@ -66,8 +66,9 @@ def make(
             require_free(path, [mask], force=force)
         put(path, _make(hint, path or STDOUT_AS))
         return
+    from ..images.listing import OUTPUT_FOLDER
     from ..jobs.journal import find_own, find_results
-    from ..pairing import OUTPUT_FOLDER, find_masks
+    from ..pairing import find_masks
     from .progress import Filling, make_each
 
     folder = output or mask / OUTPUT_FOLDER / "trimap"

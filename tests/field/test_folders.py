@@ -207,11 +207,12 @@ def test_a_render_replaces_nothing_that_it_did_not_write(a2u: RunA2U, tmp_path: 
     assert made.read_bytes() == b"mine"
 
 
-def test_a_training_replaces_no_weights_of_others(a2u: RunA2U, tmp_path: Path) -> None:
-    (tmp_path / "weights.safetensors").write_bytes(b"mine")
+@pytest.mark.parametrize("name", ["weights.safetensors", "preview.png", "curve.jsonl"])
+def test_a_training_replaces_no_file_of_others(a2u: RunA2U, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"mine")
     found = a2u("train", tmp_path, "--steps", "1", "--size", "32", "--batch", "2")
     assert (found.code, "no training has begun in" in last(found)) == (2, True)
-    assert (tmp_path / "weights.safetensors").read_bytes() == b"mine"
+    assert (tmp_path / name).read_bytes() == b"mine"
 
 
 # The journal tells the truth

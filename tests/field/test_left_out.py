@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from conftest import RunA2U
 from PIL import Image
 from small_folders import last, mask, photo, put, trimap
 
+from a2u_cli.backgrounds import list_backgrounds
+from a2u_cli.errors import ImageError
 from a2u_cli.images import read_image
 from a2u_cli.pairing import find_pairs
+from a2u_cli.training.data.folders import list_pictures
 
 
 def names(folder: Path) -> list[str]:
@@ -24,8 +28,8 @@ def names(folder: Path) -> list[str]:
 
 def test_every_extension_that_is_read_is_read_in_a_folder(a2u: RunA2U, tmp_path: Path) -> None:
     """B12"""
-    put(tmp_path, "a", "b", "c", "d", "e")
-    kinds = {"a": "jpg", "b": "jfif", "c": "jpe", "d": "gif", "e": "PNG"}
+    kinds = {"a": "jpg", "b": "jfif", "c": "jpe", "d": "gif", "e": "PNG", "f": "hif", "g": "heif"}
+    put(tmp_path, *kinds)
     for name, suffix in kinds.items():
         path = tmp_path / f"{name}.png"
         with Image.open(path) as picture:
@@ -33,7 +37,7 @@ def test_every_extension_that_is_read_is_read_in_a_folder(a2u: RunA2U, tmp_path:
             kind = {"gif": "GIF", "PNG": "PNG"}.get(suffix, "JPEG")
             picture.save(tmp_path / f"{name}.{suffix}", kind)
     found = a2u("batch", tmp_path)
-    assert (found.code, names(tmp_path)) == (0, ["a", "b", "c", "d", "e"]), found.stderr
+    assert (found.code, names(tmp_path)) == (0, [*kinds]), found.stderr
 
 
 def test_pictures_that_are_not_read_are_named_and_counted(a2u: RunA2U, tmp_path: Path) -> None:
@@ -303,3 +307,16 @@ def test_results_behind_links_are_no_pictures(a2u: RunA2U, tmp_path: Path) -> No
         for end in ("1 done, 0 skipped", "0 done, 1 skipped"):
             found = a2u("batch", tmp_path / "photos", "-o", tmp_path / "photos" / out)
             assert (found.code, last(found)) == (0, f"{end}, 0 failed, 0 without a trimap")
+
+
+def test_training_passes_no_folder_by_and_takes_no_hidden_file(tmp_path: Path, shut: str) -> None:
+    photo(tmp_path / "far" / "x.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "day1").symlink_to("../far")
+    for name in ("._x.png", "y.png"):
+        photo(tmp_path / "set" / name)
+    assert [path.name for path in list_pictures(tmp_path / "set")] == ["x.png", "y.png"]
+    assert [path.name for path in list_backgrounds(str(tmp_path / "set"))] == ["y.png"]
+    (tmp_path / "set" / "shut").mkdir()
+    with pytest.raises(ImageError, match=re.escape(shut)):
+        list_pictures(tmp_path / "set")
