@@ -11,7 +11,8 @@ from PIL import ImageColor
 
 from .errors import ImageError
 from .images.arrays import require_array
-from .images.reading import SUFFIXES, read_image, tell_of_hidden
+from .images.listing import is_named_as_picture
+from .images.reading import read_image, tell_of_hidden
 from .units import FloatArray
 
 Fit = Literal["cover", "contain", "stretch", "tile"]
@@ -92,7 +93,7 @@ def choose_background(what: str, name: str) -> str:
 def list_backgrounds(what: str) -> list[Path]:
     """List the pictures that backgrounds are taken from: none where it is a colour or the like."""
     if Path(what).is_dir():
-        return sorted(path for path in Path(what).iterdir() if path.suffix.lower() in SUFFIXES)
+        return sorted(path for path in Path(what).iterdir() if is_named_as_picture(path.name))
     return [Path(what)] if Path(what).is_file() else []
 
 

@@ -3,7 +3,6 @@
 One rule for all commands; docs/folders.md and docs/scoring.md state it in words.
 """
 
-import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -11,10 +10,9 @@ from pathlib import Path, PurePath
 from typing import NoReturn
 
 from .errors import ImageError
-from .images.files import require_regular, words
-from .images.reading import SUFFIXES
+from .images import listing
+from .images.listing import LeftOut, is_named_as_picture, list_files
 
-OUTPUT_FOLDER = "a2u_output"
 IMAGE_ROLES = ("_rgb", "_image", "_img")
 TRIMAP_ROLES = ("_trimap", "-trimap", ".trimap", "_tri")
 MASK_ROLES = ("_mask", "-mask", ".mask")
@@ -31,35 +29,34 @@ OTHER_FOLDERS = (
 ROLES = (*TRIMAP_ROLES, *MASK_ROLES, *RESULT_ROLES)
 MASKS = (*MASK_ROLES, *MATTE_ROLES)
 ROLE_FOLDERS = {*OTHER_FOLDERS, *IMAGE_FOLDERS, "trimap", "trimaps"}
-OTHER_SUFFIXES = {  # pictures that are not read
-    *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
-    *(".psd", ".psb", ".xcf", ".jxl", ".jp2", ".j2k", ".tga", ".hdr", ".dpx", ".svg", ".ico"),
-    *(".ppm", ".pgm", ".pnm", ".pfm", ".qoi", ".jxr", ".dds"),
-}
-STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\x76\x2f\x31\x01")
 OF_MASKS = tuple(mask + role for mask in MASKS for role in TRIMAP_ROLES)  # as `a2u trimap` names
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture, its trimap or mask, and its name: the relative path without extension."""
+    """A picture, its trimap or mask, and its name: the relative path without extension.
+
+    `source` says in words where the trimap or the mask was found.
+    """
 
     name: str
     image: Path
     hint: Path
     is_mask: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True)
 class Pairs:
     """What was found in a folder: pairs by name, the pictures without a trimap, and what is left.
 
-    `left_out` are files that could be pictures, each with the reason why it is taken for none.
+    `left_out` are files that could be pictures, and folders that could hold some, each with the
+    reason why it is taken for none.
     """
 
     found: tuple[Pair, ...]
     unpaired: tuple[Path, ...]
-    left_out: tuple[tuple[Path, str], ...] = ()
+    left_out: LeftOut = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -75,6 +72,7 @@ def find_pairs(
     masks: Path | None = None,
     skip: Path | None = None,
     results: Collection[Path] = (),
+    own: Collection[Path] = (),
     roles: tuple[str, ...] = TRIMAP_ROLES,
 ) -> Pairs:
     """Pair every picture below a folder with its trimap, or else with its mask.
@@ -83,47 +81,73 @@ def find_pairs(
     that role (`trimap`, below the folder or beside it), and as `x_trimap.png` (`roles` are such
     suffixes) beside `x.png`; and in the same way masks. What belongs to a picture is none itself,
     nor is what lies in `skip`, in any `a2u_output`, or in a data set's folder of another role, nor
-    are `results` of earlier runs. What belongs to none and is none is in `left_out`.
+    are `results` of earlier runs; `own` results belong to none, either. What belongs to none and is
+    none is in `left_out`.
 
     Raises ImageError where a folder is missing or holds no picture, where two files could be meant,
     or where two pictures would have one result.
     """
-    for given in (folder, trimaps, masks):
-        if given is not None and not given.is_dir():
-            raise ImageError(f"{given} is no folder, expected one with pictures; check the name")
-    apart = [p.resolve() for p in (skip, trimaps, masks) if p and p.resolve() != folder.resolve()]
-    every = [path for path in _walk(folder, apart) if path not in results]
-    files = [path for path in every if _is_file_of_picture(path.name)]
-    root, pictures = _pictures(folder, files)
+    _require_folders(folder, trimaps, masks)
+    trimaps, masks = _below(folder, trimaps), _below(folder, masks)
+    given = [place for place in (trimaps, masks) if place and place != folder]
+    inner = [place for place in given if place.is_relative_to(folder)]
+    apart = {place.resolve() for place in (*given, skip) if place and place not in inner}
+    listed = list_files(folder, {*apart, *results, *own})
+    root, pictures = _pictures(folder, [p for p in listed.pictures if not _is_in(p, inner)])
     if not pictures:
-        _refuse_none(folder, "pictures to matte", _left_out(folder, every, ()))
+        left_out = (*listed.left_out, *_unused(listed.files, folder))
+        _refuse_none(folder, "pictures to matte", left_out)
     named = [(_name(p, root if p.is_relative_to(root) else folder), p) for p in pictures]
     _require_distinct(named)
-    names = dict(named)
-    found: dict[str, tuple[Path, bool]] = {}
-    for suffixes, is_mask, places in (
-        (roles, False, _places(folder, root, trimaps, TRIMAP_FOLDERS)),
-        (MASK_ROLES, True, _places(folder, root, masks, MASK_FOLDERS)),
-    ):
-        for place, among in places:
-            without = [name for name in names if name not in found]
-            matched = match(without, place, suffixes, suffixed=among, pictures=names)
-            found |= {name: (path, is_mask) for name, path in matched.items()}
-    used = {*pictures, *(path for path, _ in found.values())}
-    rest = [path for path in every if path not in used]
+    places = [
+        *((roles, False, *place) for place in _places(folder, root, trimaps, TRIMAP_FOLDERS)),
+        *((MASK_ROLES, True, *place) for place in _places(folder, root, masks, MASK_FOLDERS)),
+    ]
+    found = _find_hints(dict(named), places, own)
+    used = {*pictures, *(pair.hint for pair in found.values())}
+    rest = [path for path in listed.files if path not in used]
+    closed = dict([*listed.left_out, *listing.shut(place for _, _, place, _ in places)])
+    owners = {bare for name, _ in named for bare in _bare(name)}
     return Pairs(
-        tuple(Pair(name, path, *found[name]) for name, path in named if name in found),
+        tuple(found[name] for name, _ in named if name in found),
         tuple(path for name, path in named if name not in found),
-        _left_out(folder, rest, {bare for name in names for bare in _bare(name)}),
+        (*closed.items(), *_unused(rest, folder, owners, inner)),
     )
 
 
-def find_mattes(folder: Path, mattes: Path, *, results: Collection[Path] = ()) -> Pairs:
+def _require_folders(*folders: Path | None) -> None:
+    for folder in folders:
+        if folder is not None and not folder.is_dir():
+            raise ImageError(f"{folder} is no folder, expected one with pictures; check the name")
+
+
+def _find_hints(
+    pictures: dict[str, Path],
+    places: Iterable[tuple[tuple[str, ...], bool, Path, bool]],
+    own: Collection[Path],
+) -> dict[str, Pair]:
+    """Find each picture's trimap or mask in the first of these places that has it.
+
+    A place is the suffixes there, whether they are masks', the folder, and if it has pictures, too.
+    """
+    found: dict[str, Pair] = {}
+    for roles, is_mask, place, among in places:
+        without = [name for name in pictures if name not in found]
+        hints = match(without, place, roles, suffixed=among, pictures=pictures, apart=own)
+        for name, hint in hints.items():
+            source = _source(pictures[name], hint, place, among=among)
+            found[name] = Pair(name, pictures[name], hint, is_mask, source)
+    return found
+
+
+def find_mattes(
+    folder: Path, mattes: Path, *, results: Collection[Path] = (), own: Collection[Path] = ()
+) -> Pairs:
     """Pair every picture below a folder with its matte in another, or beside it in the same.
 
     Raises what `find_pairs` does, and ImageError where the mattes are the pictures themselves.
     """
-    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES, results=results)
+    found = find_pairs(folder, trimaps=mattes, roles=MATTE_ROLES, results=results, own=own)
     masked = tuple(pair.image for pair in found.found if pair.is_mask)
     pairs = tuple(pair for pair in found.found if not pair.is_mask)
     if not pairs and folder.resolve() == mattes.resolve():
@@ -139,12 +163,8 @@ def find_alone(folder: Path, results: Collection[Path] = ()) -> Pairs:
 
     Raises ImageError for none.
     """
-    every = [path for path in _walk(folder, ()) if path not in results]
-    files = [path for path in every if _is_file_of_picture(path.name)]
-    left_out = _left_out(folder, [p for p in every if not _is_file_of_picture(p.name)], ())
-    if not files:
-        _refuse_none(folder, "pictures", left_out)
-    named = [(_name(path, folder), path) for path in files]
+    pictures, left_out = _list_alone(folder, results)
+    named = [(_name(path, folder), path) for path in pictures]
     _require_distinct(named)
     return Pairs(tuple(Pair(name, path, path) for name, path in named), (), left_out)
 
@@ -155,15 +175,14 @@ def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
     `unpaired` are what is no mask: `x.jpg` where `x_mask.png` or `x_alpha.png` lies beside it, and
     `x_trimap.png` beside either.
     """
-    alone = find_alone(folder, results)
-    files = [pair.image for pair in alone.found]
-    names = {_name(path, folder) for path in files}
+    pictures, left_out = _list_alone(folder, results)
+    names = {_name(path, folder) for path in pictures}
     masked = {
         owner for name in names if name.endswith(MASKS) for owner in _owners(name) if owner in names
     }
     named = [
         (name, path)
-        for path in files
+        for path in pictures
         for name in [_name(path, folder)]
         if name not in masked and not (name.endswith(TRIMAP_ROLES) and names & {*_owners(name)})
     ]
@@ -171,9 +190,18 @@ def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
     kept = {path for _, path in named}
     return Pairs(
         tuple(Pair(name, path, path) for name, path in named),
-        tuple(path for path in files if path not in kept),
-        alone.left_out,
+        tuple(path for path in pictures if path not in kept),
+        left_out,
     )
+
+
+def _list_alone(folder: Path, results: Collection[Path]) -> tuple[list[Path], LeftOut]:
+    """List the pictures below a folder, and what is left out; raises ImageError for no picture."""
+    listed = list_files(folder, results)
+    left_out = (*listed.left_out, *listing.unread(listed.files))
+    if not listed.pictures:
+        _refuse_none(folder, "pictures", left_out)
+    return listed.pictures, left_out
 
 
 def match(
@@ -184,17 +212,18 @@ def match(
     suffixed: bool,
     pictures: Collection[str] = (),
     below: Iterable[str] | None = None,
+    apart: Collection[Path] = (),
 ) -> dict[str, Path]:
     """Find the file of each of these pictures below a folder, by relative paths without extension.
 
     The picture `x` has `x_trimap` (the suffixes of `roles`), or else `x_mask_trimap`; or else, but
     not among pictures (`suffixed`), plain `x`, or at last `x_mask`. A picture `x_rgb` without any
     has what `x` would have. What is itself one of the `pictures` is no other's, by a suffix.
-    `below` names the only folders to look in, "." the folder itself.
+    `below` names the only folders to look in, "." the folder itself; `apart` is what is passed by.
 
     Raises ImageError where a picture has two of them.
     """
-    files = index(folder, below)
+    files = index(folder, below, apart)
     ways = [roles, OF_MASKS] if roles == TRIMAP_ROLES else [roles]
     ways += [] if suffixed else [("",), MASKS]
     found = {}
@@ -212,10 +241,15 @@ def match(
     return found
 
 
-def index(folder: Path, below: Iterable[str] | None = None) -> dict[str, list[Path]]:
-    """List a folder's pictures by relative path without extension; `below` as in `match`."""
+def index(
+    folder: Path, below: Iterable[str] | None = None, apart: Collection[Path] = ()
+) -> dict[str, list[Path]]:
+    """List a folder's pictures by relative path without extension; the rest is as in `match`."""
     files: dict[str, list[Path]] = {}
-    for path in _files(folder, ()) if below is None else _listed(folder, below):
+    places = None if below is None else [folder / name for name in below]
+    for path in (
+        list_files(folder, apart).pictures if places is None else listing.pictures_in(places)
+    ):
         files.setdefault(_name(path, folder), []).append(path)
     return files
 
@@ -246,7 +280,10 @@ def _pictures(folder: Path, files: list[Path]) -> tuple[Path, list[Path]]:
     no picture in a data set, nor where it has a picture's name.
     """
     own = [f for names in (TRIMAP_FOLDERS, MASK_FOLDERS) if (f := first_folder(folder, names))]
-    images = next((folder / n for n in IMAGE_FOLDERS if _holds(files, folder / n)), None)
+    images = next(
+        (folder / n for n in IMAGE_FOLDERS if any(_is_in(path, [folder / n]) for path in files)),
+        None,
+    )
     free = [path for path in files if not any(path.is_relative_to(place) for place in own)]
     inner = [path for path in free if path.relative_to(folder).parts[0] in OTHER_FOLDERS]
     outer = [path for path in free if path.relative_to(folder).parts[0] not in OTHER_FOLDERS]
@@ -309,95 +346,51 @@ def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
-def _files(folder: Path, apart: Iterable[Path]) -> list[Path]:
-    """List the pictures below a folder, as `_walk` does."""
-    return [path for path in _walk(folder, apart) if _is_file_of_picture(path.name)]
+def _source(image: Path, hint: Path, place: Path, *, among: bool) -> str:
+    """Say where a picture's trimap or mask was found."""
+    if not among:
+        return f"from {place}"
+    role = next((role for role in ROLES if hint.stem.endswith(role)), hint.stem)
+    where = "beside the pictures" if hint.parent == image.parent else f"in {place}"
+    return f"{where} ({role})"
 
 
-def _walk(folder: Path, apart: Iterable[Path]) -> list[Path]:
-    """List the files below a folder, in order; each folder once, also where links lead to it.
+def _below(folder: Path, given: Path | None) -> Path | None:
+    """Name a folder that lies below another as that one is named; others stay."""
+    real = folder.resolve()
+    if given is None or not given.resolve().is_relative_to(real):
+        return given
+    return folder / given.resolve().relative_to(real)
 
-    Raises ImageError where a folder cannot be listed.
+
+def _is_in(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _unused(
+    rest: Iterable[Path], folder: Path, owners: Collection[str] = (), given: Iterable[Path] = ()
+) -> LeftOut:
+    """Say why files that are neither pictures nor used are left out; what has an owner is not.
+
+    Files in folders `given` for trimaps or masks are as in a folder of that name.
     """
-    found: list[Path] = []
-    seen: set[Path] = set()
-    apart = {*apart, *folder.resolve().parents}
-    links = [folder]
-    while links:
-        for directory, folders, files in os.walk(links.pop(0), onerror=_refuse_folder):
-            here = Path(directory)
-            if here.resolve() in seen:
-                folders.clear()
-                continue
-            seen.add(here.resolve())
-            folders[:] = sorted(
-                name
-                for name in folders
-                if not name.startswith(".")
-                and name != OUTPUT_FOLDER
-                and (here / name).resolve() not in apart
-            )
-            links += [here / name for name in folders if (here / name).is_symlink()]
-            found += [here / name for name in sorted(files) if not name.startswith(".")]
-    return found
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise ImageError(
-        f"{error.filename} cannot be listed ({words(error)}), and what lies in it would be left "
-        "out; mend its permissions, or move it away"
-    ) from error
-
-
-def _left_out(
-    folder: Path, rest: Iterable[Path], names: Collection[str]
-) -> tuple[tuple[Path, str], ...]:
-    """Say why files that are neither pictures nor used are left out; what has an owner is not."""
-    left_out = []
-    for path in rest:
-        if not _is_file_of_picture(path.name):
-            if _could_be_picture(path):
-                left_out.append((path, "a2u reads no such files"))
-            continue
+    rest = list(rest)
+    left_out = list(listing.unread(rest))
+    for path in filter(lambda path: is_named_as_picture(path.name), rest):
         parts = PurePath(_name(path, folder)).parts
-        below = range(len(parts)) if parts[0] in ROLE_FOLDERS else (0,)
-        own = [PurePath(*parts[depth:]).as_posix() for depth in below]
-        if not any(owner in names for name in own for owner in (name, *_owners(name))):
-            where = f"{parts[0]}/ holds no pictures" if len(below) > 1 else "its name is of a role"
+        is_apart = parts[0] in ROLE_FOLDERS or _is_in(path, given)
+        own = [PurePath(*parts[n:]).as_posix() for n in (range(len(parts)) if is_apart else (0,))]
+        if not any(owner in owners for name in own for owner in (name, *_owners(name))):
+            where = f"{parts[0]}/ holds no pictures" if is_apart else "its name is of a role"
             left_out.append((path, f"{where}, and it belongs to none"))
     return tuple(left_out)
 
 
-def _could_be_picture(path: Path) -> bool:
-    """Tell whether a file is a picture by a name that is not read in folders, or by its start."""
-    if path.suffix.lower() in OTHER_SUFFIXES:
-        return True
-    try:
-        require_regular(path)
-        with path.open("rb") as file:
-            return file.read(len(STARTS[0])).startswith(STARTS)
-    except OSError:
-        return False
-
-
-def _refuse_none(folder: Path, what: str, left_out: tuple[tuple[Path, str], ...]) -> NoReturn:
+def _refuse_none(folder: Path, what: str, left_out: LeftOut) -> NoReturn:
     """Say that a folder holds no pictures, and what it holds instead."""
-    instead = f"; left out are {len(left_out)}, as {left_out[0][0].name}" if left_out else ""
-    raise ImageError(f"{folder} has no {what}, expected some{instead}; check the folder")
-
-
-def _listed(folder: Path, below: Iterable[str]) -> list[Path]:
-    """List the pictures in these folders below a folder, and in none further below."""
-    places = [folder / name for name in below if (folder / name).is_dir()]
-    return [path for place in places for path in place.iterdir() if _is_file_of_picture(path.name)]
-
-
-def _is_file_of_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-
-
-def _holds(files: list[Path], folder: Path) -> bool:
-    return any(path.is_relative_to(folder) for path in files)
+    raise ImageError(
+        f"{folder} has no {what}, expected some{listing.instead(left_out)}; check the folder"
+    )
 
 
 def _require_distinct(named: list[tuple[str, Path]]) -> None:

@@ -125,3 +125,13 @@ def run_a2u(
     yield call
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def a2u(
+    run_a2u: RunA2U, weights: Path, environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> RunA2U:
+    """Run `a2u` with random weights, on the CPU."""
+    monkeypatch.setenv("A2U_WEIGHTS", str(weights))
+    monkeypatch.setenv("A2U_DEVICE", "cpu")
+    return run_a2u

@@ -388,7 +388,7 @@ def test_the_command_reports_each_picture(
     found = run_a2u(*arguments, "--json")
     assert found.code == 1
     rows = [json.loads(line) for line in found.stdout.splitlines()]
-    assert Counter(row["state"] for row in rows) == {"done": 5, "failed": 1}
+    assert Counter(row["state"] for row in rows) == {"done": 5, "failed": 1, "unpaired": 1}
     lines = found.stderr.splitlines()
     assert lines[0] == f"no trimap or mask: {photos / 'alone.png'}"
     assert lines[-1] == "5 done, 0 skipped, 1 failed, 1 without a trimap"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,13 @@ from PIL import Image
 
 from a2u_cli import images
 from a2u_cli.errors import A2UError
-from a2u_cli.rendering import raster, scenes, sets, shading
-from a2u_cli.rendering.camera import Camera, straighten
+from a2u_cli.rendering import colours, raster, scenes, sets, shading
+from a2u_cli.rendering.camera import LUMINANCE, Camera, straighten
 from a2u_cli.rendering.growth import mean_by
 from a2u_cli.rendering.meshes import ball, sheet
 from a2u_cli.rendering.raster import nearest, rasterise
 from a2u_cli.rendering.shapes import Cord, Scene, make_solid, make_strands
-from a2u_cli.rendering.surroundings import Light, surround
+from a2u_cli.rendering.surroundings import Light, Surroundings, surround
 from a2u_cli.rendering.vectors import vector
 
 try:
@@ -181,19 +182,40 @@ def test_a_coarse_body_shades_without_holes() -> None:
     assert depth.min() > 1.5  # of the 6 that two walls of 3 are
 
 
+@pytest.mark.parametrize("sharp", [True, False])
+def test_a_leaf_or_a_row_of_strands_shades_the_body_behind_it(sharp: bool) -> None:
+    body, tint = make_solid(ball([0, 0, 0], 0.5, 24), np.full(3, 0.5)), np.full(3, 0.5)
+    line = np.linspace(-0.3, 0.3, 40, dtype=np.float32)
+    row = np.stack(np.broadcast_arrays(line[:, None], np.float32(-0.8), line), -1)  # (40, 40, 3)
+    leaf, strands = make_solid(sheet(row), tint, closed=False), make_strands(row, 0.012, tint)
+    lit = Surroundings("", (Light(vector(0, -1, 0), np.ones(3, np.float32), sharp),), np.ones(0))
+    shown = []
+    for hairs, solids in (((), (body,)), ((), (body, leaf)), ((strands,), (body,))):
+        light = shading.shade(Scene(hairs, solids, head_on(), lit, {}))[1][0]
+        middle = np.abs(body.vertices[:, [0, 2]]).max(1) < 0.2
+        shown.append(light[middle & (body.vertices[:, 1] < 0)].mean())
+    assert max(shown[1:]) < 0.75 * shown[0], shown
+
+
 def test_seeds_give_the_pictures_of_the_committed_sheet() -> None:
     committed = images.read_image(ROOT / "docs" / "rendering_seeds.png")
-    rows = []
-    for kind in scenes.KINDS:
-        pictures = [scenes.render_scene(kind, seed, 64, detail=0.08)[:2] for seed in (100, 101)]
-        rows.append(np.hstack([np.dstack(picture) for picture in pictures]))
-    sheet = np.vstack(rows)
+    sheet = runpy.run_path(str(ROOT / "docs" / "rendering_seeds.py"))["sheet"]()
     assert committed.alpha is not None
     shown = committed.image * committed.alpha[..., None]
     found = np.dstack([sheet[..., :3] * sheet[..., 3:], sheet[..., 3]])
     gap = np.abs(found - np.dstack([shown, committed.alpha])) * 255
     assert (gap > 4).mean() < 0.005, error_histogram(found, np.dstack([shown, committed.alpha]))
     assert gap.mean() < 0.5  # of which the file's rounding is about 0.25
+
+
+@pytest.mark.parametrize("palette", ["HAIR", "FUR", "CLOTH", "PLUMAGE"])
+def test_palettes_are_muted_and_reach_from_nearly_black_to_nearly_white(rng, palette: str) -> None:
+    drawn = np.stack([colours.pick(rng, getattr(colours, palette)) for _ in range(200)])
+    light = drawn @ LUMINANCE
+    assert light.min() < 0.05 and light.max() > 0.6
+    shown = images.colour.from_linear(drawn)
+    saturation = 1 - shown.min(1) / shown.max(1)
+    assert np.median(saturation) < 0.4 and np.percentile(saturation, 90) < 0.75
 
 
 @pytest.mark.parametrize(

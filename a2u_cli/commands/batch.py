@@ -33,10 +33,11 @@ from .options import (
     load_matter,
     refuse_idle,
 )
-from .progress import progress
+from .progress import count_sources, progress, say_left_out, say_sources
 from .terminal import say, say_list, show, show_json
 
 if TYPE_CHECKING:
+    from ..images.listing import LeftOut
     from ..jobs.journal import Outcome
     from ..jobs.options import Options
     from ..matting.matter import Matter
@@ -65,6 +66,26 @@ class _Work:
     def beside(self) -> str | None:
         """Name the journals of those that may work in the folder beside this run."""
         return None if self.parts == 1 else f"journal-*-of-{self.parts}.jsonl"
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What is not matted: pictures without a trimap, and files that are taken for no pictures."""
+
+    unpaired: tuple[Path, ...] = ()
+    left_out: "LeftOut" = ()
+
+    def say(self) -> None:
+        """Name them."""
+        say_list([f"no trimap or mask: {path}" for path in self.unpaired])
+        say_left_out(self.left_out)
+
+    @property
+    def facts(self) -> list[dict[str, str]]:
+        """Give them as a run gives its outcomes."""
+        alone = [(path, "unpaired", "no trimap or mask") for path in self.unpaired]
+        every = (*alone, *((path, "left out", why) for path, why in self.left_out))
+        return [{"name": str(path), "state": state, "reason": why} for path, state, why in every]
 
 
 def batch(
@@ -115,7 +136,7 @@ def batch(
     Example: a2u batch photos/ -o mattes/ --save alpha,cutout
     """
     from ..backgrounds import list_backgrounds
-    from ..pairing import OUTPUT_FOLDER
+    from ..images.listing import OUTPUT_FOLDER
 
     options = _choose_results(save, background=background, fit=fit, linear=linear, colours=colours)
     options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
@@ -124,7 +145,7 @@ def batch(
     out = output or folder / OUTPUT_FOLDER
     part, parts = _read_shard(shard)
     work = _Work(out, part, parts, force=force, no_lock=no_lock)
-    found = _find(folder, trimaps, masks)
+    found = _find(folder, trimaps, masks, out)
     inputs = (*found.files, *list_backgrounds(options.background))
     pairs = _take(found, work, options, inputs)
     if band is not None and not any(pair.is_mask for pair in pairs):
@@ -139,12 +160,12 @@ def batch(
         options, dtype=matter.dtype_name, weights=matter.sha256, quality=matter.quality
     )
     if dry_run:
-        _show_plan(pairs, matter, options, as_json=as_json)
+        _show_plan(pairs, _rest(found, part), matter, options, as_json=as_json)
         return
     tally, failures = _run(
         pairs, inputs, matter, options, work, fail_fast=fail_fast, as_json=as_json
     )
-    _report(tally, failures, found if part == 1 else None)
+    _report(tally, failures, _rest(found, part), as_json=as_json)
 
 
 def _choose_results(
@@ -195,12 +216,14 @@ def _read_shard(text: str | None) -> tuple[int, int]:
     return part, parts
 
 
-def _find(folder: Path, trimaps: Path | None, masks: Path | None) -> "Pairs":
+def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> "Pairs":
     """Find all pictures with their trimaps or masks, and those that have none."""
-    from ..jobs.journal import find_results
+    from ..jobs.journal import find_own, find_results
+    from ..jobs.options import OUTPUTS
     from ..pairing import find_pairs
 
-    return find_pairs(folder, trimaps=trimaps, masks=masks, results=find_results(folder))
+    results, own = find_results(folder), find_own(out, OUTPUTS)
+    return find_pairs(folder, trimaps=trimaps, masks=masks, results=results, own=own)
 
 
 def _take(
@@ -217,13 +240,19 @@ def _take(
     require_no_input(
         (path for pair in pairs for path in outputs(pair, work.out, options).values()), inputs
     )
-    unpaired, left_out = (found.unpaired, found.left_out) if work.part == 1 else ((), ())
-    _list_left(unpaired, left_out)
+    rest = _rest(found, work.part)
+    rest.say()
     say(
-        f"{len(pairs)} pictures to matte into {work.out}, {len(unpaired)} without a trimap, "
+        f"{len(pairs)} pictures to matte into {work.out}, {len(rest.unpaired)} without a trimap, "
         f"{sum(pair.is_mask for pair in pairs)} trimaps to make from masks"
     )
+    say_sources(pairs)
     return pairs
+
+
+def _rest(found: "Pairs", part: int) -> _Rest:
+    """Give what is not matted; one part of a whole tells it for all."""
+    return _Rest(found.unpaired, found.left_out) if part == 1 else _Rest()
 
 
 def _run(
@@ -243,6 +272,7 @@ def _run(
 
     tally: Counter[str] = Counter()
     failures = []
+    hints = {p.name: {"mask" if p.is_mask else "trimap": str(p.hint)} for p in pairs}
     try:
         lock = locked(work.out, work.journal, beside=work.beside, lock=not work.no_lock)
         with lock, progress(len(pairs)) as advance:
@@ -261,7 +291,7 @@ def _run(
                 tally[outcome.state] += 1
                 advance(outcome.name, outcome.state)
                 if as_json:
-                    show_json(vars(outcome))
+                    show_json(vars(outcome) | hints[outcome.name])
                 if outcome.state == "failed":
                     failures.append(outcome)
     except Interrupted as stop:
@@ -273,26 +303,29 @@ def _run(
     return tally, failures
 
 
-def _report(tally: "Counter[str]", failures: "list[Outcome]", found: "Pairs | None") -> None:
+def _report(
+    tally: "Counter[str]", failures: "list[Outcome]", rest: _Rest, *, as_json: bool
+) -> None:
     """Say what failed and count the rest; exits with 1 where anything is not done."""
-    unpaired, left_out = (found.unpaired, found.left_out) if found else ((), ())
     for outcome in failures:
         say(f"failed: {outcome.name}: {outcome.reason}")
-    _list_left(unpaired, left_out)
+    rest.say()
+    for facts in rest.facts if as_json else ():
+        show_json(facts)
     states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
-    rest = f", {len(left_out)} left out" if left_out else ""
-    say(f"{states}, {len(unpaired)} without a trimap{rest}")
-    if failures or unpaired or left_out:
+    more = f", {len(rest.left_out)} left out" if rest.left_out else ""
+    say(f"{states}, {len(rest.unpaired)} without a trimap{more}")
+    if failures or rest.unpaired or rest.left_out:
         raise typer.Exit(1)
 
 
-def _list_left(unpaired: tuple[Path, ...], left_out: tuple[tuple[Path, str], ...]) -> None:
-    say_list([f"no trimap or mask: {path}" for path in unpaired])
-    say_list([f"left out: {path}: {why}" for path, why in left_out])
-
-
 def _show_plan(
-    pairs: tuple["Pair", ...], matter: "Matter", options: "Options", *, as_json: bool
+    pairs: tuple["Pair", ...],
+    rest: _Rest,
+    matter: "Matter",
+    options: "Options",
+    *,
+    as_json: bool,
 ) -> None:
     """Show what a run would take: sizes from the files' heads, the time from a sample's."""
     from ..images import picture_size
@@ -308,7 +341,8 @@ def _show_plan(
     memory = make_plan(largest, budget=2**62).memory if largest[0] else 0
     if as_json:
         facts = {"pictures": len(pairs), "pixels": pixels, "largest": largest, "unknown": unknown}
-        show_json(facts | {"hours": hours, "memory": memory})
+        facts |= {"hours": hours, "memory": memory, "not_matted": rest.facts}
+        show_json(facts | {"sources": count_sources(pairs)})
         return
     show(f"pictures:   {len(pairs)}, {pixels / 1e6:.1f} megapixels")
     show(f"largest:    {largest[1]}x{largest[0]}")

@@ -164,13 +164,14 @@ def _make_all(
     """Make a result of a picture, or of each of a folder's: its mattes may be those of a batch."""
     from .. import images
     from ..backgrounds import choose_background, list_backgrounds
-    from ..jobs.journal import find_results
-    from ..pairing import OUTPUT_FOLDER, find_alone, find_mattes
+    from ..images.listing import OUTPUT_FOLDER
+    from ..jobs.journal import find_own, find_results
+    from ..pairing import find_alone, find_mattes
     from .progress import Filling, make_each
 
     behind = list_backgrounds(work.background) if work.background else []
-    own = image / OUTPUT_FOLDER / "alpha"
-    mattes = alpha or (own if own.is_dir() else None)
+    made = image / OUTPUT_FOLDER / "alpha"
+    mattes = alpha or (made if made.is_dir() else None)
     if mattes is None:
         refuse_idle("a cut-out's own colours are taken; it is for an --alpha", colours=colours)
         refuse_idle("a cut-out's own transparency is taken; it turns an --alpha", invert=invert)
@@ -186,7 +187,11 @@ def _make_all(
         return
     folder = work.output or image / OUTPUT_FOLDER / work.kind
     known = find_results(image, own=bool(mattes) or folder.resolve() == image.resolve())
-    pairs = find_mattes(image, mattes, results=known) if mattes else find_alone(image, known)
+    own = find_own(folder)
+    if mattes:
+        pairs = find_mattes(image, mattes, results=known, own=own)
+    else:
+        pairs = find_alone(image, known | own)
 
     def reads(pair: "Pair") -> list[Path]:
         files = [pair.image, pair.hint]

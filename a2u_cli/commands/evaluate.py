@@ -11,7 +11,7 @@ import typer
 from ..errors import A2UError
 from .options import Force, choose, refuse_idle
 from .progress import progress
-from .terminal import say, show, show_json, show_table, show_text
+from .terminal import say, show, show_json, show_list, show_table, show_text
 
 if TYPE_CHECKING:
     from ..scoring.comparison import Change
@@ -69,8 +69,8 @@ def evaluate(
     Example: a2u eval --gt alpha/ --html report.html
     """
     from ..scoring import comparison, report
+    from ..scoring.evaluation import LEFT_OUT, means
     from ..scoring.evaluation import evaluate as score_all
-    from ..scoring.evaluation import means
     from ..scoring.layouts import find_items
     from ..scoring.metrics import ConnRule
 
@@ -108,7 +108,7 @@ def evaluate(
     if held:
         raise typer.Exit(CONDITION_HELD)
     counts = report.counts(rows)
-    if counts["failed"] or counts["missing"] or not means(rows):
+    if any(counts.get(state) for state in ("failed", "missing", LEFT_OUT)) or not means(rows):
         raise typer.Exit(SOME_FAILED)
 
 
@@ -181,9 +181,14 @@ def _show(rows: "list[Row]", conventions: dict[str, str]) -> None:
         show(f"mean of {part}: {', '.join(figures)}")
     for note in notes(rows):
         show(f"note: {note}")
-    for row in rows:
-        if not row.scores:
-            show(f"{row.state}: {row.item.name}: {row.reason}")
+    for state in tally:
+        show_list(
+            [
+                f"{state}: {row.item.name}: {row.reason}"
+                for row in rows
+                if not row.scores and row.state == state
+            ]
+        )
     show(", ".join(f"{count} {state}" for state, count in tally.items()))
     for name, text in conventions.items():
         show(f"{name}: {text}")

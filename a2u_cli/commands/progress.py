@@ -45,6 +45,8 @@ def make_each(
     from ..jobs.journal import JOURNAL, Journal, Outcome
     from ..jobs.places import Places, hash_file, make_recipe, require_no_input
 
+    say_sources(pairs.found, "matte")
+
     def place(pair: "Pair") -> Path:
         return filling.folder / f"{pair.name}.png"
 
@@ -97,12 +99,33 @@ def for_each(
     for failure in failures:
         say(f"failed: {failure}")
     say_list(alone)
-    say_list([f"left out: {path}: {why}" for path, why in left_out])
+    say_left_out(left_out)
     skipped = f"{tally['skipped']} skipped, " if tally["skipped"] else ""
     rest = f", {len(left_out)} left out" if left_out else ""
     say(f"{tally['done']} done, {skipped}{len(failures) + len(alone)} failed{rest}")
     if failures or alone or left_out:
         raise typer.Exit(1)
+
+
+def count_sources(pairs: Iterable["Pair"], what: str = "trimap") -> dict[str, int]:
+    """Count pairs by where what belongs to the pictures was found, in words; masks are masks.
+
+    A picture that stands for itself has no such place.
+    """
+    return Counter(
+        f"{'mask' if pair.is_mask else what}s {pair.source}" for pair in pairs if pair.source
+    )
+
+
+def say_sources(pairs: Iterable["Pair"], what: str = "trimap") -> None:
+    """Say where what belongs to the pictures was found, a line a place."""
+    counts = count_sources(pairs, what)
+    say_list([f"{source}: {count}" for source, count in counts.items()])
+
+
+def say_left_out(left_out: Iterable[tuple[Path, str]]) -> None:
+    """Name files that are taken for no pictures, and why."""
+    say_list([f"left out: {path}: {why}" for path, why in left_out])
 
 
 @contextmanager

@@ -49,12 +49,21 @@ class Told(logging.Handler):
         say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def say_list(lines: Sequence[str], *, most: int = MOST_LINES) -> None:
+def say_list(lines: Sequence[str]) -> None:
     """Print lines on stderr: all of a few, of many the first ten and how many more there are."""
-    for line in lines[:most]:
+    for line in _few(lines):
         say(line)
-    if len(lines) > most:
-        say(f"... and {len(lines) - most} more")
+
+
+def show_list(lines: Sequence[str]) -> None:
+    """Print lines on stdout, as `say_list` does."""
+    for line in _few(lines):
+        show(line)
+
+
+def _few(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], *([f"... and {more} more"] if more > 0 else [])]
 
 
 def show(text: object) -> None:

@@ -66,13 +66,14 @@ def make(
             require_free(path, [mask], force=force)
         put(path, _make(hint, path or STDOUT_AS))
         return
-    from ..jobs.journal import find_results
-    from ..pairing import OUTPUT_FOLDER, find_masks
+    from ..images.listing import OUTPUT_FOLDER
+    from ..jobs.journal import find_own, find_results
+    from ..pairing import find_masks
     from .progress import Filling, make_each
 
     folder = output or mask / OUTPUT_FOLDER / "trimap"
     own = folder.resolve() == mask.resolve()
-    masks = find_masks(mask, find_results(mask, own=own))
+    masks = find_masks(mask, find_results(mask, own=own) | find_own(folder))
     if masks.unpaired:
         say(
             f"{len(masks.unpaired)} pictures are no masks: they have one beside them, or are "
@@ -133,7 +134,8 @@ def check(
     from .progress import for_each
 
     refuse_idle("a folder's trimaps are not all one picture's", image=image)
-    for_each(find_alone(trimap).found, lambda pair: report(pair.image))
+    found = find_alone(trimap)
+    for_each(found.found, lambda pair: report(pair.image), left_out=found.left_out)
 
 
 def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:

@@ -6,12 +6,17 @@ from .decoding import Factory
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
+def is_heic(data: bytes) -> bool:
+    """Tell by its start whether a file is a HEIC."""
+    return data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS
+
+
 def heic(data: bytes, name: str) -> tuple[Factory, ...]:
     """Give what opens HEIC as Pillow opens pictures; nothing for other data.
 
     Raises ImageError where the extra is missing.
     """
-    if data[4:8] != b"ftyp" or data[8:12] not in HEIC_BRANDS:
+    if not is_heic(data):
         return ()
     try:
         from pillow_heif import HeifImageFile

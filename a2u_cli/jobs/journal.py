@@ -6,23 +6,26 @@ no line was never ours, or was changed since; and an output is done where a line
 agrees with the file that is there, whoever wrote what in between.
 """
 
-import fnmatch
 import hashlib
 import json
 import os
+import re
 import stat
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import A2UError
 from ..images.files import words
+from ..images.listing import list_files
 
-JOURNAL, JOURNALS = "journal.jsonl", "journal*.jsonl"
+JOURNAL = "journal.jsonl"
+JOURNALS = re.compile(r"journal(-\d+-of-\d+)?\.jsonl")  # of a run, and of parts of one
+BEGINNING = b'{"name": "'  # of a line: it is that of a picture's outcome
 CHUNK = 1 << 20
 
 
@@ -61,9 +64,9 @@ class Journal:
         self._old: dict[str, dict[str, Any]] = {}
         self._torn = self._damaged = False
         naming: Counter[str] = Counter()
-        for path in sorted({*folder.glob(JOURNALS), self.path}):
+        for path in sorted({*_journals(folder), self.path}):
             last: dict[str, dict[str, Any]] = {}
-            for entry in _entries(path):
+            for entry in map(_read_entry, read_lines(path)):
                 if entry is None:
                     self._damaged = True
                     continue
@@ -74,6 +77,16 @@ class Journal:
         self._old = {name: entry for name, entry in self._old.items() if naming[name] == 1}
         if self.path.exists():
             self._torn = not self.path.read_bytes().endswith(b"\n")
+
+    def require_own(self) -> None:
+        """Refuse to go on with a file that is no journal of ours; raises JournalError."""
+        lines = read_lines(self.path)
+        if any(map(_read_entry, lines)) or all(map(_is_torn, lines)):
+            return
+        raise JournalError(
+            f"{self.path} is no journal of a2u, expected none or that of a run; move it away, or "
+            "choose another output folder"
+        )
 
     def _take(self, entry: dict[str, Any]) -> None:
         outputs = entry.get("outputs")
@@ -154,23 +167,54 @@ class Journal:
 
 
 def find_results(folder: Path, *, own: bool = True) -> frozenset[Path]:
-    """List what journals below a folder name as outputs: they are no pictures to begin with.
+    """List what journals below a folder name as outputs, without links: they are no pictures.
 
     Unless `own`, the results of a run into the folder itself are: somebody goes on with them.
     """
-    found = set()
-    for directory, _, files in os.walk(folder):
-        for name in fnmatch.filter(files, JOURNALS) if own or Path(directory) != folder else ():
-            with suppress(JournalError):  # else they are named as what has no trimap
-                for entry in filter(None, _entries(Path(directory, name))):
-                    found |= {Path(directory, place) for place in entry.get("outputs", ())}
+    found = set[Path]()
+    for path in list_files(folder).files:
+        if JOURNALS.fullmatch(path.name) and (own or path.parent != folder):
+            for _, places in _read_outputs(path):
+                found.update(*(_real(path.parent / place) for place in places))
     return frozenset(found)
 
 
-def _entries(path: Path) -> Iterator[dict[str, Any] | None]:
-    """Read a journal's lines; None is one that is torn by a kill, or not written by us."""
+def find_own(folder: Path, kinds: Collection[str] = ()) -> frozenset[Path]:
+    """List what runs into this folder have put where a run of these kinds of outputs would.
+
+    They are as `find_results` gives them. What such a run has made is nothing that it begins with.
+    """
+    found = set[Path]()
+    for path in _journals(folder):
+        for name, places in _read_outputs(path):
+            own = {f"{kind}/{name}.png" for kind in kinds} or {f"{name}.png"}
+            found.update(*(_real(folder / place) for place in own & {*places}))
+    return frozenset(found)
+
+
+def _journals(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.jsonl") if JOURNALS.fullmatch(path.name)]
+
+
+def _read_outputs(path: Path) -> Iterator[tuple[str, Iterable[str]]]:
+    """Give the pictures that a journal names, and the places of their outputs."""
+    with suppress(JournalError):  # else its results are named as what has no trimap
+        for entry in filter(None, map(_read_entry, read_lines(path))):
+            yield entry["name"], entry.get("outputs", ())
+
+
+def _real(path: Path) -> set[Path]:
+    """Give a file as it is without links to its folder, and as what it leads to."""
+    return {path.parent.resolve() / path.name, path.resolve()}
+
+
+def read_lines(path: Path) -> list[bytes]:
+    """Read what a journal holds, if it is there, without empty lines.
+
+    Raises JournalError where it is no file, or cannot be read.
+    """
     if not os.path.lexists(path):
-        return
+        return []
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe"}
@@ -179,33 +223,53 @@ def _entries(path: Path) -> Iterator[dict[str, Any] | None]:
             "journal of a run; move it away, or choose another output folder"
         )
     try:
-        lines = path.read_bytes().splitlines()
+        return [line for line in path.read_bytes().splitlines() if line.strip()]
     except OSError as error:
         raise JournalError(
             f"{path} cannot be read ({words(error)}), expected the journal of a run; "
             "mend that, or choose another output folder"
         ) from error
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            entry = None
-        if line.strip():
-            yield entry if _is_sound(entry) else None
+
+
+def _read_entry(line: bytes) -> dict[str, Any] | None:
+    """Read a line; None for one that is torn by a kill, or not written by us."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if _is_sound(entry) else None
+
+
+def _is_torn(line: bytes) -> bool:
+    """Tell whether a line can be the beginning of one of ours, or what a power cut leaves of it."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return not line.strip(b"\0") or line[: len(BEGINNING)] == BEGINNING[: len(line)]
+    return False
 
 
 def _is_sound(entry: Any) -> bool:
     """Tell whether a line is one of ours: what it names can be relied on to be of its type."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+    if not isinstance(entry, dict):
+        return False
+    if not all(isinstance(entry.get(fact), str) for fact in ("name", "state")):
         return False
     outputs = entry.get("outputs", [])
+    if not isinstance(outputs, (list, dict)) or not all(map(_is_place, outputs)):
+        return False
     if isinstance(outputs, list):
-        return all(isinstance(place, str) for place in outputs)
+        return True
     kinds = {"size": int, "sha256": str, "recipe": str}
-    return isinstance(outputs, dict) and all(
+    return all(
         isinstance(made, dict) and all(isinstance(made.get(k), kinds[k]) for k in kinds)
         for made in outputs.values()
     )
+
+
+def _is_place(place: Any) -> bool:
+    """Tell whether an output is named as one in the journal's folder."""
+    return isinstance(place, str) and not {"/", ".."} & {*PurePosixPath(place).parts}
 
 
 def _is_old(entry: dict[str, Any]) -> bool:

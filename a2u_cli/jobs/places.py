@@ -20,9 +20,13 @@ Identity = tuple[int, int]  # of a file, by whatever name: its device and its nu
 
 
 class Places:
-    """The places of a run's outputs, and the journal that knows them."""
+    """The places of a run's outputs, and the journal that knows them.
+
+    Raises JournalError where the journal to be written is another program's.
+    """
 
     def __init__(self, journal: Journal, inputs: Iterable[Path] = (), *, force: bool = False):
+        journal.require_own()
         self.journal, self.force = journal, force
         self._inputs = _identities(inputs)
 

@@ -13,7 +13,6 @@ from .vectors import Numbers, cross, dot, length, unit
 
 Ball = tuple[Numbers, Numbers]  # an ellipsoid's centre and radii, (3,) each
 ORIGIN = np.zeros(3, np.float32)
-OUTSIDE = 1.02  # of a ball's radius: where what grew into it is put
 
 
 def noise(rng: np.random.Generator, *shape: int) -> Numbers:
@@ -66,10 +65,13 @@ def grow(
     pull: Numbers = ORIGIN,
     stiffness: float = 0.9,
     crook: float = 0.0,
-    bodies: Sequence[Ball] = (),
+    keep_out: Callable[[Numbers], Numbers] | None = None,
     flow: Callable[[Numbers, float], Numbers] | None = None,
 ) -> Numbers:
-    """Grow guides (n, k, 3): their way gives in to pull and flow, and stays out of bodies."""
+    """Grow guides (n, k, 3): their way gives in to pull and flow.
+
+    `keep_out` gives where points (n, 3) go that have come into a body; the way goes on from there.
+    """
     point, way = roots.astype(np.float32), unit(ways).astype(np.float32)
     step = np.broadcast_to(np.asarray(lengths, np.float32) / (knots - 1), len(roots))[:, None]
     path = [point]
@@ -79,12 +81,10 @@ def grow(
             force = force + flow(point, knot / (knots - 1))
         way = unit(way + force * (1 - stiffness) + crook * noise(rng, *point.shape))
         point = np.asarray(point + way * step, np.float32)
-        for centre, radii in bodies:
-            inner = (point - centre) / radii
-            depth = length(inner)[:, None]
-            outer = centre + inner / np.maximum(depth, 1e-6) * OUTSIDE * radii
-            way = np.where(depth < OUTSIDE, unit(outer - path[-1]), way)
-            point = np.where(depth < OUTSIDE, outer, point)
+        if keep_out is not None:
+            outer = keep_out(point)
+            way = np.where(outer != point, unit(outer - path[-1]), way)
+            point = outer
         path.append(point.astype(np.float32))
     return np.stack(path, 1)
 

@@ -37,6 +37,7 @@ MOST_MEAN, LEAST_MEAN, LEAST_SOFT = 0.95, 0.02, 0.006  # of alpha, and the share
 SOFT = (0.05, 0.95)
 TRIES = 12
 WHITE = 8.0  # times the exposure: brighter light is cut
+METERED = 0.8  # of the light on skin: a face may be a little brighter than the rest
 GLINT = 0.04  # albedo: what dark things mirror is no measure of the light
 
 
@@ -77,14 +78,19 @@ def _received(scene: Scene, strands: Sequence[FloatArray], solids: Sequence[Floa
         dot(light[:, ::4].mean(2), LUMINANCE) / (dot(thing.tint[:, ::4], LUMINANCE) + GLINT)
         for thing, light in zip(scene.strands, strands, strict=True)
     ]
-    shares += [
+    bodies = [
         dot(light[::4], LUMINANCE) / (dot(thing.tint[::4], LUMINANCE) + GLINT)
         for thing, light in zip(scene.solids, solids, strict=True)
-        if thing.shading is None
+    ]
+    shares += [
+        share for thing, share in zip(scene.solids, bodies, strict=True) if thing.shading is None
     ]
     if not shares:
         return float(dot(scene.surroundings.panorama, LUMINANCE).mean()) * 2
-    return max(float(np.percentile(np.concatenate([share.ravel() for share in shares]), 85)), 1e-4)
+    received = np.percentile(np.concatenate([share.ravel() for share in shares]), 85)
+    if scene.portrait is not None:
+        received = max(received, METERED * np.percentile(bodies[scene.portrait], 90))
+    return max(float(received), 1e-4)
 
 
 def _render(

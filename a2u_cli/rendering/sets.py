@@ -24,6 +24,7 @@ from ..errors import A2UError
 from ..foreground import composite
 from ..images import encode_image, quantise, write_bytes
 from ..images.files import replacing, words
+from ..jobs.journal import read_lines
 from ..trimap import make_trimap
 from ..units import FloatArray
 from .scenes import KINDS, render_scene
@@ -109,6 +110,7 @@ def render_set(folder: Path, orders: Iterable[Order], *, workers: int = 1) -> It
 
     Raises A2UError where something cannot or may not be written; what is done is kept.
     """
+    _require_own(folder)
     done, ours = _read_journal(folder), _list_files(folder)
     coming = [order for order in orders if done.get(order.name) != order]
     for rendered in _render_all(coming, workers):
@@ -235,10 +237,19 @@ def _list_files(folder: Path) -> set[str]:
 
 
 def _entries(folder: Path) -> Iterator[Any]:
-    path = folder / JOURNAL
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
+    for line in read_lines(folder / JOURNAL):
         with suppress(ValueError, RecursionError):
             yield json.loads(line)
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse to go on with another's journal, as that of a batch; raises A2UError."""
+    known = (isinstance(entry, dict) and "order" in entry for entry in _entries(folder))
+    if read_lines(folder / JOURNAL) and not any(known):
+        raise A2UError(
+            f"{folder / JOURNAL} is no journal of a render, expected none or that of one; move it "
+            "away, or choose another folder"
+        )
 
 
 def _require_free(path: Path, data: bytes) -> None:

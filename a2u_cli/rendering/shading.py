@@ -20,6 +20,7 @@ from .vectors import Numbers, cross, dot, length, unit
 
 SHARP = (192, 64)  # cells of a lamp's grid, across and towards it
 BROAD = (64, 32)  # of one direction of the surroundings
+BROAD_ON_SKIN = (128, 48)  # the same in portraits: nose, lids and chin are close to what they shade
 MOST_POINTS = 150_000  # that shade the light of the surroundings
 FACE_POINTS, MOST_SPLIT = 300_000, 4  # of all faces together, and of one to its side
 OUTSIDE_CELLS = 2.0
@@ -57,7 +58,7 @@ class _Stopping:
 class _Grid:
     """Optical depth towards one light."""
 
-    def __init__(self, stopping: _Stopping, light: Light) -> None:
+    def __init__(self, stopping: _Stopping, light: Light, broad: tuple[int, int] = BROAD) -> None:
         self._empty = not len(stopping.points)
         if self._empty:
             return
@@ -65,7 +66,7 @@ class _Grid:
         side = np.array([0.0, 0.0, 1.0] if abs(towards[2]) < 0.9 else [1.0, 0.0, 0.0])
         first = unit(cross(side, towards))
         axes = np.stack([first, cross(towards, first), towards]).astype(np.float32)
-        across, deep = SHARP if light.sharp else BROAD
+        across, deep = SHARP if light.sharp else broad
         some = stopping.points[:: max(1, len(stopping.points) // 20000)]
         placed = np.stack([dot(some, axis) for axis in axes], 1)
         low, high = (np.percentile(placed, q, axis=0) for q in (0.1, 99.9))
@@ -113,12 +114,13 @@ def shade(scene: Scene) -> tuple[list[Numbers], list[Numbers]]:
     """
     loose, closed = _stopping(scene)
     few, few_closed = loose.thinned(), closed.thinned()
+    broad = BROAD if scene.portrait is None else BROAD_ON_SKIN
     strands = [_Lit(strand, scene.camera.place) for strand in scene.strands]
     solids = [_LitSolid(solid, scene.camera.place) for solid in scene.solids]
     for light in scene.surroundings.lights:
         grids = [
-            _Grid(stopping if light.sharp else thinned, light)
-            for stopping, thinned in ((loose, few), (closed, few_closed))
+            _Grid(stopping if light.sharp else thinned, light, cells)
+            for stopping, thinned, cells in ((loose, few, BROAD), (closed, few_closed, broad))
         ]
         for lit in strands:
             lit.add(light, grids)

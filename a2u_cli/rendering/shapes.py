@@ -73,13 +73,18 @@ class Solid:
 
 @dataclass(frozen=True)
 class Scene:
-    """Things, the camera, what lights them, and the words of the record."""
+    """Things, the camera, what lights them, and the words of the record.
+
+    `portrait` is the number of the solid that is a person's skin: the exposure keeps it from
+    burning out, and what is close to it shades it finely.
+    """
 
     strands: tuple[Strands, ...]
     solids: tuple[Solid, ...]
     camera: Camera
     surroundings: Surroundings
     record: dict[str, Any]
+    portrait: int | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from .metrics import ConnRule, Scores, score
 
 Levels = npt.NDArray[np.uint8]
 
-STATES = ("scored", "failed", "missing", "extra")
+LEFT_OUT = "left out"  # of a file that could be a matte
+STATES = ("scored", "failed", "missing", "extra", LEFT_OUT)
 COLUMNS = ("sad", "mse", "grad", "conn", "whole_mad", "whole_mse")  # of a table, as in `Scores`
 THOUSANDTHS = ("mse", "whole_mad", "whole_mse")  # printed x 1000, as in papers
 
@@ -47,7 +48,10 @@ def evaluate(
     workers: int = 1,
     report: Callable[[Row], None] = lambda _: None,
 ) -> list[Row]:
-    """Score every item, in order; a failure is a row. `report` is told of each as it is done."""
+    """Score every item, in order, and `report` each as it is done; a failure is a row.
+
+    At last comes what is left out, by its path.
+    """
 
     def score_one(item: Item) -> Row:
         return score_item(item, whole=not data_set.has_trimaps, conn_rule=conn_rule)
@@ -57,7 +61,10 @@ def evaluate(
         for row in executor.map(score_one, data_set.items):
             rows.append(row)
             report(row)
-    return rows
+    return [
+        *rows,
+        *(Row(Item(str(path), None, None), LEFT_OUT, why) for path, why in data_set.left_out),
+    ]
 
 
 def score_item(item: Item, *, whole: bool = False, conn_rule: ConnRule = "dim") -> Row:
@@ -124,6 +131,8 @@ def to_json(row: Row) -> dict[str, Any]:
         facts["reason"] = row.reason
     if row.scores:
         facts |= vars(row.scores) | {"strays": row.strays}
+    if row.item.trimap:
+        facts["trimap"] = str(row.item.trimap)
     if row.notes:
         facts["notes"] = list(row.notes)
     return facts

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 
 from ..errors import A2UError
+from ..images.listing import LeftOut, instead, list_files, shut, unread
 from ..pairing import (
     IMAGE_FOLDERS,
     MATTE_ROLES,
@@ -79,13 +80,15 @@ class Item:
 class Set:
     """What was found: the layout in words, whether there are trimaps, the items by name.
 
-    `sources` says in words where predictions, truth and trimaps were found.
+    `sources` says in words where predictions, truth and trimaps were found; `left_out` are files
+    that could be mattes, and folders that could hold some, each with the reason.
     """
 
     layout: str
     has_trimaps: bool
     items: tuple[Item, ...]
     sources: dict[str, str]
+    left_out: LeftOut = ()
 
     def whole(self) -> "Set":
         """Give the same pictures without their trimaps, to be scored all over."""
@@ -138,10 +141,16 @@ def find_items(
     own = _named_alike(predictions, places.truth)
     truths = _mattes(places.truth, own)
     predicted = _mattes(predictions, own) if predictions else {}
+    left_out = _left_out([place for place in (predictions, places.truth) if place])
+    rest = instead(left_out)
     if not truths:
-        raise A2UError(f"{places.truth} has no pictures, expected the true alphas; check --gt")
+        raise A2UError(
+            f"{places.truth} has no pictures, expected the true alphas{rest}; check --gt"
+        )
     if predictions and not predicted:
-        raise A2UError(f"{predictions} has no pictures, expected mattes to score; check the folder")
+        raise A2UError(
+            f"{predictions} has no pictures, expected mattes to score{rest}; check the folder"
+        )
     every = trimap == ALL and given is None
     if every and not places.trimaps:
         raise A2UError(f"{truth} has no folders of trimaps, expected some for all; name a folder")
@@ -159,7 +168,14 @@ def find_items(
         "truth": str(places.truth),
         "trimaps": _say_trimaps(items, folders, several=several),
     }
-    return Set(places.layout, any(item.trimap for item in items), tuple(items), sources)
+    left_out = tuple(dict([*left_out, *shut(folders)]).items())
+    return Set(places.layout, any(item.trimap for item in items), tuple(items), sources, left_out)
+
+
+def _left_out(folders: Iterable[Path]) -> LeftOut:
+    """Find what could be a matte in folders, or could hold some, and is not read."""
+    listed = [list_files(folder) for folder in folders]
+    return tuple(found for each in listed for found in (*each.left_out, *unread(each.files)))
 
 
 def _items(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..errors import ImageError
 from ..images.reading import read_image
 from ..images.writing import encode_image, quantise
-from .evaluation import COLUMNS, STATES, THOUSANDTHS, Row, means, read_levels, to_json
+from .evaluation import COLUMNS, LEFT_OUT, STATES, THOUSANDTHS, Row, means, read_levels, to_json
 from .layouts import Set
 from .metrics import ConnRule
 
@@ -99,9 +99,9 @@ def _listed(names: list[str]) -> str:
 
 
 def counts(rows: list[Row]) -> dict[str, int]:
-    """Count the rows of each state, none left out."""
+    """Count the rows of each state; what is left out where there is any."""
     tally = Counter(row.state for row in rows)
-    return {state: tally[state] for state in STATES}
+    return {state: tally[state] for state in STATES if state != LEFT_OUT or tally[state]}
 
 
 def printed(name: str, value: float) -> str:
@@ -123,7 +123,7 @@ def to_csv(rows: list[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(
         text,
-        ["name", "state", "reason", *COLUMNS, "pixels", "strays", "notes"],
+        ["name", "state", "reason", *COLUMNS, "pixels", "strays", "trimap", "notes"],
         lineterminator="\n",
         quoting=csv.QUOTE_NONNUMERIC,  # else a carriage return in a name would end its row
     )

@@ -378,13 +378,13 @@ def _preview(alpha: Tensor, batch: Batch) -> np.ndarray[Any, Any]:
 
 
 def require_own(folder: Path) -> None:
-    """Refuse a folder whose weights or preview a run would replace, though none has begun there.
+    """Refuse a folder whose files a run would replace or go on with, though none has begun there.
 
     Raises A2UError.
     """
-    begun = any((folder / name).exists() for name in (CURVE, CHECKPOINT))
-    there = [folder / name for name in (WEIGHTS, PREVIEW) if os.path.lexists(folder / name)]
-    if there and not begun:
+    begun = (curve := folder / CURVE).is_file() and b'{"step":'.startswith(curve.read_bytes()[:8])
+    there = [folder / name for name in (CURVE, WEIGHTS, PREVIEW) if os.path.lexists(folder / name)]
+    if there and not (begun or (folder / CHECKPOINT).exists()):
         raise A2UError(
             f"{there[0]} is there, and no training has begun in {folder}; choose another folder"
         )

@@ -1,78 +1,25 @@
-"""Folders as people have them: nothing overwritten, nothing skipped wrongly, nothing left out."""
+"""Folders as people have them: nothing overwritten, nothing skipped wrongly."""
 
 import errno
 import fcntl
 import json
 import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED, Run, RunA2U
+from conftest import RunA2U
+from small_folders import held, last, mask, photo, put, trimap
 
 from a2u_cli.errors import A2UError
 from a2u_cli.images import read_image, write_image
 from a2u_cli.images.files import locked, replacing
 from a2u_cli.jobs.folder import run
-from a2u_cli.jobs.journal import JOURNAL, Journal
+from a2u_cli.jobs.journal import JOURNAL, Journal, JournalError, find_results
 from a2u_cli.jobs.options import Options
 from a2u_cli.pairing import find_pairs
 
 pytestmark = pytest.mark.usefixtures("environment")
-Command = Callable[..., Run]
-
-
-@pytest.fixture
-def a2u(run_a2u: RunA2U, weights: Path, monkeypatch: pytest.MonkeyPatch) -> RunA2U:
-    monkeypatch.setenv("A2U_WEIGHTS", str(weights))
-    monkeypatch.setenv("A2U_DEVICE", "cpu")
-    return run_a2u
-
-
-@pytest.fixture
-def case(tmp_path: Path) -> Callable[[str], Path]:
-    """Make the files of one of the reported cases."""
-
-    def make(name: str) -> Path:
-        programs = sorted((SHARED / "cases").glob(f"{name}_*.py"))
-        if not programs:
-            pytest.skip("the reported cases lie in ../shared/cases, which is not here")
-        subprocess.run([sys.executable, programs[0], tmp_path], check=True, capture_output=True)
-        return tmp_path
-
-    return make
-
-
-def photo(path: Path, seed: int = 1) -> None:
-    write_image(path, np.random.default_rng(seed).random((12, 16, 3), np.float32))
-
-
-def trimap(path: Path) -> None:
-    levels = np.full((12, 16), 128, np.uint8)
-    levels[:, :4], levels[:, 12:] = 0, 255
-    write_image(path, levels)
-
-
-def mask(path: Path) -> None:
-    write_image(path, np.where(np.arange(16) < 8, 0, 255).astype(np.uint8)[None].repeat(12, 0))
-
-
-def put(folder: Path, *names: str) -> None:
-    for number, name in enumerate(names):
-        photo(folder / f"{name}.png", number)
-        trimap(folder / f"{name}_trimap.png")
-
-
-def held(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.png")}
-
-
-def last(found: Run) -> str:
-    return found.stderr.splitlines()[-1]
 
 
 def mean(image: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -230,14 +177,14 @@ def test_folders_of_results_go_on_as_a_batch_does(
     assert (found.code, "is an input of this run" in last(found)) == (2, True)
 
 
-def test_results_in_the_folder_of_the_pictures_are_no_pictures(
-    a2u: RunA2U, case: Callable[[str], Path]
-) -> None:
+def test_results_in_the_folder_of_the_pictures_are_no_pictures(a2u: RunA2U, tmp_path: Path) -> None:
     """B15"""
-    folder = case("B15")
-    batch = ("batch", folder / "batch", "-o", folder / "batch", "--save", "alpha,cutout,composite")
-    cut, mattes = folder / "cut" / "photos", folder / "cut" / "mattes"
-    cutout = ("cutout", cut, "-a", mattes, "-o", cut / "cutouts")
+    shots, photos, mattes = (tmp_path / name for name in ("shots", "photos", "mattes"))
+    put(shots, "x")
+    for name in ("x", "y"):
+        photo(photos / f"{name}.png"), mask(mattes / f"{name}.png")
+    batch = ("batch", shots, "-o", shots, "--save", "alpha,cutout,composite")
+    cutout = ("cutout", photos, "-a", mattes, "-o", photos / "cutouts")
     assert last(a2u(*batch)) == "1 done, 0 skipped, 0 failed, 0 without a trimap"
     assert last(a2u(*batch)) == "0 done, 1 skipped, 0 failed, 0 without a trimap"
     for end in ("2 done, 0 failed", "2 skipped, 0 failed"):
@@ -260,11 +207,12 @@ def test_a_render_replaces_nothing_that_it_did_not_write(a2u: RunA2U, tmp_path: 
     assert made.read_bytes() == b"mine"
 
 
-def test_a_training_replaces_no_weights_of_others(a2u: RunA2U, tmp_path: Path) -> None:
-    (tmp_path / "weights.safetensors").write_bytes(b"mine")
+@pytest.mark.parametrize("name", ["weights.safetensors", "preview.png", "curve.jsonl"])
+def test_a_training_replaces_no_file_of_others(a2u: RunA2U, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"mine")
     found = a2u("train", tmp_path, "--steps", "1", "--size", "32", "--batch", "2")
     assert (found.code, "no training has begun in" in last(found)) == (2, True)
-    assert (tmp_path / "weights.safetensors").read_bytes() == b"mine"
+    assert (tmp_path / name).read_bytes() == b"mine"
 
 
 # The journal tells the truth
@@ -402,116 +350,89 @@ def test_a_journal_that_is_no_file_is_one_line(tmp_path: Path, kind: str, name: 
     assert (tmp_path / "diary").read_text() == "mine"
 
 
-# Nothing is left out in silence
+OTHERS = {
+    "lines of JSON": b'{"name": "root", "level": "INFO"}\n{"name": "x", "state": 3}\n',
+    "a diary": b"Monday: shot 200 pictures\n",
+    "a number": b"7",
+    "a render": b'{"name": "hair_000001", "files": [], "order": {}, "record": {}}\n',
+}
 
 
-def names(folder: Path) -> list[str]:
-    """List the mattes that a batch has made."""
-    out = folder / "a2u_output" / "alpha"
-    return sorted(p.relative_to(out).with_suffix("").as_posix() for p in out.rglob("*.png"))
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_journal_of_another_program_is_never_changed(tmp_path: Path, kind: str) -> None:
+    put(tmp_path / "in", "x")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / JOURNAL).write_bytes(OTHERS[kind])
+    with pytest.raises(
+        JournalError, match=r"journal\.jsonl is no journal of a2u, expected none or"
+    ):
+        work(tmp_path / "in", out)
+    assert (out / JOURNAL).read_bytes() == OTHERS[kind] and not held(out)
+    assert work(tmp_path / "in", out, journal="journal-1-of-1.jsonl") == "done"
 
 
-def test_every_extension_that_is_read_is_read_in_a_folder(
-    a2u: RunA2U, case: Callable[[str], Path]
+def test_no_command_changes_a_journal_of_another_program(a2u: RunA2U, tmp_path: Path) -> None:
+    put(tmp_path / "in", "x")
+    mask(tmp_path / "mattes" / "x.png")
+    commands = {
+        "batch": (tmp_path / "in", "--force", "-o"),
+        "cutout": (tmp_path / "in", "-a", tmp_path / "mattes", "--force", "-o"),
+        "trimap": (tmp_path / "mattes", "--force", "-o"),
+        "render": ("--count", "1"),
+    }
+    text = OTHERS["a diary"]
+    (tmp_path / JOURNAL).write_bytes(text)
+    for command, arguments in commands.items():
+        found = a2u(command, *arguments, tmp_path)
+        whose = "a render" if command == "render" else "a2u"
+        assert (found.code, f"is no journal of {whose}" in last(found)) == (2, True)
+        assert (tmp_path / JOURNAL).read_bytes() == text
+
+
+@pytest.mark.parametrize("text", [b"", b'{"na', b'{"name": "x", "state": "do', b"\0" * 50, b"\n"])
+def test_a_first_line_that_a_kill_tore_is_gone_on_from(tmp_path: Path, text: bytes) -> None:
+    put(tmp_path / "in", "x")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / JOURNAL).write_bytes(text)
+    assert work(tmp_path / "in", tmp_path / "out") == "done"
+    assert work(tmp_path / "in", tmp_path / "out") == "skipped"
+
+
+@pytest.mark.parametrize("place", ["../in/y.png", "/x", "alpha/../../in/y.png"])
+def test_a_journal_names_nothing_outside_its_folder(tmp_path: Path, place: str) -> None:
+    put(tmp_path / "in", "x", "y")
+    (tmp_path / "in" / "out").mkdir()
+    line = {"name": "x", "state": "done", "outputs": [place.replace("/in", "")]}
+    (tmp_path / "in" / "out" / JOURNAL).write_text(json.dumps(line) + "\n")
+    assert find_results(tmp_path / "in") == frozenset()
+
+
+@pytest.mark.parametrize("kind", ["pictures", "masks"])
+def test_own_results_beside_what_they_were_made_of_are_nothing_to_begin_with(
+    a2u: RunA2U, tmp_path: Path, kind: str
 ) -> None:
-    """B12"""
-    folder = case("B12")
-    found = a2u("batch", folder)
-    assert (found.code, names(folder)) == (0, ["a", "b", "c", "d", "e"]), found.stderr
+    """As `shots/alpha/x.jpg`, the mask, and `shots/alpha/x.png`, what was made with it."""
+    photo(tmp_path / "images" / "x.jpg"), photo(tmp_path / "images" / "y.jpg")
+    mask(tmp_path / "alpha" / "x.jpg"), trimap(tmp_path / "images" / "y_trimap.png")
+    arguments = ["batch", tmp_path / "images", "--masks", tmp_path / "alpha", "--band", "2"]
+    if kind == "pictures":
+        (tmp_path / "images").rename(tmp_path / "composite")
+        arguments[1] = tmp_path / "composite"
+        arguments += ["--save", "alpha,composite"]
+    for end in ("2 done, 0 skipped", "0 done, 2 skipped"):
+        found = a2u(*arguments, "-o", tmp_path)
+        assert (found.code, last(found)) == (0, f"{end}, 0 failed, 0 without a trimap")
+    (Path(arguments[1]) / "y_trimap.png").unlink()
+    found = a2u(*arguments, "-o", tmp_path)  # its own matte is no mask for it
+    assert (found.code, last(found)) == (1, "0 done, 1 skipped, 0 failed, 1 without a trimap")
 
 
-def test_pictures_that_are_not_read_are_named_and_counted(a2u: RunA2U, tmp_path: Path) -> None:
-    put(tmp_path, "x")
-    (tmp_path / "raw.NEF").write_bytes(b"raw")
-    shutil.copy(tmp_path / "x.png", tmp_path / "copy.bak")
-    (tmp_path / "notes.txt").write_text("no picture")
-    (tmp_path / ".hidden.png").write_bytes(b"")
-    for end in ("1 done, 0 skipped", "0 done, 1 skipped"):
-        found = a2u("batch", tmp_path)
-        assert found.code == 1
-        assert last(found) == f"{end}, 0 failed, 0 without a trimap, 2 left out"
-        assert f"left out: {tmp_path / 'raw.NEF'}: a2u reads no such files" in found.stderr
-        assert "copy.bak" in found.stderr and "notes" not in found.stderr
-
-
-def test_names_like_roles_are_pictures_where_they_have_a_trimap(
-    a2u: RunA2U, case: Callable[[str], Path]
-) -> None:
-    """B13"""
-    folder = case("B13")
-    found = a2u("batch", folder)
-    assert found.code == 0, found.stderr
-    assert names(folder) == ["boy", "girl_with_mask", "group_composite", "shot_alpha"]
-
-
-@pytest.mark.parametrize("name", ["src", "images", "input", "original", "bg", "gt", "alpha"])
-def test_a_subfolder_named_like_a_role_hides_nothing(
-    a2u: RunA2U, tmp_path: Path, name: str
-) -> None:
-    put(tmp_path, "x", f"{name}/y", "other/z")
-    found = a2u("batch", tmp_path)
-    assert found.code == 0, found.stderr
-    assert names(tmp_path) == sorted(["x", f"{name}/y", "other/z"])
-
-
-def test_what_belongs_to_no_picture_of_a_data_set_is_named(a2u: RunA2U, tmp_path: Path) -> None:
-    photo(tmp_path / "image" / "x.png")
-    for name in ("trimap/x", "trimap/gone"):
-        trimap(tmp_path / f"{name}.png")
-    for name in ("alpha/x", "bg/beach", "fg/x"):
-        photo(tmp_path / f"{name}.png")
-    found = a2u("batch", tmp_path)
-    assert (found.code, names(tmp_path)) == (1, ["x"])
-    assert last(found).endswith("1 done, 0 skipped, 0 failed, 0 without a trimap, 2 left out")
-    for name in ("trimap/gone.png", "bg/beach.png"):
-        assert f"left out: {tmp_path / name}: " in found.stderr
-
-
-def test_a_trimap_folder_beside_the_named_one_is_found(a2u: RunA2U, tmp_path: Path) -> None:
-    photo(tmp_path / "shots" / "x.png")
-    trimap(tmp_path / "trimap" / "x.png")
-    assert a2u("batch", tmp_path / "shots").code == 0
-    assert names(tmp_path / "shots") == ["x"]
-
-
-def test_links_to_folders_are_followed_and_outputs_written_through(
-    a2u: RunA2U, case: Callable[[str], Path]
-) -> None:
-    """B23"""
-    folder = case("B23")
-    found = a2u("batch", folder / "set")
-    assert (found.code, names(folder / "set")) == (0, ["day1/x", "y"]), found.stderr
-    place = ("-o", folder / "result.png", "--force")
-    assert a2u("composite", folder / "photo.png", "-a", folder / "alpha.png", *place).code == 0
-    assert (folder / "result.png").is_symlink()
-    assert read_image(folder / "shared" / "result.png").alpha is None
-
-
-def test_long_lists_are_a_count_and_ten_names(a2u: RunA2U, tmp_path: Path) -> None:
-    put(tmp_path, "x")
-    for number in range(25):
-        photo(tmp_path / f"alone{number:02}.png")
-    found = a2u("batch", tmp_path)
-    assert found.code == 1
-    assert found.stderr.count("no trimap or mask: ") == 2 * 10  # before and after
-    assert "... and 15 more" in found.stderr
-
-
-def test_pictures_in_the_output_folder_are_pictures(a2u: RunA2U, tmp_path: Path) -> None:
-    put(tmp_path, "x", "sub/y")
-    assert a2u("batch", tmp_path, "-o", tmp_path / "sub").code == 0
-    assert (tmp_path / "sub" / "alpha" / "sub" / "y.png").is_file()
-    found = a2u("batch", tmp_path, "-o", tmp_path / "sub")
-    assert (found.code, last(found)) == (0, "0 done, 2 skipped, 0 failed, 0 without a trimap")
-
-
-def test_folders_beside_the_truth_have_nothing_to_do_with_it(
-    a2u: RunA2U, case: Callable[[str], Path]
-) -> None:
-    """B17"""
-    folder = case("B17")
-    for set_ in ("one", "two"):
-        found = a2u("eval", folder / set_ / "pred", "--gt", folder / set_ / "gt", "--json", "-")
-        report = json.loads(found.stdout)
-        assert found.code == 0 and report["counts"]["scored"] == 1
-        assert report["means"]["sad"] == 0
+@pytest.mark.parametrize("command", ["cutout", "trimap"])
+def test_own_results_beside_mattes_are_no_mattes(a2u: RunA2U, tmp_path: Path, command: str) -> None:
+    photo(tmp_path / "photos" / "x.jpg"), mask(tmp_path / "mattes" / "x.jpg")
+    mattes = tmp_path / "mattes"
+    cutout, made = ("cutout", tmp_path / "photos", "-a", mattes), ("trimap", mattes, "--band", "2")
+    for end in ("1 done, 0 failed", "0 done, 1 skipped, 0 failed"):
+        found = a2u(*(made if command == "trimap" else cutout), "-o", mattes)
+        assert (found.code, last(found)) == (0, end)

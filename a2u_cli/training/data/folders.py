@@ -7,6 +7,7 @@ import numpy as np
 from ...errors import ImageError
 from ...foreground import estimate_foreground
 from ...images import reading as images
+from ...images.listing import list_files
 from ...images.meaning import read_matte
 from ...pairing import IMAGE_FOLDERS, MATTE_ROLES, by_picture, find_mattes, first_folder
 from .planes import Pixels, fill_colours, scaled, to_pixels
@@ -18,10 +19,16 @@ LONGEST = 2048  # pixels of a side that a picture is held at: four of the larges
 
 
 def list_pictures(folder: Path | None) -> list[Path]:
-    """List the pictures below a folder, sorted; none for no folder."""
+    """List the pictures below a folder, sorted; none for no folder.
+
+    Raises ImageError where there are none, or a folder there cannot be listed.
+    """
     if folder is None:
         return []
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.SUFFIXES)
+    listed = list_files(folder)
+    for path, why in listed.left_out if folder.is_dir() else ():
+        raise ImageError(f"{path}: {why}; mend its permissions, or move it away")
+    paths = sorted(listed.pictures)
     if not paths:
         raise ImageError(f"{folder}: no pictures found; expected PNG, JPEG or TIFF files")
     return paths
