@@ -21,7 +21,7 @@ from .exr import is_exr, read_exr
 from .files import require_regular, words
 from .memory import free_memory
 from .metadata import read_exif, turn_upright
-from .png import SIGNATURE, split_png
+from .png import SIGNATURE
 from .profiles import to_srgb
 from .tiff import count_pages, decode_tiff, refuse_raw, refuse_unreadable
 
@@ -173,16 +173,13 @@ def _decode(
         require(size)
     heic = optional_formats.heic(data, name)
     try:
-        icc = None
-        if data.startswith(SIGNATURE):
-            data, icc = split_png(data)
         with open_picture(BytesIO(data), *heic) as picture:
             size = picture.size
             require(size)
             refuse_raw(picture, name)
             _tell_of_more(picture, data, name)
             orientation, exif = read_exif(picture, name)
-            icc = icc or picture.info.get("icc_profile")
+            icc = picture.info.get("icc_profile")
             if isinstance(picture, TiffImageFile):
                 levels = decode_tiff(picture, data, name, icc)
             else:
