@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ImageError
+from ..errors import ImageError, listed
 from ..units import FloatArray, Levels
 from .decoding import DAMAGE, open_picture
 from .metadata import read_exif, turn_upright
@@ -106,15 +106,14 @@ def _from_labels(labels: npt.NDArray[np.integer], name: str) -> Matte:
     found = np.unique(labels).tolist()
     objects = [label for label in found if label]
     if len(objects) > 1 and objects != [1, 2]:
-        named = ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else "")
         raise ImageError(
-            f"{name} holds labels {named} of several things, expected 0 and one more, or 0, 1 "
-            "(unknown) and 2; make a mask of the object, black and white"
+            f"{name} holds labels {listed(found)} of several things, expected 0 and one more, or "
+            "0, 1 (unknown) and 2; make a mask of the object, black and white"
         )
     highest = max(objects, default=1)
     values = labels.astype(np.float32) / np.float32(highest)
-    listed = ", ".join(f"{label} as {label / highest:g}" for label in found)
-    return Matte(values, f"its levels are taken as labels: {listed}")
+    meant = ", ".join(f"{label} as {label / highest:g}" for label in found)
+    return Matte(values, f"its levels are taken as labels: {meant}")
 
 
 def _palette_labels(data: bytes) -> npt.NDArray[np.uint8] | None:

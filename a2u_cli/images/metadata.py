@@ -6,6 +6,7 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.ExifTags import IFD, Base
 
+from ..errors import listed
 from ..units import Levels
 from .decoding import DAMAGE
 
@@ -55,7 +56,7 @@ def read_exif(picture: Image.Image, name: str = "") -> tuple[int, bytes | None]:
         if whole:
             kept[directory] = whole
     if lost and name:
-        log.warning("%s has EXIF that cannot be kept: %s", name, ", ".join(lost))
+        log.warning("%s has EXIF that cannot be kept: %s", name, listed(lost))
     return orientation, kept.tobytes() if kept else None
 
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import WeightsError, listed
 from ..network.model import MattingNetwork
 from ..units import STRIDE
 from . import registry
@@ -135,7 +135,7 @@ def require_plain(tensors: Mapping[str, Tensor], path: Path) -> None:
 def _check_shapes(
     network: MattingNetwork, shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
-    """Raise a WeightsError that lists every misfit, sorted."""
+    """Raise a WeightsError that lists the misfits, sorted."""
     expected = {name: tuple(tensor.shape) for name, tensor in stored_tensors(network).items()}
     misfits = {
         "missing": sorted(expected.keys() - shapes.keys()),
@@ -147,14 +147,14 @@ def _check_shapes(
         ],
     }
     if any(misfits.values()):
-        text = "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in misfits.items() if keys)
+        text = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in misfits.items() if keys)
         raise WeightsError(f"{path} does not fit the {variant_of(network)} network: {text}")
 
 
 def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     broken = sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all())
     if broken:
-        raise WeightsError(f"{path} has values that are not finite numbers in {', '.join(broken)}")
+        raise WeightsError(f"{path} has values that are not finite numbers in {listed(broken)}")
 
 
 def stored_tensors(network: MattingNetwork) -> dict[str, Tensor]:

@@ -273,6 +273,17 @@ def test_a_checkpoint_of_anything_else_is_refused_before_memory_is_taken(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
 
 
+def test_of_thousands_of_wrong_names_ten_and_a_count_are_told(
+    authors_tensors: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.pth"
+    more = {f"module.layer0.{number:05}.weight": torch.zeros(1) for number in range(5000)}
+    torch.save({"state_dict": authors_tensors | more}, path)
+    with pytest.raises(WeightsError, match=r"unexpected: stem\.00000\..* and 4990 more$") as caught:
+        weights.read_checkpoint(path)
+    assert str(caught.value).count("stem.0") == 10
+
+
 def test_doubles_within_reach_are_taken() -> None:
     network = sane_network()
     doubles = {name: tensor.double() for name, tensor in stored_tensors(network).items()}

@@ -22,7 +22,7 @@ from conftest import Run, RunA2U
 
 from a2u_cli import cli
 from a2u_cli.commands import terminal
-from a2u_cli.errors import ImageError, in_words, is_memory
+from a2u_cli.errors import ImageError, in_words, is_memory, listed
 from a2u_cli.images import read_image, write_image
 from a2u_cli.scoring import report
 from a2u_cli.scoring.evaluation import Row
@@ -82,6 +82,16 @@ def test_every_failure_has_one_line_and_its_code(
     assert "\n" not in text
     assert found == code
     assert is_memory(error) == (code == 4)
+
+
+def test_a_line_is_never_longer_than_anybody_reads() -> None:
+    assert listed(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert listed(range(5000)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 4990 more"
+    text, code = in_words(ImageError(f"x.png has {'x' * 10**6}, expected less; make it smaller"))
+    assert len(text) < 5000
+    assert text.startswith("x.png has xxx")
+    assert text.endswith("xxx, expected less; make it smaller")
+    assert code == 2
 
 
 @pytest.mark.parametrize(
