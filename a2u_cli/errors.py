@@ -55,6 +55,8 @@ SHORTAGES = (
     "memory allocation",  # libheif
     "could not create a memory",  # oneDNN
     "could not create a primitive",  # oneDNN: on a CPU that is what it lacks
+    "failed to map segment",  # the loader of libraries
+    "can't start new thread",  # Python: there is no room for its stack
 )
 
 

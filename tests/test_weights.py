@@ -188,6 +188,7 @@ SHORT = (
     MemoryError("Cannot allocate memory (os error 12)"),  # safetensors
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    OSError(12, "Cannot allocate memory"),  # of a file that is mapped
 )
 
 

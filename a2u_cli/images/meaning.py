@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ImageError, listed
+from ..errors import ImageError, is_memory, listed
 from ..units import FloatArray, Levels
 from .decoding import DAMAGE, open_picture
 from .metadata import read_exif, turn_upright
@@ -126,7 +126,9 @@ def _palette_labels(data: bytes) -> npt.NDArray[np.uint8] | None:
             indices = np.asarray(picture)
             used = colours[np.unique(indices)]
             orientation = read_exif(picture)[0] if picture.format != "TIFF" else 1
-    except DAMAGE:  # what only an extra reads has no palette
+    except DAMAGE as error:  # what only an extra reads has no palette
+        if is_memory(error):
+            raise
         return None
     if colours[0].any() or not np.ptp(used, axis=1).any():
         return None

@@ -6,7 +6,7 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.ExifTags import IFD, Base
 
-from ..errors import listed
+from ..errors import is_memory, listed
 from ..units import Levels
 from .decoding import DAMAGE
 
@@ -30,7 +30,9 @@ def read_exif(picture: Image.Image, name: str = "") -> tuple[int, bytes | None]:
     try:
         tags = picture.getexif()
         orientation = tags.get(Base.Orientation, 1)
-    except DAMAGE:
+    except DAMAGE as error:
+        if is_memory(error):
+            raise
         return 1, None
     if orientation not in range(1, 9):
         orientation = 1

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..errors import WeightsError, listed
+from ..errors import WeightsError, is_memory, listed
 from ..network.model import MattingNetwork
 from ..units import STRIDE
 from . import registry
@@ -93,6 +93,8 @@ def open_weights(path: Path, make: type[Network]) -> tuple[Network, Header]:
         try:
             tensors = load_file(path)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
+            if is_memory(error):
+                raise
             raise WeightsError(f"{path} is damaged and cannot be read; get it anew") from error
         fill(network, tensors, path)
     return network.eval(), header

@@ -62,6 +62,8 @@ def pair(folder: Path, name: str = "photo", size: tuple[int, int] = (24, 32)) ->
         (MemoryError("std::bad_alloc"), 4, "out of memory"),
         (RuntimeError("std::bad_alloc"), 4, "out of memory"),
         (RuntimeError("could not create a memory object"), 4, "out of memory"),  # oneDNN
+        (ImportError("libx.so: failed to map segment from shared object"), 4, "out of memory"),
+        (RuntimeError("can't start new thread"), 4, "out of memory"),
         (
             RuntimeError("OpenCV(4.1) alloc.cpp:73: error: (-4:Insufficient memory) Failed to"),
             *(4, "out of memory"),
@@ -146,6 +148,55 @@ def test_a_palette_png_without_its_palette_is_told_in_words(
     (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
     run = run_a2u("matte", tmp_path / "p.png", "-t", trimap)
     assert_words(run, "p.png is truncated or damaged", "palette")
+
+
+DECODER = "a2u_cli.images.reading.decode_levels"
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (("matte", "p.png", "-t", "p_trimap.png"), DECODER),
+        (("matte", "p.png", "-t", "p_trimap.png"), "a2u_cli.matting.inference.raw_alpha"),
+        (("matte", "p.png", "-t", "p_trimap.png"), "a2u_cli.images.writing.encode_png"),
+        (("batch", "."), "a2u_cli.weights.format.load_file"),
+        (("cutout", "p.png", "-a", "m.png"), DECODER),
+        (("cutout", "p.png", "-a", "m.png"), "a2u_cli.foreground.estimate_foreground"),
+        (("composite", "p.png", "-a", "m.png"), DECODER),
+        (("trimap", "make", "m.png"), DECODER),
+        (("trimap", "check", "p_trimap.png"), DECODER),
+        (("explain", "p.png", "-t", "p_trimap.png"), "a2u_cli.matting.explain.look"),
+        (("eval", "m", "--gt", "gt"), "a2u_cli.scoring.evaluation.score"),
+        (("weights", "info", "{weights}"), "json.loads"),
+        (("weights", "verify", "{weights}"), "a2u_cli.weights.format.load_file"),
+        (("weights", "import", "{weights}"), "a2u_cli.weights.format.load_file"),
+        (("render", "r", "--count", "1", "--size", "64"), "a2u_cli.rendering.sets.render_scene"),
+        (("train", "t", "--steps", "1"), "a2u_cli.training.data.building.build_engine"),
+        (("doctor",), "a2u_cli.matting.devices.describe_device"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value.split(".")[-1],
+)
+def test_a_shortage_of_memory_is_code_4_in_every_command(
+    run_a2u: RunA2U,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    weights: Path,
+    words: Sequence[str],
+    place: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("std::bad_alloc")
+
+    pair(tmp_path, "p", size=(8, 8))
+    for name in ("m.png", "gt/p.png", "m/p.png"):
+        write_image(tmp_path / name, np.full((8, 8), 0.5, np.float32))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("A2U_WEIGHTS", str(weights))
+    monkeypatch.setenv("A2U_DEVICE", "cpu")
+    monkeypatch.setattr(place, fail)
+    run = run_a2u(*(word.format(weights=weights) for word in words))
+    assert_words(run, "memory", code=4)
+    assert "damaged" not in run.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to be somebody else")
