@@ -12,6 +12,7 @@ import sys
 import time
 import zlib
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,17 @@ def test_a_palette_png_without_its_palette_is_told_in_words(
     (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
     run = run_a2u("matte", tmp_path / "p.png", "-t", trimap)
     assert_words(run, "p.png is truncated or damaged", "palette")
+
+
+def test_a_worker_that_the_system_ends_is_a_shortage(
+    run_a2u: RunA2U, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr("a2u_cli.rendering.sets._submit", fail)
+    run = run_a2u("render", tmp_path / "r", "--count", "2", "--workers", "2")
+    assert_words(run, "a worker process was ended from outside", "fewer workers", code=4)
 
 
 DECODER = "a2u_cli.images.reading.decode_levels"
