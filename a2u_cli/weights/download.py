@@ -72,7 +72,10 @@ def download(
     import huggingface_hub as hub  # reads HF_* when imported, so as late as can be
     from huggingface_hub.file_download import repo_folder_name
 
-    address = hub.hf_hub_url(file.repository, file.file, revision=file.revision)
+    try:
+        address = hub.hf_hub_url(file.repository, file.file, revision=file.revision)
+    except ValueError as error:  # the Hub's own rules for names, such as their length
+        raise WeightsError(f"hf://{file.repository} is no address on the Hub ({error})") from error
     name = file.repository.split("/")[-1]
     root = Path(cache or hub.constants.HF_HUB_CACHE)
     here = hub.try_to_load_from_cache(

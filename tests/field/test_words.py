@@ -322,7 +322,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 EVAL = ("eval", "mattes", "--gt", "gt")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "1", True, "missing"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, None, "1", True, "missing"])
 def test_another_run_with_a_score_that_is_no_number_never_passes_the_gate(
     run_a2u: RunA2U, scored: Path, value: object
 ) -> None:
