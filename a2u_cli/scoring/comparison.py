@@ -44,7 +44,7 @@ def read_other(path: Path) -> dict[str, dict[str, Any]]:
         for metric in COLUMNS:
             value = row.get(metric)
             known = isinstance(value, int | float) and not isinstance(value, bool)
-            if not known or not abs(value) <= sys.float_info.max:  # NaN too
+            if not (known and abs(value or 0) <= sys.float_info.max):  # nor NaN
                 raise A2UError(
                     f"{path}: the {metric} of {name} is {json.dumps(value)}, expected a number; "
                     "write the report anew with a2u eval --json"

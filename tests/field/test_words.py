@@ -502,6 +502,20 @@ def test_a_typo_is_refused_once_before_a_single_picture_is_read(
 
 
 @pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("batch", "", "-o", "out"), "what follows batch is empty"),
+        (("batch", "in", "--shard", ""), "what follows --shard is empty"),
+        (("", "in"), "what follows a2u is empty"),
+    ],
+)
+def test_a_variable_of_the_shell_that_is_not_set_is_refused(
+    run_a2u: RunA2U, words: Sequence[str], part: str
+) -> None:
+    assert_words(run_a2u(*words), part)
+
+
+@pytest.mark.parametrize(
     ("command", "option", "begun", "found"),
     [
         ("matte", "quality", "b", ["best"]),
