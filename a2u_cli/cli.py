@@ -5,8 +5,10 @@ import ctypes
 import io
 import logging
 import os
+import re
 import sys
 import warnings
+from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -85,11 +87,13 @@ def _refuse_empty(words: list[str]) -> None:
 
     As a folder it would be the one where the user stands; as an option's value, none at all.
     """
-    if "" in words:
-        before = ["a2u", *words][words.index("")]
-        raise A2UError(
-            f"what follows {before} is empty, expected a value; give one, or leave it out"
-        )
+    for before, word in pairwise(["a2u", *words]):
+        option = re.fullmatch(r"(--[a-z-]+)=", word)
+        if option or not word:
+            what = option[1] if option else before
+            raise A2UError(
+                f"what follows {what} is empty, expected a value; give one, or leave it out"
+            )
 
 
 def prepare_process() -> None:

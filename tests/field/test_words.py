@@ -506,6 +506,7 @@ def test_a_typo_is_refused_once_before_a_single_picture_is_read(
     [
         (("batch", "", "-o", "out"), "what follows batch is empty"),
         (("batch", "in", "--shard", ""), "what follows --shard is empty"),
+        (("batch", "in", "--shard="), "what follows --shard is empty"),
         (("", "in"), "what follows a2u is empty"),
     ],
 )
