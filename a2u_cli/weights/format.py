@@ -73,7 +73,9 @@ def save_weights(
 
 def _pack(state: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     """Serialise with the header's keys in order, so that equal weights have equal checksums."""
-    data = save(state, metadata)
+    # names of files that are no UTF-8 are written as their escapes
+    texts = {key: text.encode(errors="backslashreplace").decode() for key, text in metadata.items()}
+    data = save(state, texts)
     length = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":"))
     text = header.encode()

@@ -1,6 +1,7 @@
 # ruff: noqa: F811 - fixtures that are imported
 """Weights from a lying hub, and from strangers: names, sizes, kinds of numbers, reserved names."""
 
+import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -255,6 +256,12 @@ def test_a_reserved_name_takes_no_other_network(
     import_file(made, name="a2u-official")
     assert registry.describe("a2u-official").pin == "matches"
     import_file(authors, name="a2u-official", force=True)  # the same source
+
+
+def test_a_checkpoint_whose_name_is_not_utf_8_is_imported(authors: Path, tmp_path: Path) -> None:
+    path = authors.rename(tmp_path / os.fsdecode(b"\xff\xfe.pth"))
+    weights.import_file(path, name="x")
+    assert registry.describe("x").source == r"\udcff\udcfe.pth"
 
 
 def test_a_file_put_under_a_reserved_name_by_hand_is_not_called_good(
