@@ -274,6 +274,19 @@ def test_a_name_outside_the_terminals_encoding_is_escaped(
     assert facts.isprintable()
 
 
+@pytest.mark.parametrize("screen", [False, True])
+def test_a_long_name_in_a_table_is_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, screen: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: screen)
+    name = "ab" * 100
+    terminal.show_table(["picture", "SAD"], [[name, "1"]], ["mean of 1", "1"])
+    shown = capsys.readouterr().out
+    assert shown.count("a") == 101  # that of "mean"
+    assert (name in shown) != screen
+
+
 def test_a_name_that_is_not_utf_8_is_matted_scored_and_reported(
     run_a2u: RunA2U, tmp_path: Path, weights: Path
 ) -> None:
