@@ -22,8 +22,8 @@ import typer
 from conftest import Run, RunA2U
 
 from a2u_cli import cli
-from a2u_cli.commands import terminal
-from a2u_cli.errors import ImageError, in_words, is_memory, listed
+from a2u_cli.commands import stopping, terminal
+from a2u_cli.errors import ImageError, Interrupted, in_words, is_memory, listed
 from a2u_cli.images import read_image, write_image
 from a2u_cli.scoring import report
 from a2u_cli.scoring.evaluation import Row
@@ -454,6 +454,22 @@ def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, delay: float) ->
     assert len(said) == 1, text
     assert said[0].startswith("interrupted; ")
     assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_a_signal_while_a_worker_is_born_waits_until_it_is_there() -> None:
+    names: dict[str, Any] = {}
+    source = "def birth(send):\n    send()\n    return 'whole'"
+    exec(compile(source, "/lib/multiprocessing/popen_spawn_posix.py", "exec"), names)
+    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    stopping.listen()
+    try:
+        with pytest.raises(Interrupted, match="terminated"):
+            assert names["birth"](lambda: signal.raise_signal(signal.SIGTERM)) == "whole"
+            time.sleep(5)
+            pytest.fail("it was not told")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # Thin pictures
