@@ -40,6 +40,7 @@ def read_matte(
     *,
     name: str | None = None,
     max_pixels: int | None = None,
+    max_memory: int | None = None,
     drawn: bool = False,
     invert: bool = False,
 ) -> Matte:
@@ -51,11 +52,11 @@ def read_matte(
     transparency, unless they are one level. `invert` turns the result, where black is the object.
 
     Raises: ImageError where there is no picture, one that is damaged or too large, an opaque one in
-    colours, or labels of several objects.
+    colours, or labels of several objects; OutOfMemory as in `read_image`.
     """
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
-    levels = read_levels(data, name=name, max_pixels=max_pixels)
+    levels = read_levels(data, name=name, max_pixels=max_pixels, max_memory=max_memory)
     matte = _meaning(levels, data, name, drawn=drawn)
     if not invert:
         return matte

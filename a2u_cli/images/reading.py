@@ -111,13 +111,18 @@ def tell_of_hidden(picture: Picture, name: str) -> None:
 
 
 def read_levels(
-    source: str | Path | bytes, *, name: str | None = None, max_pixels: int | None = None
+    source: str | Path | bytes,
+    *,
+    name: str | None = None,
+    max_pixels: int | None = None,
+    max_memory: int | None = None,
 ) -> Levels:
     """Read a file's own levels, upright: (H, W, C), grey, RGB or RGBA; no colour is converted.
 
-    Raises: ImageError where there is no picture, or one that is damaged or too large.
+    Raises: ImageError where there is no picture, or one that is damaged or too large; OutOfMemory
+    where reading takes more memory than there is, or than `max_memory` bytes.
     """
-    return _decode(source, name, max_pixels, colour=False).levels
+    return _decode(source, name, max_pixels, colour=False, max_memory=max_memory).levels
 
 
 def read_grey(

@@ -639,6 +639,13 @@ def test_the_command_line_tells_and_bounds_too(tmp_path: Path) -> None:
     assert giant.returncode == 4
     assert giant.stderr.splitlines()[-1].startswith("error: giant.webp is 16384x16384 and takes")
     assert int(giant.stdout.split()[-1]) < 10**6  # KB
+    Image.new("1", (8000, 8000)).save(tmp_path / "giant.png")
+    small = ("matte", "a.tif", "--max-memory", "800MB")
+    for words in ((*small, "-t", "giant.png"), (*small, "--mask", "giant.png")):
+        giant = run(*words)
+        assert giant.returncode == 4
+        assert "giant.png is 8000x8000 and takes about 1.5 GB to read" in giant.stderr
+        assert int(giant.stdout.split()[-1]) < 600_000  # KB
     pages = run("matte", "a.tif", "-t", "t.png")
     assert pages.returncode == 0
     assert "warning: a.tif has 2 pages, the first is taken" in pages.stderr.splitlines()
