@@ -5,8 +5,10 @@ import ctypes
 import io
 import logging
 import os
+import re
 import sys
 import warnings
+from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -60,6 +62,7 @@ def main() -> None:
     try:
         stopping.listen()
         prepare_process()
+        _refuse_empty(sys.argv[1:])
         code = app(standalone_mode=False)
     except Interrupted as stop:
         say("")
@@ -77,6 +80,20 @@ def main() -> None:
             _fail(f"{text}; set A2U_DEBUG=1 and report the trace", code=1)
         _fail(text, known)
     raise SystemExit(code)
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """Refuse an argument without a letter: what a shell makes of a variable that is not set.
+
+    As a folder it would be the one where the user stands; as an option's value, none at all.
+    """
+    for before, word in pairwise(["a2u", *words]):
+        option = re.fullmatch(r"(--[a-z-]+)=", word)
+        if option or not word:
+            what = option[1] if option else before
+            raise A2UError(
+                f"what follows {what} is empty, expected a value; give one, or leave it out"
+            )
 
 
 def prepare_process() -> None:

@@ -1,5 +1,10 @@
 """The errors a user can mend; each carries the exit code of the command that meets it."""
 
+from collections.abc import Sequence
+
+MOST_NAMED = 10
+MOST_LETTERS = 4000  # of a line; a path may have that many
+
 
 class A2UError(Exception):
     """Something the user can mend: the text says what was found, expected, and what to do."""
@@ -50,6 +55,8 @@ SHORTAGES = (
     "memory allocation",  # libheif
     "could not create a memory",  # oneDNN
     "could not create a primitive",  # oneDNN: on a CPU that is what it lacks
+    "failed to map segment",  # the loader of libraries
+    "can't start new thread",  # Python: there is no room for its stack
 )
 
 
@@ -59,13 +66,29 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(shortage in text for shortage in SHORTAGES)
 
 
+def listed(names: Sequence[object]) -> str:
+    """Name all of a few things, of many the first ten and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(map(str, names[:MOST_NAMED])) + more
+
+
 def in_words(error: BaseException) -> tuple[str, int | None]:
     """Say any failure in one line, with the exit code of its kind; None where nobody foresaw it.
 
     This is the one rule: our own errors speak for themselves, a shortage of memory is called that,
     and where the system refuses a file (no permission, too long a name, links in a circle, a full
-    disk) it is named, with what the system said.
+    disk) it is named, with what the system said. Of what is longer than any line should be, the
+    middle is left out.
     """
+    text, code = _said(error)
+    text = " ".join(text.split())
+    if len(text) > MOST_LETTERS:
+        half = MOST_LETTERS // 2
+        text = f"{text[:half]} [...] {text[-half:]}"
+    return text, code
+
+
+def _said(error: BaseException) -> tuple[str, int | None]:
     if isinstance(error, A2UError):
         text, code = str(error), error.exit_code
     elif is_memory(error):
@@ -79,5 +102,5 @@ def in_words(error: BaseException) -> tuple[str, int | None]:
     elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib
         text, code = f"a path cannot be followed ({error}); mend the links", A2UError.exit_code
     else:
-        return " ".join(f"unexpected {type(error).__name__}: {error}".split()), None
-    return " ".join(text.split()), code
+        return f"unexpected {type(error).__name__}: {error}", None
+    return text, code

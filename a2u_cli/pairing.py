@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path, PurePath
 from typing import NoReturn
 
-from .errors import ImageError
+from .errors import ImageError, listed
 from .images import listing
 from .images.listing import LeftOut, is_named_as_picture, list_files
 
@@ -234,7 +234,7 @@ def match(
             if len(paths) > 1:
                 what = "more than one trimap or mask"
                 what = "more than one matte" if roles == MATTE_ROLES else what
-                raise ImageError(f"{name} has {what} ({', '.join(map(str, paths))}); keep one")
+                raise ImageError(f"{name} has {what} ({listed(paths)}); keep one")
             if paths:
                 found[name] = paths[0]
                 break

@@ -54,17 +54,21 @@ class TrimapShares:
 
 
 def read_trimap(
-    source: str | Path | bytes, *, strict: bool = False, name: str | None = None
+    source: str | Path | bytes,
+    *,
+    strict: bool = False,
+    name: str | None = None,
+    max_memory: int | None = None,
 ) -> Trimap:
     """Read a trimap's file, upright: uint8 (H, W) in {0, 128, 255}, as `parse_trimap` sorts it.
 
     Its greys are what `read_matte` takes of a drawn trimap; the log tells of more than greys.
 
     Raises: ImageError where it cannot be read or is no trimap, as a picture in colours, TrimapError
-    where strict finds another level.
+    where strict finds another level, OutOfMemory as in `read_image`.
     """
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
-    matte = read_matte(source, name=name, drawn=True)
+    matte = read_matte(source, name=name, drawn=True, max_memory=max_memory)
     if note := matte.note(name):
         log.warning(note)
     return parse_trimap(matte.values, strict=strict, name=name)

@@ -188,6 +188,7 @@ SHORT = (
     MemoryError("Cannot allocate memory (os error 12)"),  # safetensors
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    OSError(12, "Cannot allocate memory"),  # of a file that is mapped
 )
 
 
@@ -306,6 +307,7 @@ def test_hub_addresses_are_read(address: str, expected: tuple[str, str, str]) ->
         *("hf://", "hf://me", "hf:///etc/passwd", "hf://me/../x", "hf://me/mats@", "hf://../x"),
         *("hf://me/mats/../x.safetensors", "hf://me/mats//etc/x.safetensors", "hf://me/m a"),
         *("hf://me/mats/model.bin", "hf://me/mats@main/../../x.safetensors", "hf://me/mats\n"),
+        *("hf://me/" + "x" * 300, "hf://me/a--b", "hf://me/a-", "hf://me/a.git"),
     ],
 )
 def test_bad_hub_addresses_are_refused(address: str) -> None:

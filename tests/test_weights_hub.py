@@ -4,6 +4,7 @@ The Hub's library reads its environment when imported, so each case is a process
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,6 +44,9 @@ class Hub:
     blobs: dict[str, bytes] = field(default_factory=dict)
     cuts: int = 0  # how many downloads still break off at three quarters
     etag: str | None = None  # in place of the true sha256
+    drips: str = ""  # what comes a byte every `pause` seconds: HEAD, GET (their heads), or body
+    pause: float = 0.02
+    status: int = 200  # of downloads
     address: str = ""
 
     def asked(self, method: str) -> list[dict[str, str]]:
@@ -55,6 +60,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+    def flush_headers(self) -> None:
+        if self.hub.drips == self.command:
+            self.drip(b"".join(self._headers_buffer))  # type: ignore[attr-defined]
+        super().flush_headers()
+
+    def drip(self, data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):  # the other side has had enough
+            for number in range(len(data)):
+                self.wfile.write(data[number : number + 1])
+                time.sleep(self.hub.pause)
 
     def note(self) -> bytes:
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -95,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         start = int(self.headers.get("Range", "bytes=0-").split("=")[1].split("-")[0])
         etag = self.hub.etag or hashlib.sha256(data).hexdigest()
-        self.send_response(206 if start else 200)
+        self.send_response(206 if start else self.hub.status if self.command == "GET" else 200)
         self.send_header("ETag", f'"{etag}"')
         self.send_header("X-Linked-Etag", f'"{etag}"')
         self.send_header("X-Linked-Size", str(len(data)))
@@ -105,6 +121,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.end_headers()
         if self.command == "GET":
+            if self.hub.drips == "body":
+                self.drip(data[start:])
+                return
             cut, self.hub.cuts = self.hub.cuts > 0, self.hub.cuts - 1
             self.wfile.write(data[start : len(data) * 3 // 4 if cut else None])
 

@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 
 from .. import __version__
-from ..errors import WeightsError
+from ..errors import WeightsError, listed
 from ..weights import registry
 from ..weights.cache import cache_folder
 from .options import AsJson
@@ -53,7 +53,7 @@ def examine() -> dict[str, str]:
     fast = convolution.available()
     facts["3x3 convolution"] = "minimal filtering, C (AVX2)" if fast else "torch's"
     facts["rasteriser"] = raster.describe()
-    facts["weights"] = ", ".join(name for name in registry.names() if registry.find(name)) or "none"
+    facts["weights"] = listed([n for n in registry.names() if registry.find(n)]) or "none"
     facts["default weights"] = _default_weights()
     facts["licence of default"] = registry.REGISTRY[registry.DEFAULT].licence
     facts["cache folder"] = str(cache_folder())

@@ -29,16 +29,17 @@ class Hint:
     outside: str = BAND
     invert: bool = False
 
-    def read(self) -> "Trimap":
+    def read(self, *, max_memory: int | None = None) -> "Trimap":
         """Give the trimap, uint8 (H, W) in {0, 128, 255}, and say what of the file was taken.
 
-        Raises ImageError or TrimapError.
+        Raises ImageError or TrimapError; OutOfMemory where it takes more than `max_memory` bytes.
         """
         from ..trimap import band_pixels, make_trimap, parse_trimap
 
         name = file_name(self.file)
         source = file_source(self.file)
-        values = read_said(source, name, drawn=not self.is_mask, invert=self.invert)
+        words = {"drawn": not self.is_mask, "invert": self.invert}
+        values = read_said(source, name, max_memory=max_memory, **words)
         if not self.is_mask:
             return parse_trimap(values, strict=self.strict, name=name)
         size = values.shape[0], values.shape[1]
@@ -50,7 +51,12 @@ class Hint:
 
 
 def read_said(
-    source: Path | bytes, name: str, *, drawn: bool = False, invert: bool = False
+    source: Path | bytes,
+    name: str,
+    *,
+    drawn: bool = False,
+    invert: bool = False,
+    max_memory: int | None = None,
 ) -> "FloatArray":
     """Read a matte, a mask or a trimap, and say in a line what of the file was taken.
 
@@ -58,7 +64,7 @@ def read_said(
     """
     from ..images import read_matte
 
-    matte = read_matte(source, name=name, drawn=drawn, invert=invert)
+    matte = read_matte(source, name=name, drawn=drawn, invert=invert, max_memory=max_memory)
     if note := matte.note(name):
         say(note)
     return matte.values
@@ -106,7 +112,7 @@ def read_pair(
     require_one_stdin(image, hint.file)
     picture = images.read_image(file_source(image), name=file_name(image), max_memory=max_memory)
     images.tell_of_hidden(picture, file_name(image))
-    parsed = hint.read()
+    parsed = hint.read(max_memory=max_memory)
     warnings = trimaps.check_pair(
         picture.size,
         parsed,

@@ -32,7 +32,7 @@ def _hand_to(handler: "signal._HANDLER") -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    if _imports(frame):  # a module that is broken off there is told in its library's own words
+    if _is_told_at_length(frame):
         again = threading.Timer(SOON, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
@@ -48,10 +48,12 @@ def _end(number: int, _frame: FrameType | None) -> None:
     os._exit(KILLED + number)
 
 
-def _imports(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported."""
+def _is_told_at_length(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported, or a worker born: broken off, they leave traces."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        if frame.f_code.co_filename.endswith("popen_spawn_posix.py"):
             return True
         frame = frame.f_back
     return False

@@ -18,6 +18,7 @@ import typer
 # Unicode's controls (ESC), formats (turns of direction), bytes that are no text, ends of lines.
 ESCAPED = ("Cc", "Cf", "Cs", "Zl", "Zp")
 MOST_LINES = 10
+UNBROKEN = 10_000  # columns of a table that nobody looks at
 JOINERS = "\u200c\u200d"  # formats that Persian names and emoji need
 
 
@@ -104,7 +105,9 @@ def show_table(titles: Sequence[str], rows: Iterable[Sequence[str]], total: Sequ
         table.add_row(*(Text(plain(cell)) for cell in row))
     table.add_section()
     table.add_row(*(Text(plain(cell)) for cell in total))
-    console = Console(soft_wrap=True)
+    table.columns[0].overflow = "fold"  # a name is never cut short: in a pipe, not broken either
+    screen = sys.stdout is not None and sys.stdout.isatty()
+    console = Console(soft_wrap=True, width=None if screen else UNBROKEN)
     with console.capture() as captured:
         console.print(table)
     _echo(captured.get(), end="")

@@ -7,6 +7,7 @@ passed by, since the reader has its own; warnings and logs are what the process 
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import IO
 
 import cv2
@@ -16,6 +17,7 @@ from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..units import Levels
+from .png import SIGNATURE, split_png
 from .profiles import cmyk_to_srgb, lab_to_srgb
 
 READABLE = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "AVIF")  # none starts another program
@@ -57,14 +59,22 @@ def open_picture(file: IO[bytes], *more: Factory) -> ImageFile.ImageFile:
 
     Raises UnidentifiedImageError where it is of no known format, one of DAMAGE where it is broken.
     """
-    start = file.read(16)
+    start, profile = file.read(16), None
+    if start.startswith(SIGNATURE):
+        file.seek(0)
+        data, profile = split_png(file.read())
+        file = BytesIO(data)
     reason: Exception = UnidentifiedImageError("no known format")
     for factory in (*_factories(start), *more):
         file.seek(0)
         try:
-            return factory(file, "")
+            picture = factory(file, "")
         except (SyntaxError, LookupError, TypeError, struct.error) as error:
             reason = error
+        else:
+            if profile:
+                picture.info["icc_profile"] = profile
+            return picture
     raise reason
 
 
@@ -104,7 +114,8 @@ def decode_levels(picture: Image.Image, data: bytes, name: str, icc: bytes | Non
 
 
 def _levels_16(picture: Image.Image, data: bytes) -> Levels:
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    whole, _ = split_png(data)  # libpng has limits of its own
+    decoded = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise OSError("the 16-bit pixels cannot be decoded")
     levels = np.asarray(decoded, np.uint16)  # (H, W), or (H, W, C) as BGR or BGRA

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import A2UError, ImageError, OutOfMemory, is_memory
+from ..errors import A2UError, ImageError, OutOfMemory, is_memory, listed
 from .colour import from_linear
 from .files import words
 from .optional_formats import missing_extra
@@ -123,15 +123,15 @@ def _choose(headers: list[dict[str, Any]], name: str) -> _Layer:
                     log.info("%s: the layer %s is taken", name, meant[0].name)
                 return meant[0]
         if layers:
-            listed = ", ".join(layer.name for layer in layers[:10])
-            more = f" and {len(layers) - 10} more" if len(layers) > 10 else ""
+            names = listed([layer.name for layer in layers])
             raise ImageError(
-                f"{name} has {len(layers)} layers that could be meant ({listed}{more}), expected "
+                f"{name} has {len(layers)} layers that could be meant ({names}), expected "
                 "one; export the picture alone"
             )
     channels = sorted(channel.name for header in headers for channel in header["channels"])
-    listed = ", ".join(channels[:10]) + (f" and {len(channels) - 10} more" * (len(channels) > 10))
-    raise ImageError(f"{name} has the channels {listed}, expected R, G, B or Y; export it as RGB")
+    raise ImageError(
+        f"{name} has the channels {listed(channels)}, expected R, G, B or Y; export it as RGB"
+    )
 
 
 def _window(header: dict[str, Any], kind: str) -> tuple[int, int, int, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ImageError
+from ..errors import ImageError, is_memory, listed
 from ..units import FloatArray, Levels
 from .decoding import DAMAGE, open_picture
 from .metadata import read_exif, turn_upright
@@ -40,6 +40,7 @@ def read_matte(
     *,
     name: str | None = None,
     max_pixels: int | None = None,
+    max_memory: int | None = None,
     drawn: bool = False,
     invert: bool = False,
 ) -> Matte:
@@ -51,11 +52,11 @@ def read_matte(
     transparency, unless they are one level. `invert` turns the result, where black is the object.
 
     Raises: ImageError where there is no picture, one that is damaged or too large, an opaque one in
-    colours, or labels of several objects.
+    colours, or labels of several objects; OutOfMemory as in `read_image`.
     """
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
-    levels = read_levels(data, name=name, max_pixels=max_pixels)
+    levels = read_levels(data, name=name, max_pixels=max_pixels, max_memory=max_memory)
     matte = _meaning(levels, data, name, drawn=drawn)
     if not invert:
         return matte
@@ -106,15 +107,14 @@ def _from_labels(labels: npt.NDArray[np.integer], name: str) -> Matte:
     found = np.unique(labels).tolist()
     objects = [label for label in found if label]
     if len(objects) > 1 and objects != [1, 2]:
-        named = ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else "")
         raise ImageError(
-            f"{name} holds labels {named} of several things, expected 0 and one more, or 0, 1 "
-            "(unknown) and 2; make a mask of the object, black and white"
+            f"{name} holds labels {listed(found)} of several things, expected 0 and one more, or "
+            "0, 1 (unknown) and 2; make a mask of the object, black and white"
         )
     highest = max(objects, default=1)
     values = labels.astype(np.float32) / np.float32(highest)
-    listed = ", ".join(f"{label} as {label / highest:g}" for label in found)
-    return Matte(values, f"its levels are taken as labels: {listed}")
+    meant = ", ".join(f"{label} as {label / highest:g}" for label in found)
+    return Matte(values, f"its levels are taken as labels: {meant}")
 
 
 def _palette_labels(data: bytes) -> npt.NDArray[np.uint8] | None:
@@ -127,7 +127,9 @@ def _palette_labels(data: bytes) -> npt.NDArray[np.uint8] | None:
             indices = np.asarray(picture)
             used = colours[np.unique(indices)]
             orientation = read_exif(picture)[0] if picture.format != "TIFF" else 1
-    except DAMAGE:  # what only an extra reads has no palette
+    except DAMAGE as error:  # what only an extra reads has no palette
+        if is_memory(error):
+            raise
         return None
     if colours[0].any() or not np.ptp(used, axis=1).any():
         return None

@@ -6,6 +6,7 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.ExifTags import IFD, Base
 
+from ..errors import is_memory, listed
 from ..units import Levels
 from .decoding import DAMAGE
 
@@ -29,7 +30,9 @@ def read_exif(picture: Image.Image, name: str = "") -> tuple[int, bytes | None]:
     try:
         tags = picture.getexif()
         orientation = tags.get(Base.Orientation, 1)
-    except DAMAGE:
+    except DAMAGE as error:
+        if is_memory(error):
+            raise
         return 1, None
     if orientation not in range(1, 9):
         orientation = 1
@@ -55,7 +58,7 @@ def read_exif(picture: Image.Image, name: str = "") -> tuple[int, bytes | None]:
         if whole:
             kept[directory] = whole
     if lost and name:
-        log.warning("%s has EXIF that cannot be kept: %s", name, ", ".join(lost))
+        log.warning("%s has EXIF that cannot be kept: %s", name, listed(lost))
     return orientation, kept.tobytes() if kept else None
 
 

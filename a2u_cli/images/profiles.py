@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from ..errors import is_memory
 from ..units import Levels
 from .colour import from_linear
 
@@ -64,6 +65,8 @@ def to_srgb(levels: Levels, icc: bytes | None, name: str) -> tuple[Levels, bytes
             log.warning("%s has a colour profile of tables: it becomes sRGB at 8 bits", name)
             levels = np.rint(levels / np.float32(257)).astype(np.uint8)
     except (ImageCms.PyCMSError, OSError, ValueError, struct.error) as error:
+        if is_memory(error):
+            raise
         reason = " ".join(str(error).split())
         log.warning("%s has a damaged colour profile (%s); its colours count as sRGB", name, reason)
         return levels, None
@@ -78,6 +81,8 @@ def cmyk_to_srgb(picture: Image.Image, icc: bytes | None, name: str) -> Levels:
         try:
             return np.asarray(ImageCms.applyTransform(picture, _transform(icc, "CMYK")))
         except (ImageCms.PyCMSError, OSError, ValueError) as error:
+            if is_memory(error):
+                raise
             what = f"has a damaged colour profile ({' '.join(str(error).split())})"
     log.warning("%s is CMYK and %s; its colours are a guess", name, what)
     return np.asarray(picture.convert("RGB"))

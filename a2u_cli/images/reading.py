@@ -21,7 +21,7 @@ from .exr import is_exr, read_exr
 from .files import require_regular, words
 from .memory import free_memory
 from .metadata import read_exif, turn_upright
-from .png import SIGNATURE, split_png
+from .png import SIGNATURE
 from .profiles import to_srgb
 from .tiff import count_pages, decode_tiff, refuse_raw, refuse_unreadable
 
@@ -111,13 +111,18 @@ def tell_of_hidden(picture: Picture, name: str) -> None:
 
 
 def read_levels(
-    source: str | Path | bytes, *, name: str | None = None, max_pixels: int | None = None
+    source: str | Path | bytes,
+    *,
+    name: str | None = None,
+    max_pixels: int | None = None,
+    max_memory: int | None = None,
 ) -> Levels:
     """Read a file's own levels, upright: (H, W, C), grey, RGB or RGBA; no colour is converted.
 
-    Raises: ImageError where there is no picture, or one that is damaged or too large.
+    Raises: ImageError where there is no picture, or one that is damaged or too large; OutOfMemory
+    where reading takes more memory than there is, or than `max_memory` bytes.
     """
-    return _decode(source, name, max_pixels, colour=False).levels
+    return _decode(source, name, max_pixels, colour=False, max_memory=max_memory).levels
 
 
 def read_grey(
@@ -173,16 +178,13 @@ def _decode(
         require(size)
     heic = optional_formats.heic(data, name)
     try:
-        icc = None
-        if data.startswith(SIGNATURE):
-            data, icc = split_png(data)
         with open_picture(BytesIO(data), *heic) as picture:
             size = picture.size
             require(size)
             refuse_raw(picture, name)
             _tell_of_more(picture, data, name)
             orientation, exif = read_exif(picture, name)
-            icc = icc or picture.info.get("icc_profile")
+            icc = picture.info.get("icc_profile")
             if isinstance(picture, TiffImageFile):
                 levels = decode_tiff(picture, data, name, icc)
             else:

@@ -254,7 +254,7 @@ def _load(pair: Pair, job: _Job) -> _Loaded | Outcome:
         names = str(pair.image), str(pair.hint)
         picture = read_image(data[0], name=names[0], max_memory=job.max_memory)
         tell_of_hidden(picture, names[0])
-        trimap = _trimap(pair, data[1], options)
+        trimap = _trimap(pair, data[1], options, job.max_memory)
         turn = picture.orientation
         for warning in check_pair(
             picture.size, trimap, names=names, image_orientation=turn, image=picture.image
@@ -302,11 +302,11 @@ def _hash_background(pair: Pair, job: _Job) -> str:
     return job.backgrounds[chosen]
 
 
-def _trimap(pair: Pair, data: bytes, options: Options) -> Trimap:
+def _trimap(pair: Pair, data: bytes, options: Options, max_memory: int | None = None) -> Trimap:
     name = str(pair.hint)
     if not pair.is_mask:
-        return read_trimap(data, strict=options.strict, name=name)
-    matte = read_matte(data, name=name, invert=options.invert)
+        return read_trimap(data, strict=options.strict, name=name, max_memory=max_memory)
+    matte = read_matte(data, name=name, invert=options.invert, max_memory=max_memory)
     if note := matte.note(name):
         log.warning(note)
     mask = matte.values

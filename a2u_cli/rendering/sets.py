@@ -7,6 +7,7 @@ import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..backgrounds import choose_background, make_background
-from ..errors import A2UError
+from ..errors import A2UError, OutOfMemory
 from ..foreground import composite
 from ..images import encode_image, quantise, write_bytes
 from ..images.files import replacing, words
@@ -138,6 +139,11 @@ def _render_all(orders: list[Order], workers: int) -> Iterator[Rendered]:
                 yield flying.popleft().result()
                 for order in islice(coming, 1):
                     flying.append(_submit(pool, order))
+        except BrokenProcessPool as error:
+            raise OutOfMemory(
+                "a worker process was ended from outside, as systems do that lack memory; run the "
+                "same command with fewer workers, what is done is kept"
+            ) from error
         except BaseException:
             for child in set(multiprocessing.active_children()) - set(others):
                 child.terminate()  # it writes nothing, and may have many seconds to go

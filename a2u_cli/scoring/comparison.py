@@ -1,8 +1,8 @@
 """Compare an evaluation with another run's, and with conditions."""
 
 import json
-import math
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import A2UError
-from ..images.files import require_regular
+from ..images.files import require_regular, words
 from .evaluation import COLUMNS, THOUSANDTHS, Row, means
 
 CONDITION = re.compile(r" *(\w+) *([<>]) *([+-]?)(\d+(?:\.\d+)?) *(%?) *")
@@ -38,13 +38,13 @@ def read_other(path: Path) -> dict[str, dict[str, Any]]:
         other = {str(row["name"]): dict(row) for row in rows if row["state"] == "scored"}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise A2UError(
-            f"{path} is no report of a2u eval --json ({error}); write one with --json {path}"
+            f"{path} is no report of a2u eval --json ({words(error)}); write one with --json {path}"
         ) from error
     for name, row in other.items():
         for metric in COLUMNS:
             value = row.get(metric)
             known = isinstance(value, int | float) and not isinstance(value, bool)
-            if not known or not math.isfinite(float(value or 0)):
+            if not (known and abs(value or 0) <= sys.float_info.max):  # nor NaN
                 raise A2UError(
                     f"{path}: the {metric} of {name} is {json.dumps(value)}, expected a number; "
                     "write the report anew with a2u eval --json"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path, PurePosixPath
 
-from ..errors import A2UError
+from ..errors import A2UError, listed
 from ..images.listing import LeftOut, instead, list_files, shut, unread
 from ..pairing import (
     IMAGE_FOLDERS,
@@ -245,9 +245,9 @@ def _say_trimaps(items: list[Item], folders: list[Path], *, several: bool) -> st
     used = sorted({str(item.trimap.parent) for item in items if item.trimap})
     if not used:
         return "none found; --trimap DIR names them"
-    text = ", ".join(used[:3]) + (", ..." if len(used) > 3 else "")
+    text = listed(used)
     if len(folders) > 1 and not several:
-        others = ", ".join(folder.name for folder in folders[1:])
+        others = listed([folder.name for folder in folders[1:]])
         text += f"; there is also {others}: --trimap all scores with each"
     return text
 

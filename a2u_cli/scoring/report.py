@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ImageError
+from ..errors import ImageError, listed
 from ..images.reading import read_image
 from ..images.writing import encode_image, quantise
 from .evaluation import COLUMNS, LEFT_OUT, STATES, THOUSANDTHS, Row, means, read_levels, to_json
@@ -87,15 +87,10 @@ def notes(rows: list[Row]) -> list[str]:
     for row in rows:
         for note in row.notes:
             names.setdefault(note, []).append(row.item.name)
-    lines = [f"{note} ({_listed(found)})" for note, found in names.items()]
+    lines = [f"{note} ({listed(found)})" for note, found in names.items()]
     most = LISTED if len(lines) > LISTED else len(lines)
     rest = [f"and {len(lines) - most} notes more; --json has them all"] if len(lines) > most else []
     return lines[:most] + rest
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def counts(rows: list[Row]) -> dict[str, int]:

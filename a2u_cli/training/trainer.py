@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..errors import A2UError, WeightsError, is_memory
+from ..errors import A2UError, WeightsError, is_memory, listed
 from ..images.writing import write_image
 from ..network.model import MattingNetwork, freeze_norms
 from ..operators.fused import convolution
 from ..scoring.metrics import Scores, score
 from ..units import UNKNOWN
-from ..weights.cache import memory_for, writing
+from ..weights.cache import memory_for, reason, writing
 from ..weights.format import load_model, save_weights
 from . import distributed, muon
 from .data.engine import DataEngine, Request
@@ -302,7 +302,7 @@ class Trainer:
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if names:
             former, asked = (
-                ", ".join(f"{name} {settings.get(name)}" for name in names)
+                listed([f"{name} {settings.get(name)}" for name in names])
                 for settings in (before, now)
             )
             raise A2UError(
@@ -326,7 +326,7 @@ class Trainer:
                 if isinstance(error, A2UError) or is_memory(error):
                     raise
                 raise WeightsError(
-                    f"{self.checkpoint}: not a checkpoint of this network ({error}); "
+                    f"{self.checkpoint}: not a checkpoint of this network ({reason(error)}); "
                     "choose another folder, or remove the file to start anew"
                 ) from error
         self._require_more(state.get("until"))

@@ -2,14 +2,22 @@
 
 import re
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from threading import Thread
+from typing import BinaryIO, Self, TypeVar
 
 from ..errors import WeightsError
 from .cache import MAX_FILE, SUFFIX, cache_folder, reason, sha256_of, writing
 
 TRIES, PAUSE = 5, 0.2  # requests for one file; seconds before the second, more before the others
+# A server that draws an answer out byte by byte never runs into a limit for one read.
+PATIENCE = 60.0  # seconds for the head of an answer, and between two looks at the pace
+SLOWEST = 1000  # bytes a second: a seventh of what a telephone's modem brought
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,10 @@ def download(
     import huggingface_hub as hub  # reads HF_* when imported, so as late as can be
     from huggingface_hub.file_download import repo_folder_name
 
-    address = hub.hf_hub_url(file.repository, file.file, revision=file.revision)
+    try:
+        address = hub.hf_hub_url(file.repository, file.file, revision=file.revision)
+    except ValueError as error:  # the Hub's own rules for names, such as their length
+        raise WeightsError(f"hf://{file.repository} is no address on the Hub ({error})") from error
     name = file.repository.split("/")[-1]
     root = Path(cache or hub.constants.HF_HUB_CACHE)
     here = hub.try_to_load_from_cache(
@@ -73,7 +84,7 @@ def download(
     try:
         if offline:
             raise ConnectionError("only what is here was asked for")
-        facts = hub.get_hf_file_metadata(address, token=token)
+        facts = _within(PATIENCE, lambda: hub.get_hf_file_metadata(address, token=token))
     except Exception as error:  # the Hub's HTTP library, and so its errors, differ by version
         if isinstance(here, str):
             return Path(here)
@@ -125,10 +136,8 @@ def _receive(address: str, size: int, target: Path, *, name: str, token: str | b
 
     The library's own way asks again as long as a single byte comes.
     """
-    import huggingface_hub as hub
     from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, and unmarked
         build_hf_headers,
-        hf_raise_for_status,
         tqdm,
     )
 
@@ -142,20 +151,9 @@ def _receive(address: str, size: int, target: Path, *, name: str, token: str | b
             time.sleep(PAUSE * attempt)
             headers["Range"] = f"bytes={file.tell()}-"
             try:
-                with hub.get_session().stream("GET", address, headers=headers) as response:
-                    hf_raise_for_status(response)
-                    if response.status_code != 206:  # all of it, from the start
-                        file.seek(0)
-                        file.truncate()
-                    for chunk in response.iter_bytes():
-                        file.write(chunk)
-                        bar.update(len(chunk))
-                        if file.tell() > size:
-                            raise OverflowError(
-                                f"more came than the {size} bytes that it announced"
-                            )
+                _receive_more(file, address, headers, size, bar.update)
                 cause = None
-            except (OverflowError, hub.errors.HfHubHTTPError) as error:
+            except _Refusal as error:
                 raise no_download(name, address, error) from error
             except Exception as error:  # of the connection: its kind differs by version
                 cause = error
@@ -163,6 +161,58 @@ def _receive(address: str, size: int, target: Path, *, name: str, token: str | b
                 return
         came = f"{file.tell()} of {size} bytes came in {TRIES} requests"
     raise no_download(name, address, f"{came}, {reason(cause)}" if cause else came) from cause
+
+
+class _Refusal(Exception):
+    """An answer that asking again would not mend."""
+
+
+def _receive_more(
+    file: BinaryIO, address: str, headers: dict[str, str], size: int, tell: Callable[[int], object]
+) -> None:
+    """Receive what one request brings of a file, and `tell` how many bytes came.
+
+    Raises _Refusal, TimeoutError where next to nothing comes, and what the HTTP library does.
+    """
+    import huggingface_hub as hub
+
+    timeout = hub.constants.HF_HUB_DOWNLOAD_TIMEOUT  # seconds for one read; by itself none
+    asked = hub.get_session().stream("GET", address, headers=headers, timeout=timeout)
+    with ExitStack() as stack:
+        response = _within(PATIENCE, lambda: stack.enter_context(asked))
+        if response.status_code not in (200, 206):  # its words may have no end
+            raise _Refusal(f"the server answers {response.status_code}")
+        if response.status_code == 200:  # all of it, from the start
+            file.seek(0)
+            file.truncate()
+        looked, before = time.monotonic(), file.tell()
+        for chunk in response.iter_raw():  # a few packed bytes may unpack to gigabytes
+            file.write(chunk)
+            tell(len(chunk))
+            if file.tell() > size:
+                raise _Refusal(f"more came than the {size} bytes that it announced")
+            now = time.monotonic()
+            if now - looked > PATIENCE:
+                if file.tell() - before < SLOWEST * (now - looked):
+                    raise TimeoutError(f"less than {SLOWEST} bytes a second came")
+                looked, before = now, file.tell()
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """Wait so long for a call, and leave it to itself when it takes longer; raises TimeoutError."""
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:
+            result.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        return result.result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(f"no whole answer came in {seconds:g} seconds") from error
 
 
 def no_download(name: str, address: str, cause: Exception | str) -> WeightsError:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..errors import WeightsError
+from ..errors import WeightsError, is_memory, listed
 from ..network.model import MattingNetwork
 from ..units import STRIDE
 from . import registry
@@ -78,7 +78,9 @@ def save_weights(
 
 def _pack(state: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     """Serialise with the header's keys in order, so that equal weights have equal checksums."""
-    data = save(state, metadata)
+    # names of files that are no UTF-8 are written as their escapes
+    texts = {key: text.encode(errors="backslashreplace").decode() for key, text in metadata.items()}
+    data = save(state, texts)
     length = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":"))
     text = header.encode()
@@ -98,6 +100,8 @@ def open_weights(path: Path, make: type[Network]) -> tuple[Network, Header]:
         try:
             tensors = load_file(path)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
+            if is_memory(error):
+                raise
             raise WeightsError(f"{path} is damaged and cannot be read; get it anew") from error
         fill(network, tensors, path)
     return network.eval(), header
@@ -140,7 +144,7 @@ def require_plain(tensors: Mapping[str, Tensor], path: Path) -> None:
 def _check_shapes(
     network: MattingNetwork, shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
-    """Raise a WeightsError that lists every misfit, sorted."""
+    """Raise a WeightsError that lists the misfits, sorted."""
     expected = {name: tuple(tensor.shape) for name, tensor in stored_tensors(network).items()}
     misfits = {
         "missing": sorted(expected.keys() - shapes.keys()),
@@ -152,14 +156,14 @@ def _check_shapes(
         ],
     }
     if any(misfits.values()):
-        text = "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in misfits.items() if keys)
+        text = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in misfits.items() if keys)
         raise WeightsError(f"{path} does not fit the {variant_of(network)} network: {text}")
 
 
 def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     broken = sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all())
     if broken:
-        raise WeightsError(f"{path} has values that are not finite numbers in {', '.join(broken)}")
+        raise WeightsError(f"{path} has values that are not finite numbers in {listed(broken)}")
 
 
 def stored_tensors(network: MattingNetwork) -> dict[str, Tensor]:

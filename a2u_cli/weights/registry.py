@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import WeightsError
+from ..errors import WeightsError, listed
 from .cache import NAME, SUFFIX, cache_folder, cached, reason, sha256_of, writing
 from .download import HubFile, download
 from .header import Header, read_header
@@ -120,7 +120,7 @@ def locate(weights: str | Path) -> Path:
             return Path(weights)
     except OSError as error:
         raise WeightsError(f"cannot read {text} ({reason(error)})") from error
-    known = ", ".join(names())
+    known = listed(names())
     raise WeightsError(f"no weights {text!r}: neither a file nor a name ({known}) nor hf://...")
 
 

@@ -1,6 +1,7 @@
 # ruff: noqa: F811 - fixtures that are imported
 """Weights from a lying hub, and from strangers: names, sizes, kinds of numbers, reserved names."""
 
+import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -113,6 +114,56 @@ def test_a_hub_that_sends_less_than_it_announced_is_asked_five_times(
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("drips", "said"),
+    [
+        ("HEAD", "no whole answer came in 0.2 seconds"),
+        ("GET", "no whole answer came in 0.2 seconds"),
+        ("body", "of 3000 bytes came in 5 requests, less than 10000 bytes a second came"),
+        ("silence", "of 3000 bytes came in 5 requests"),
+    ],
+)
+def test_a_hub_that_hardly_sends_anything_is_given_up(
+    fetch: Callable[..., Path],
+    hub: Hub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    drips: str,
+    said: str,
+) -> None:
+    hub.files["me/mats/model.safetensors"] = bytes(3000)
+    monkeypatch.setattr(downloads, "PATIENCE", 0.2)
+    monkeypatch.setattr(downloads, "SLOWEST", 10_000)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.1)
+    hub.drips = drips
+    if drips == "silence":
+        hub.drips, hub.pause = "body", 0.5
+    with pytest.raises(WeightsError, match=said):
+        fetch()
+    asked = [headers.get("range") for headers in hub.asked("GET")]
+    if drips == "body":
+        assert len(set(asked)) == 5  # each goes on where the last one was given up
+    assert files(tmp_path) == []
+
+
+def test_a_slow_honest_link_is_waited_for(
+    fetch: Callable[..., Path], hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.files["me/mats/model.safetensors"] = bytes(range(200))
+    monkeypatch.setattr(downloads, "PATIENCE", 0.05)
+    monkeypatch.setattr(downloads, "SLOWEST", 20)
+    hub.drips, hub.pause = "body", 0.002
+    assert fetch().read_bytes() == bytes(range(200))
+    assert len(hub.asked("GET")) == 1
+
+
+def test_an_error_without_end_is_not_read(fetch: Callable[..., Path], hub: Hub) -> None:
+    hub.files["me/mats/model.safetensors"] = bytes(3000)
+    hub.status, hub.drips, hub.pause = 500, "body", 1
+    with pytest.raises(WeightsError, match="the server answers 500"):
+        fetch()
+
+
 def test_a_hub_that_sends_more_than_it_announced_is_not_heard_out(
     fetch: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +258,12 @@ def test_a_reserved_name_takes_no_other_network(
     import_file(authors, name="a2u-official", force=True)  # the same source
 
 
+def test_a_checkpoint_whose_name_is_not_utf_8_is_imported(authors: Path, tmp_path: Path) -> None:
+    path = authors.rename(tmp_path / os.fsdecode(b"\xff\xfe.pth"))
+    weights.import_file(path, name="x")
+    assert registry.describe("x").source == r"\udcff\udcfe.pth"
+
+
 def test_a_file_put_under_a_reserved_name_by_hand_is_not_called_good(
     weights: Path, environment: Path
 ) -> None:
@@ -271,6 +328,17 @@ def test_a_checkpoint_of_anything_else_is_refused_before_memory_is_taken(
         weights.read_checkpoint(path)
     assert "\n" not in str(caught.value)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
+
+
+def test_of_thousands_of_wrong_names_ten_and_a_count_are_told(
+    authors_tensors: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.pth"
+    more = {f"module.layer0.{number:05}.weight": torch.zeros(1) for number in range(500)}
+    torch.save({"state_dict": authors_tensors | more}, path)
+    with pytest.raises(WeightsError, match=r"unexpected: stem\.00000\..* and 490 more$") as caught:
+        weights.read_checkpoint(path)
+    assert str(caught.value).count("stem.0") == 10
 
 
 def test_doubles_within_reach_are_taken() -> None:

@@ -19,7 +19,16 @@ from PIL import Image, ImageCms
 from PIL.ExifTags import IFD, Base
 
 from a2u_cli.errors import ImageError, OutOfMemory
-from a2u_cli.images import encode_image, quantise, read_grey, read_image, read_stream, write_image
+from a2u_cli.images import (
+    encode_image,
+    picture_size,
+    quantise,
+    read_grey,
+    read_image,
+    read_matte,
+    read_stream,
+    write_image,
+)
 from a2u_cli.images.colour import from_linear
 from a2u_cli.images.profiles import SRGB_TO_XYZ
 
@@ -177,6 +186,22 @@ def test_a_png_with_much_text_or_a_large_profile_is_whole(kind: str, depth: int)
     picture = read_image(base[:33] + extra + base[33:])
     np.testing.assert_array_equal(quantise(picture.image, depth), levels)
     assert (picture.icc is not None) == (kind == "icc")
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_png_with_much_text_tells_its_size_its_turn_and_its_labels(
+    behind: bool, tmp_path: Path
+) -> None:
+    labels = Image.fromarray(np.array([[0, 1, 2], [2, 1, 0]], np.uint8))
+    labels.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    data = saved(labels, exif=exif_bytes(6))
+    text = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(2_000_000)))
+    at = len(data) - 12 if behind else 33
+    path = tmp_path / "labels.png"
+    path.write_bytes(data[:at] + text + data[at:])
+    turned = np.array([[1, 0], [0.5, 0.5], [0, 1]], np.float32)
+    np.testing.assert_array_equal(read_matte(path).values, turned)
+    assert picture_size(path) == (3, 2)
 
 
 @pytest.mark.parametrize("colour", ["grey", "rgb"])
@@ -614,6 +639,13 @@ def test_the_command_line_tells_and_bounds_too(tmp_path: Path) -> None:
     assert giant.returncode == 4
     assert giant.stderr.splitlines()[-1].startswith("error: giant.webp is 16384x16384 and takes")
     assert int(giant.stdout.split()[-1]) < 10**6  # KB
+    Image.new("1", (8000, 8000)).save(tmp_path / "giant.png")
+    small = ("matte", "a.tif", "--max-memory", "800MB")
+    for words in ((*small, "-t", "giant.png"), (*small, "--mask", "giant.png")):
+        giant = run(*words)
+        assert giant.returncode == 4
+        assert "giant.png is 8000x8000 and takes about 1.5 GB to read" in giant.stderr
+        assert int(giant.stdout.split()[-1]) < 600_000  # KB
     pages = run("matte", "a.tif", "-t", "t.png")
     assert pages.returncode == 0
     assert "warning: a.tif has 2 pages, the first is taken" in pages.stderr.splitlines()

@@ -12,6 +12,7 @@ import sys
 import time
 import zlib
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ import typer
 from conftest import Run, RunA2U
 
 from a2u_cli import cli
-from a2u_cli.commands import terminal
-from a2u_cli.errors import ImageError, in_words, is_memory
+from a2u_cli.commands import stopping, terminal
+from a2u_cli.errors import ImageError, Interrupted, in_words, is_memory, listed
 from a2u_cli.images import read_image, write_image
 from a2u_cli.scoring import report
 from a2u_cli.scoring.evaluation import Row
@@ -62,6 +63,8 @@ def pair(folder: Path, name: str = "photo", size: tuple[int, int] = (24, 32)) ->
         (MemoryError("std::bad_alloc"), 4, "out of memory"),
         (RuntimeError("std::bad_alloc"), 4, "out of memory"),
         (RuntimeError("could not create a memory object"), 4, "out of memory"),  # oneDNN
+        (ImportError("libx.so: failed to map segment from shared object"), 4, "out of memory"),
+        (RuntimeError("can't start new thread"), 4, "out of memory"),
         (
             RuntimeError("OpenCV(4.1) alloc.cpp:73: error: (-4:Insufficient memory) Failed to"),
             *(4, "out of memory"),
@@ -82,6 +85,16 @@ def test_every_failure_has_one_line_and_its_code(
     assert "\n" not in text
     assert found == code
     assert is_memory(error) == (code == 4)
+
+
+def test_a_line_is_never_longer_than_anybody_reads() -> None:
+    assert listed(range(10)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    assert listed(range(5000)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 4990 more"
+    text, code = in_words(ImageError(f"x.png has {'x' * 10**6}, expected less; make it smaller"))
+    assert len(text) < 5000
+    assert text.startswith("x.png has xxx")
+    assert text.endswith("xxx, expected less; make it smaller")
+    assert code == 2
 
 
 @pytest.mark.parametrize(
@@ -136,6 +149,66 @@ def test_a_palette_png_without_its_palette_is_told_in_words(
     (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
     run = run_a2u("matte", tmp_path / "p.png", "-t", trimap)
     assert_words(run, "p.png is truncated or damaged", "palette")
+
+
+def test_a_worker_that_the_system_ends_is_a_shortage(
+    run_a2u: RunA2U, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr("a2u_cli.rendering.sets._submit", fail)
+    run = run_a2u("render", tmp_path / "r", "--count", "2", "--workers", "2")
+    assert_words(run, "a worker process was ended from outside", "fewer workers", code=4)
+
+
+DECODER = "a2u_cli.images.reading.decode_levels"
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (("matte", "p.png", "-t", "p_trimap.png"), DECODER),
+        (("matte", "p.png", "-t", "p_trimap.png"), "a2u_cli.matting.inference.raw_alpha"),
+        (("matte", "p.png", "-t", "p_trimap.png"), "a2u_cli.images.writing.encode_png"),
+        (("batch", "."), "a2u_cli.weights.format.load_file"),
+        (("cutout", "p.png", "-a", "m.png"), DECODER),
+        (("cutout", "p.png", "-a", "m.png"), "a2u_cli.foreground.estimate_foreground"),
+        (("composite", "p.png", "-a", "m.png"), DECODER),
+        (("trimap", "make", "m.png"), DECODER),
+        (("trimap", "check", "p_trimap.png"), DECODER),
+        (("explain", "p.png", "-t", "p_trimap.png"), "a2u_cli.matting.explain.look"),
+        (("eval", "m", "--gt", "gt"), "a2u_cli.scoring.evaluation.score"),
+        (("weights", "info", "{weights}"), "json.loads"),
+        (("weights", "verify", "{weights}"), "a2u_cli.weights.format.load_file"),
+        (("weights", "import", "{weights}"), "a2u_cli.weights.format.load_file"),
+        (("render", "r", "--count", "1", "--size", "64"), "a2u_cli.rendering.sets.render_scene"),
+        (("train", "t", "--steps", "1"), "a2u_cli.training.data.building.build_engine"),
+        (("doctor",), "a2u_cli.matting.devices.describe_device"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value.split(".")[-1],
+)
+def test_a_shortage_of_memory_is_code_4_in_every_command(
+    run_a2u: RunA2U,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    weights: Path,
+    words: Sequence[str],
+    place: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("std::bad_alloc")
+
+    pair(tmp_path, "p", size=(8, 8))
+    for name in ("m.png", "gt/p.png", "m/p.png"):
+        write_image(tmp_path / name, np.full((8, 8), 0.5, np.float32))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("A2U_WEIGHTS", str(weights))
+    monkeypatch.setenv("A2U_DEVICE", "cpu")
+    monkeypatch.setattr(place, fail)
+    run = run_a2u(*(word.format(weights=weights) for word in words))
+    assert_words(run, "memory", code=4)
+    assert "damaged" not in run.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to be somebody else")
@@ -201,6 +274,19 @@ def test_a_name_outside_the_terminals_encoding_is_escaped(
     assert facts.isprintable()
 
 
+@pytest.mark.parametrize("screen", [False, True])
+def test_a_long_name_in_a_table_is_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, screen: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: screen)
+    name = "ab" * 100
+    terminal.show_table(["picture", "SAD"], [[name, "1"]], ["mean of 1", "1"])
+    shown = capsys.readouterr().out
+    assert shown.count("a") == 101  # that of "mean"
+    assert (name in shown) != screen
+
+
 def test_a_name_that_is_not_utf_8_is_matted_scored_and_reported(
     run_a2u: RunA2U, tmp_path: Path, weights: Path
 ) -> None:
@@ -249,7 +335,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 EVAL = ("eval", "mattes", "--gt", "gt")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "1", True, "missing"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, None, "1", True, "missing"])
 def test_another_run_with_a_score_that_is_no_number_never_passes_the_gate(
     run_a2u: RunA2U, scored: Path, value: object
 ) -> None:
@@ -370,6 +456,24 @@ def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, delay: float) ->
     assert not list((tmp_path / "out").rglob("*.part"))
 
 
+def test_a_signal_while_a_worker_is_born_waits_until_it_is_there() -> None:
+    names: dict[str, Any] = {}
+    born: list[str] = []
+    source = "def birth(send):\n    send()\n    return 'whole'"
+    exec(compile(source, "/lib/multiprocessing/popen_spawn_posix.py", "exec"), names)
+    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    stopping.listen()
+    try:
+        with pytest.raises(Interrupted, match="terminated"):
+            born.append(names["birth"](lambda: signal.raise_signal(signal.SIGTERM)))
+            time.sleep(5)
+            pytest.fail("it was not told")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert born == ["whole"]
+
+
 # Thin pictures
 
 
@@ -426,6 +530,21 @@ def test_a_typo_is_refused_once_before_a_single_picture_is_read(
     assert_words(run, part)
     assert len(run.stderr.splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("batch", "", "-o", "out"), "what follows batch is empty"),
+        (("batch", "in", "--shard", ""), "what follows --shard is empty"),
+        (("batch", "in", "--shard="), "what follows --shard is empty"),
+        (("", "in"), "what follows a2u is empty"),
+    ],
+)
+def test_a_variable_of_the_shell_that_is_not_set_is_refused(
+    run_a2u: RunA2U, words: Sequence[str], part: str
+) -> None:
+    assert_words(run_a2u(*words), part)
 
 
 @pytest.mark.parametrize(
