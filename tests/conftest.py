@@ -91,7 +91,8 @@ RunA2U = Callable[..., Run]
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write random weights whose alphas are neither all 0 nor all 1."""
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_weights(sane_network(), path, licence="CC0", source="test", dtype=torch.float16)
+    facts = {"licence": "CC0", "source": "test", "quality": "fast"}
+    save_weights(sane_network(), path, dtype=torch.float16, **facts)
     return path
 
 

@@ -15,10 +15,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import RunA2U
+from conftest import RunA2U, sane_network
 
+from a2u_cli import Matter
 from a2u_cli.errors import A2UError, OutOfMemory
-from a2u_cli.images import read_grey, write_image
+from a2u_cli.images import quantise, read_grey, read_image, write_image
 from a2u_cli.images.files import locked
 from a2u_cli.images.memory import free_memory
 from a2u_cli.jobs import folder as batch
@@ -26,6 +27,8 @@ from a2u_cli.jobs.folder import outputs, run, shard
 from a2u_cli.jobs.journal import JOURNAL, Journal, Outcome
 from a2u_cli.jobs.options import OUTPUTS, Options
 from a2u_cli.pairing import Pair, find_pairs
+from a2u_cli.trimap import read_trimap
+from a2u_cli.weights import save_weights
 
 Array = np.ndarray
 NAMES = ("кот", "it's", 'say "hi"', "two words", "line\nbreak")
@@ -398,6 +401,28 @@ def test_the_command_reports_each_picture(
     again = run_a2u(*arguments)
     assert again.code == 0
     assert again.stderr.splitlines()[-1] == "1 done, 5 skipped, 0 failed, 0 without a trimap"
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_run_that_began_with_one_pass_goes_on_so_unless_told(
+    run_a2u: RunA2U, arguments: list[str], photos: Path, tmp_path: Path
+) -> None:
+    refined = tmp_path / "refined.safetensors"
+    facts = {"licence": "CC0", "source": "test", "quality": "refined"}
+    save_weights(sane_network(), refined, **facts)
+    arguments[arguments.index("--weights") + 1] = str(refined)
+    arguments += ["--dtype", "float32"]
+    assert run_a2u(*arguments, "--quality", "standard").code == 0  # as it was called
+    put(photos, "p6", 6)
+    again = run_a2u(*arguments)
+    assert "what is there was made with --quality fast: going on so" in again.stderr
+    assert again.stderr.splitlines()[-1].startswith("1 done, 6 skipped")
+    one = read_image(photos / "p6.png").image, read_trimap(photos / "p6_trimap.png")
+    expected = quantise(Matter(refined, device="cpu", quality="fast").matte(*one), 8)
+    np.testing.assert_array_equal(read_grey(tmp_path / "out/alpha/p6.png") * 255, expected)
+    told = run_a2u(*arguments, "--quality", "auto")
+    assert told.stderr.splitlines()[-1].startswith("7 done, 0 skipped")
+    assert run_a2u(*arguments).stderr.splitlines()[-1].startswith("0 done, 7 skipped")
 
 
 @pytest.mark.usefixtures("environment")

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import sane_network
 
 from a2u_cli import Matter, matte
 from a2u_cli.errors import A2UError, WeightsError
-from a2u_cli.weights import load_model
+from a2u_cli.weights import load_model, save_weights
 from a2u_cli.weights.cache import sha256_of
 
 Array = np.ndarray
@@ -90,6 +91,21 @@ def test_what_cannot_be_had_is_refused(weights: Path) -> None:
 def test_a_bound_is_kept_as_bytes_or_words(weights: Path) -> None:
     assert Matter(weights, device="cpu", max_memory="2GB").max_memory == 2_000_000_000
     assert Matter(weights, device="cpu", max_memory=1 << 31).max_memory == 1 << 31
+
+
+def test_the_weights_say_which_quality_is_auto(tmp_path: Path) -> None:
+    for told, expected in {"refined": "refined", "best": "best", "": "fast"}.items():
+        path = tmp_path / f"{told}.safetensors"
+        save_weights(sane_network(), path, licence="CC0", source="test", quality=told)
+        assert Matter(path, device="cpu").quality == expected
+        assert Matter(path, device="cpu", quality="fast").quality == "fast"
+    save_weights(sane_network(), path, licence="CC0", source="test", quality="sublime")
+    with pytest.raises(A2UError, match="quality 'sublime' is unknown"):
+        Matter(path, device="cpu")
+
+
+def test_the_weights_that_ship_are_refined() -> None:
+    assert Matter(device="cpu").quality == "refined"
 
 
 @pytest.mark.parametrize("quality", ["fast", "refined", "best"])

@@ -159,6 +159,10 @@ def batch(
     options = replace(
         options, dtype=matter.dtype_name, weights=matter.sha256, quality=matter.quality
     )
+    if quality is None and _began_fast(pairs, matter, options, out):
+        say("what is there was made with --quality fast: going on so, unless --quality is given")
+        matter.quality = "fast"
+        options = replace(options, quality="fast")
     if dry_run:
         _show_plan(pairs, _rest(found, part), matter, options, as_json=as_json)
         return
@@ -166,6 +170,16 @@ def batch(
         pairs, inputs, matter, options, work, fail_fast=fail_fast, as_json=as_json
     )
     _report(tally, failures, _rest(found, part), as_json=as_json)
+
+
+def _began_fast(pairs: tuple["Pair", ...], matter: "Matter", options: "Options", out: Path) -> bool:
+    """Tell whether a run began with one pass, which was the default before weights said theirs."""
+    from ..jobs.folder import was_made_by
+    from ..jobs.journal import Journal
+
+    if matter.quality == "fast" or not out.is_dir():
+        return False
+    return was_made_by(replace(options, quality="fast"), pairs, out, matter.matte, Journal(out))
 
 
 def _choose_results(

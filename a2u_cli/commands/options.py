@@ -248,10 +248,13 @@ def load_matter(
     from ..matting.matter import Matter
 
     place = pick_device(device)
-    return Matter(
+    matter = Matter(
         weights,
         device=place,
         dtype=pick_dtype(dtype, device=place, depth=depth),
         quality=cast(Literal["auto"], quality or "auto"),
         max_memory=max_memory,
     )
+    if quality is None and not registry.quality_of(registry.locate(weights), matter.sha256):
+        say(f"{weights} do not say what quality suits them: fast, unless --quality is given")
+    return matter

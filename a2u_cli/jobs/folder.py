@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import A2UError, OutOfMemory, in_words
+from ..errors import A2UError, ImageError, OutOfMemory, in_words
 from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
@@ -152,6 +152,22 @@ def run(
         finally:
             for executor in (reader, writer):
                 executor.shutdown(cancel_futures=True)
+
+
+def was_made_by(
+    options: Options, pairs: Iterable[Pair], folder: Path, matte: Matte, journal: Journal
+) -> bool:
+    """Tell whether the first result there is was made by these options, as the journal knows it."""
+    job = _Job(folder, matte, options, Places(journal), share_of_free, None)
+    for pair in pairs:
+        if not any(path.exists() for path in outputs(pair, folder, options).values()):
+            continue
+        try:
+            hashes = [bytes.fromhex(hash_file(path)) for path in (pair.image, pair.hint)]
+            return _held(pair, hashes, job) or not _missing(pair, hashes, job)
+        except ImageError:  # not read, or not ours: the next may tell
+            continue
+    return False
 
 
 class _Flight:

@@ -51,8 +51,9 @@ class Matter:
         )
         path = registry.locate(weights)
         self.sha256 = sha256_of(path)
-        told = registry.quality_of(path, self.sha256)
-        self.quality = require_quality(told if quality == "auto" else quality)
+        if quality == "auto":
+            quality = require_quality(registry.quality_of(path, self.sha256) or "fast")
+        self.quality = quality
         with torch.inference_mode():
             self.network = fold_norms(load_model(path, device=self.device), self.dtype)
 

@@ -230,19 +230,19 @@ def describe(weights: str) -> Description:
         sha256=digest,
         bytes=path.stat().st_size,
         dtype=header.dtype,
-        quality=quality_of(path, digest),
+        quality=quality_of(path, digest) or None,
         sizes=header.sizes,
         training=header.training,
     )
 
 
 def quality_of(path: Path, digest: str) -> str:
-    """Tell what quality a file of weights, with its sha256, is best used with; "fast" if unknown.
+    """Tell what quality a file of weights, with its sha256, is best used with; "" if unknown.
 
     Raises WeightsError where its header cannot be read.
     """
     known = {entry.sha256: entry.quality for entry in REGISTRY.values()}
-    return read_header(path).quality or known.get(digest) or "fast"
+    return read_header(path).quality or known.get(digest) or ""
 
 
 def _compare_pin(name: str, header: Header, path: Path, digest: str) -> str:
