@@ -271,6 +271,31 @@ def test_the_loss_falls_from_the_first_steps(tmp_path: Path, make) -> None:
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
 
+@pytest.mark.parametrize("steps", [1, training.MOST_LOST + 1])
+def test_a_step_without_a_finite_gradient_changes_nothing_and_many_end_the_run(
+    steps: int, tmp_path: Path, make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make(tmp_path, replace(TINY, steps=8, growth=(0.9,)))
+    before, losses, reports = {}, trainer.losses, []
+
+    def broken(*arguments: object, **options: object) -> dict[str, torch.Tensor]:
+        found = losses(*arguments, **options)
+        if 1 <= trainer.step <= steps:
+            before.setdefault("stem", trainer.network.stem.conv.weight.detach().clone())
+            found["loss"] = found["loss"] + (found["loss"] - found["loss"].detach()) * torch.inf
+        elif before and steps == 1 and trainer.step == 2:
+            assert torch.equal(trainer.network.stem.conv.weight, before["stem"])
+        return found
+
+    monkeypatch.setattr(trainer, "losses", broken)
+    if steps == 1:
+        trainer.run(reports.append)
+        assert [report.step for report in reports if report.lost] == [2]
+        return
+    with pytest.raises(A2UError, match="not finite, 5 times in a row; continue from the last"):
+        trainer.run(reports.append)
+
+
 def test_the_averaged_weights_are_exported_and_load(tmp_path: Path, make) -> None:
     trainer = make(tmp_path)
     trainer.run()

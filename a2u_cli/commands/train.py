@@ -174,7 +174,9 @@ def train(
 
 
 def _report(step: "StepReport") -> None:
-    """Say how training goes, at every validation."""
+    """Say how training goes, at every validation, and what steps are lost."""
+    if step.lost:
+        say(f"step {step.step}: the gradient is not finite; nothing is learned from this step")
     if step.validation is not None:
         say(
             f"step {step.step}: loss {step.loss:.4f}, {step.seconds:.1f} s a step, "

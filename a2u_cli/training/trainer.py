@@ -33,6 +33,7 @@ from .options import TrainOptions
 
 CHECKPOINT, PREVIEW, WEIGHTS = "checkpoint.pt", "preview.png", "weights.safetensors"
 CURVE = "curve.jsonl"  # in the run's folder, a line a step
+MOST_LOST = 4  # steps in a row whose gradient is not finite, before a run is given up
 VALIDATION_CROPS = 32
 VALIDATION_SIZE = 128
 CHANGEABLE = ("steps", "minutes", "save_every")  # of the options, where a run goes on
@@ -67,6 +68,7 @@ class StepReport:
     pyramid: float
     rate: float
     seconds: float
+    lost: bool = False  # its gradient was not finite, and nothing was learned from it
     validation: Validation | None = None
 
 
@@ -128,6 +130,7 @@ class Trainer:
             multi_avg_fn=get_ema_multi_avg_fn(options.average_kept),
             use_buffers=True,
         )
+        self.lost = 0  # steps in a row whose gradient was not finite
         self.step, self._seconds, self._since = 0, 0.0, time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
@@ -200,7 +203,7 @@ class Trainer:
         return None if request is None else self.source.batch(request.share(*place))
 
     def _train_step(self, batch: Batch, rate: float) -> dict[str, Tensor]:
-        """Do a step without waiting for the device; gives its losses and the gradient's norm."""
+        """Do a step and give its losses; where its gradient is not finite, nothing is learned."""
         for group in (g for o in self.optimisers for g in o.param_groups):
             group["lr"] = rate
         torch.manual_seed(self.options.seed * 1_000_003 + self.step)  # dropout
@@ -211,23 +214,25 @@ class Trainer:
         self.network.zero_grad()
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
-        for optimiser in self.optimisers:
-            optimiser.step()
-        self.average.update_parameters(self.network)
+        self.lost = 0 if norm.isfinite() else self.lost + 1
+        if not self.lost:
+            for optimiser in self.optimisers:
+                optimiser.step()
+            self.average.update_parameters(self.network)
         self.step += 1
-        return {name: value.detach() for name, value in losses.items()} | {"norm": norm}
+        return {name: value.detach() for name, value in losses.items()}
 
     def _describe(self, losses: dict[str, Tensor], rate: float, start: float) -> StepReport:
         """Wait for a step's losses."""
         means = distributed.mean(torch.stack(list(losses.values())))
         values = dict(zip(losses, means.tolist(), strict=True))
-        if not math.isfinite(values.pop("norm")):
+        if self.lost > MOST_LOST:
             raise A2UError(
-                f"step {self.step - 1}: the gradient is not finite; continue from the last "
-                f"checkpoint in {self.folder} with a lower learning rate"
+                f"step {self.step - 1}: the gradient is not finite, {self.lost} times in a row; "
+                f"continue from the last checkpoint in {self.folder} with a lower learning rate"
             )
         seconds = time.perf_counter() - start
-        return StepReport(step=self.step, rate=rate, seconds=seconds, **values)
+        return StepReport(step=self.step, rate=rate, seconds=seconds, lost=self.lost > 0, **values)
 
     def losses(
         self, network: nn.Module, batch: Batch, *, shared: bool = False
