@@ -25,7 +25,7 @@ Quality = Literal["fast", "refined", "best"]
 FORMER = {"standard": "fast"}  # what a quality was called before
 HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
 CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
-LEAST, SURE, SHARPNESS = 0.001, 0.03, 4  # confidence in one pass: least, and more towards 0 and 1
+LEAST, SURE, SHARPNESS = 0.0007, 0.02, 4  # confidence in one pass: least, and more towards 0 and 1
 SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
 WORTH_WINDOWS = 1 / 3  # of the whole's cost: dearer windows lose to the network in one piece
 
