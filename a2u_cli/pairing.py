@@ -30,7 +30,8 @@ OTHER_FOLDERS = (
 )
 ROLES = (*TRIMAP_ROLES, *MASK_ROLES, *RESULT_ROLES)
 MASKS = (*MASK_ROLES, *MATTE_ROLES)
-ROLE_FOLDERS = {*OTHER_FOLDERS, *IMAGE_FOLDERS, "trimap", "trimaps"}
+HINT_FOLDERS = {*OTHER_FOLDERS, "trimap", "trimaps"}
+ROLE_FOLDERS = {*HINT_FOLDERS, *IMAGE_FOLDERS}
 OTHER_SUFFIXES = {  # pictures that are not read
     *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
     *(".psd", ".psb", ".xcf", ".jxl", ".jp2", ".j2k", ".tga", ".hdr", ".dpx", ".svg", ".ico"),
@@ -88,34 +89,54 @@ def find_pairs(
     Raises ImageError where a folder is missing or holds no picture, where two files could be meant,
     or where two pictures would have one result.
     """
-    for given in (folder, trimaps, masks):
-        if given is not None and not given.is_dir():
-            raise ImageError(f"{given} is no folder, expected one with pictures; check the name")
-    apart = [p.resolve() for p in (skip, trimaps, masks) if p and p.resolve() != folder.resolve()]
+    _require_folders(folder, trimaps, masks)
+    given = [place for place in (trimaps, masks) if place and place.resolve() != folder.resolve()]
+    apart = [skip.resolve()] if skip else []
     every = [path for path in _walk(folder, apart) if path not in results]
     files = [path for path in every if _is_file_of_picture(path.name)]
-    root, pictures = _pictures(folder, files)
-    if not pictures:
+    root, free = _candidates(folder, files, given)
+    drawn = _places(folder, root, trimaps if roles == TRIMAP_ROLES else None, TRIMAP_FOLDERS)
+    named = _pictures(folder, root, free, drawn)
+    if not named:
         _refuse_none(folder, "pictures to matte", _left_out(folder, every, ()))
-    named = [(_name(p, root if p.is_relative_to(root) else folder), p) for p in pictures]
     _require_distinct(named)
-    names = dict(named)
-    found: dict[str, tuple[Path, bool]] = {}
-    for suffixes, is_mask, places in (
-        (roles, False, _places(folder, root, trimaps, TRIMAP_FOLDERS)),
-        (MASK_ROLES, True, _places(folder, root, masks, MASK_FOLDERS)),
-    ):
-        for place, among in places:
-            without = [name for name in names if name not in found]
-            matched = match(without, place, suffixes, suffixed=among, pictures=names)
-            found |= {name: (path, is_mask) for name, path in matched.items()}
-    used = {*pictures, *(path for path, _ in found.values())}
+    found = _find_hints(
+        dict(named),
+        *((roles, False, *place) for place in _places(folder, root, trimaps, TRIMAP_FOLDERS)),
+        *((MASK_ROLES, True, *place) for place in _places(folder, root, masks, MASK_FOLDERS)),
+    )
+    used = {*(path for _, path in named), *(path for path, _ in found.values())}
+    alone = [path for name, path in named if name not in found]
+    if first_folder(folder, (*TRIMAP_FOLDERS, *MASK_FOLDERS)):  # bg/x is no picture beside these
+        used -= {path for path in alone if path.relative_to(folder).parts[0] in OTHER_FOLDERS}
     rest = [path for path in every if path not in used]
+    owners = {bare for name, path in named if path in used for bare in _bare(name)}
     return Pairs(
         tuple(Pair(name, path, *found[name]) for name, path in named if name in found),
-        tuple(path for name, path in named if name not in found),
-        _left_out(folder, rest, {bare for name in names for bare in _bare(name)}),
+        tuple(path for path in alone if path in used),
+        _left_out(folder, rest, owners),
     )
+
+
+def _require_folders(*folders: Path | None) -> None:
+    for folder in folders:
+        if folder is not None and not folder.is_dir():
+            raise ImageError(f"{folder} is no folder, expected one with pictures; check the name")
+
+
+def _find_hints(
+    names: Collection[str], *places: tuple[tuple[str, ...], bool, Path, bool]
+) -> dict[str, tuple[Path, bool]]:
+    """Find each picture's trimap or mask, and which it is, in the first place that has it.
+
+    A place is the suffixes there, whether they are masks', the folder, and if it has pictures, too.
+    """
+    found: dict[str, tuple[Path, bool]] = {}
+    for suffixes, is_mask, place, among in places:
+        without = [name for name in names if name not in found]
+        matched = match(without, place, suffixes, suffixed=among, pictures=names)
+        found |= {name: (path, is_mask) for name, path in matched.items()}
+    return found
 
 
 def find_mattes(folder: Path, mattes: Path, *, results: Collection[Path] = ()) -> Pairs:
@@ -139,12 +160,8 @@ def find_alone(folder: Path, results: Collection[Path] = ()) -> Pairs:
 
     Raises ImageError for none.
     """
-    every = [path for path in _walk(folder, ()) if path not in results]
-    files = [path for path in every if _is_file_of_picture(path.name)]
-    left_out = _left_out(folder, [p for p in every if not _is_file_of_picture(p.name)], ())
-    if not files:
-        _refuse_none(folder, "pictures", left_out)
-    named = [(_name(path, folder), path) for path in files]
+    pictures, left_out = _list_alone(folder, results)
+    named = [(_name(path, folder), path) for path in pictures]
     _require_distinct(named)
     return Pairs(tuple(Pair(name, path, path) for name, path in named), (), left_out)
 
@@ -155,15 +172,14 @@ def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
     `unpaired` are what is no mask: `x.jpg` where `x_mask.png` or `x_alpha.png` lies beside it, and
     `x_trimap.png` beside either.
     """
-    alone = find_alone(folder, results)
-    files = [pair.image for pair in alone.found]
-    names = {_name(path, folder) for path in files}
+    pictures, left_out = _list_alone(folder, results)
+    names = {_name(path, folder) for path in pictures}
     masked = {
         owner for name in names if name.endswith(MASKS) for owner in _owners(name) if owner in names
     }
     named = [
         (name, path)
-        for path in files
+        for path in pictures
         for name in [_name(path, folder)]
         if name not in masked and not (name.endswith(TRIMAP_ROLES) and names & {*_owners(name)})
     ]
@@ -171,9 +187,21 @@ def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
     kept = {path for _, path in named}
     return Pairs(
         tuple(Pair(name, path, path) for name, path in named),
-        tuple(path for path in files if path not in kept),
-        alone.left_out,
+        tuple(path for path in pictures if path not in kept),
+        left_out,
     )
+
+
+def _list_alone(
+    folder: Path, results: Collection[Path]
+) -> tuple[list[Path], tuple[tuple[Path, str], ...]]:
+    """List the pictures below a folder, and what is left out; raises ImageError for no picture."""
+    every = [path for path in _walk(folder, ()) if path not in results]
+    pictures = [path for path in every if _is_file_of_picture(path.name)]
+    left_out = _left_out(folder, [p for p in every if not _is_file_of_picture(p.name)], ())
+    if not pictures:
+        _refuse_none(folder, "pictures", left_out)
+    return pictures, left_out
 
 
 def match(
@@ -195,8 +223,7 @@ def match(
     Raises ImageError where a picture has two of them.
     """
     files = index(folder, below)
-    ways = [roles, OF_MASKS] if roles == TRIMAP_ROLES else [roles]
-    ways += [] if suffixed else [("",), MASKS]
+    ways = _ways(roles, suffixed=suffixed)
     found = {}
     for name in names:
         for stem, endings in product(_bare(name), ways):
@@ -210,6 +237,12 @@ def match(
                 found[name] = paths[0]
                 break
     return found
+
+
+def _ways(roles: tuple[str, ...], *, suffixed: bool) -> list[tuple[str, ...]]:
+    """List by which endings a picture's file is found, in turn."""
+    ways = [roles, OF_MASKS] if roles == TRIMAP_ROLES else [roles]
+    return ways if suffixed else [*ways, ("",), MASKS]
 
 
 def index(folder: Path, below: Iterable[str] | None = None) -> dict[str, list[Path]]:
@@ -238,40 +271,60 @@ def first_folder(folder: Path, names: Iterable[str]) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
-def _pictures(folder: Path, files: list[Path]) -> tuple[Path, list[Path]]:
-    """Tell a folder's pictures from what belongs to them, and say below which folder they lie.
+def _candidates(folder: Path, files: list[Path], given: list[Path]) -> tuple[Path, list[Path]]:
+    """Tell below which folder a folder's pictures lie, and what may be one.
 
     That is its folder `image` (or the like) where it is a data set, with a folder `trimap` or
-    `mask`, or where no pictures lie elsewhere. A file in a folder of another role, as `alpha`, is
-    no picture in a data set, nor where it has a picture's name.
+    `mask`, or where no pictures lie elsewhere; unless these (or those that are `given`) have a
+    folder `image`, too. In a data set what lies in a folder of another role, as `alpha`, is none.
     """
     own = [f for names in (TRIMAP_FOLDERS, MASK_FOLDERS) if (f := first_folder(folder, names))]
     images = next((folder / n for n in IMAGE_FOLDERS if _holds(files, folder / n)), None)
-    free = [path for path in files if not any(path.is_relative_to(place) for place in own)]
-    inner = [path for path in free if path.relative_to(folder).parts[0] in OTHER_FOLDERS]
+    hints = [place.resolve() for place in (*own, *given)]
+    parents = {parent: parent.resolve() for parent in {path.parent for path in files}}
+    apart = {p for p, real in parents.items() if any(real.is_relative_to(hint) for hint in hints)}
+    free = [path for path in files if path.parent not in apart]
     outer = [path for path in free if path.relative_to(folder).parts[0] not in OTHER_FOLDERS]
-    elsewhere = not images or any(not path.is_relative_to(images) for path in outer)
-    root = images if images and (own or not elsewhere) else folder
-    if root == folder and not own:
-        names = {_name(path, folder) for path in outer}
-        for path in inner:
-            name = _name(path, folder / path.relative_to(folder).parts[0])
-            if not names & {name, *_owners(name)}:
-                outer.append(path)
-    names = {name for path in outer for name in _bare(_name(path, folder))}
-    return root, [path for path in outer if _is_picture(_name(path, folder), names)]
+    elsewhere = any(images is None or not path.is_relative_to(images) for path in outer)
+    if images is None or (elsewhere and not own):
+        return folder, free
+    mirrored = any((place / images.name).is_dir() for place in (*own, *given))
+    return (folder, free) if mirrored else (images, outer)
 
 
-def _is_picture(name: str, names: Collection[str]) -> bool:
-    """Tell whether a file among others is a picture: `x_mask` beside `x` is none, but its mask.
+def _pictures(
+    folder: Path, root: Path, files: list[Path], drawn: Iterable[tuple[Path, bool]]
+) -> list[tuple[str, Path]]:
+    """Name the pictures among files: `x_mask` beside `x` is none, but its mask, as is `alpha/x`.
 
-    Unless both have a trimap of their own: then `x_mask` is a picture's own name.
+    Unless both have a trimap of their own in one of the places `drawn`: then it is a picture's own
+    name.
     """
-    owner = next((owner for owner in _owners(name) if owner in names), None)
-    if owner is None:
-        return True
-    own_trimaps = all(any(n + role in names for role in TRIMAP_ROLES) for n in (name, owner))
-    return own_trimaps and not name.endswith(TRIMAP_ROLES)
+    named = [(_name(p, root if p.is_relative_to(root) else folder), p) for p in files]
+    names = {bare for name, _ in named for bare in _bare(name)}
+    places: list[tuple[dict[str, list[Path]], bool]] = []
+
+    def trimap_of(name: str) -> Path | None:
+        if not places:  # rarely asked
+            places.extend((index(place), among) for place, among in drawn)
+        for files, among in places:
+            for endings in _ways(TRIMAP_ROLES, suffixed=among):
+                if paths := [path for end in endings for path in files.get(name + end, ())]:
+                    return paths[0] if len(paths) == 1 else None  # of two none is its own
+        return None
+
+    pictures = []
+    for name, path in named:
+        top = path.relative_to(folder).parts[0]
+        inner = [_name(path, folder / top)] if top in HINT_FOLDERS and path != folder / top else []
+        owners = [*inner, *(owner for known in (name, *inner) for owner in _owners(known))]
+        owner = next((owner for owner in owners if owner in names), None)
+        if owner and not name.endswith(TRIMAP_ROLES):
+            own = trimap_of(name), trimap_of(owner)
+            owner = owner if None in own or own[0] == own[1] else None
+        if not owner:
+            pictures.append((name, path))
+    return pictures
 
 
 def _bare(name: str) -> list[str]:
@@ -360,7 +413,8 @@ def _left_out(
                 left_out.append((path, "a2u reads no such files"))
             continue
         parts = PurePath(_name(path, folder)).parts
-        below = range(len(parts)) if parts[0] in ROLE_FOLDERS else (0,)
+        most = 3 if parts[0] == "trimap_lowres" else 2  # that has folders of its own
+        below = range(min(len(parts), most)) if parts[0] in ROLE_FOLDERS else (0,)
         own = [PurePath(*parts[depth:]).as_posix() for depth in below]
         if not any(owner in names for name in own for owner in (name, *_owners(name))):
             where = f"{parts[0]}/ holds no pictures" if len(below) > 1 else "its name is of a role"

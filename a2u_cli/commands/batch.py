@@ -214,8 +214,8 @@ def _take(
     from ..jobs.places import require_no_input
 
     pairs = shard(found.found, work.part, work.parts)
-    require_no_input(
-        (path for pair in pairs for path in outputs(pair, work.out, options).values()), inputs
+    require_no_input(  # nor of the other parts': all are refused, or none
+        (path for pair in found.found for path in outputs(pair, work.out, options).values()), inputs
     )
     unpaired, left_out = (found.unpaired, found.left_out) if work.part == 1 else ((), ())
     _list_left(unpaired, left_out)

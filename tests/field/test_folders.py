@@ -154,6 +154,21 @@ def test_a_matte_mended_by_hand_is_kept(tmp_path: Path) -> None:
         assert held(out)["alpha/x.png"] == mended["alpha/x.png"]
 
 
+def test_a_picture_that_cannot_have_all_its_results_keeps_what_was_there(
+    a2u: RunA2U, tmp_path: Path
+) -> None:
+    put(tmp_path / "in", "x")
+    out = tmp_path / "out"
+    for kind in ("cutout", "alpha"):  # a mask of somebody else, and a folder that none can replace
+        mask(out / kind / "x.png")
+    (out / "composite" / "x.png").mkdir(parents=True)
+    before = {path: path.read_bytes() for path in out.rglob("*.png") if path.is_file()}
+    words = ("--save", "composite,cutout,alpha", "-o", out, "--force")
+    ended = a2u("batch", tmp_path / "in", *words)
+    assert (ended.code, "x.png is a folder where a file has to go" in ended.stderr) == (1, True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_what_else_is_saved_makes_only_that(tmp_path: Path) -> None:
     put(tmp_path / "in", "x")
     out = tmp_path / "out"
@@ -515,3 +530,67 @@ def test_folders_beside_the_truth_have_nothing_to_do_with_it(
         report = json.loads(found.stdout)
         assert found.code == 0 and report["counts"]["scored"] == 1
         assert report["means"]["sad"] == 0
+
+
+def found(folder: Path, **places: Path) -> tuple[set[str], set[str]]:
+    """List the names of the pictures to matte, and the files that have to be named."""
+    pairs = find_pairs(folder, **places)
+    rest = (*pairs.unpaired, *(path for path, _ in pairs.left_out))
+    return {pair.name for pair in pairs.found}, {str(path.relative_to(folder)) for path in rest}
+
+
+@pytest.mark.parametrize("place", ["in/trimap", "in/trimaps", "trimap", "given", "in/given"])
+def test_names_like_roles_are_pictures_wherever_their_trimaps_lie(
+    tmp_path: Path, place: str
+) -> None:
+    names = {"dog", "dog_alpha", "sub/dog_mask", "sub/dog"}
+    for name in names:
+        photo(tmp_path / "in" / f"{name}.png")
+        trimap(tmp_path / place / f"{name}.png")
+    places = {"trimaps": tmp_path / place} if "given" in place else {}
+    assert found(tmp_path / "in", **places) == (names, set())
+
+
+@pytest.mark.parametrize("name", ["src", "images", "bg", "gt", "alpha", "fg"])
+@pytest.mark.parametrize("others", [("x",), ()])
+def test_a_subfolder_named_like_a_role_hides_nothing_beside_trimaps(
+    tmp_path: Path, name: str, others: tuple[str, ...]
+) -> None:
+    names = {f"{name}/y", f"{name}/sub/z", *others}
+    for each in names:
+        photo(tmp_path / f"{each}.png")
+        trimap(tmp_path / "trimap" / f"{each}.png")
+    assert found(tmp_path) == (names, set())
+
+
+def test_a_folder_of_a_role_may_itself_be_named_like_one(tmp_path: Path) -> None:
+    put(tmp_path, "gt/a")
+    mask(tmp_path / "alpha" / "gt" / "a.png")  # what a run makes, or somebody by hand
+    assert found(tmp_path) == ({"gt/a"}, set())
+
+
+def test_a_matte_of_another_folder_belongs_to_no_picture_of_its_name(tmp_path: Path) -> None:
+    photo(tmp_path / "image" / "x.png")
+    for name in ("trimap/x", "alpha/x", "alpha/sub/x"):
+        trimap(tmp_path / f"{name}.png")
+    assert found(tmp_path) == ({"x"}, {"alpha/sub/x.png"})
+
+
+def test_a_stray_trimap_is_named_also_in_a_folder_that_was_given(tmp_path: Path) -> None:
+    photo(tmp_path / "x.png")
+    trimap(tmp_path / "drawn" / "x.png")
+    trimap(tmp_path / "drawn" / "y.png")
+    assert found(tmp_path, trimaps=tmp_path / "drawn") == ({"x"}, {"drawn/y.png"})
+
+
+def test_no_part_begins_where_an_output_of_another_is_an_input(a2u: RunA2U, tmp_path: Path) -> None:
+    shots = tmp_path / "shots"
+    photo(shots / "images" / "x.png")
+    mask(shots / "alpha" / "x.png")
+    put(shots / "images", "y")
+    before = held(shots)
+    for part in ("1/2", "2/2"):
+        words = ("batch", shots / "images", "--masks", shots / "alpha", "-o", shots)
+        ended = a2u(*words, "--shard", part)
+        assert (ended.code, "is an input of this run" in last(ended)) == (2, True)
+    assert held(shots) == before
