@@ -32,7 +32,7 @@ def _hand_to(handler: "signal._HANDLER") -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    if _imports(frame):  # a module that is broken off there is told in its library's own words
+    if _is_untimely(frame):
         again = threading.Timer(SOON, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
@@ -48,10 +48,14 @@ def _end(number: int, _frame: FrameType | None) -> None:
     os._exit(KILLED + number)
 
 
-def _imports(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported."""
+def _is_untimely(frame: FrameType | None) -> bool:
+    """Tell whether an exception would be told in others' words: of an import, or of a `__del__`.
+
+    From there it would not reach the command either.
+    """
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib") or code.co_name == "__del__":
             return True
         frame = frame.f_back
     return False

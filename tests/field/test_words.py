@@ -21,8 +21,8 @@ import typer
 from conftest import Run, RunA2U
 
 from a2u_cli import cli
-from a2u_cli.commands import terminal
-from a2u_cli.errors import ImageError, in_words, is_memory
+from a2u_cli.commands import stopping, terminal
+from a2u_cli.errors import ImageError, Interrupted, in_words, is_memory
 from a2u_cli.images import read_image, write_image
 from a2u_cli.scoring import report
 from a2u_cli.scoring.evaluation import Row
@@ -357,6 +357,23 @@ def test_sigterm_while_a_file_is_written_leaves_nothing_half_written(
     assert (run.code, run.stdout) == (143, b"")
     assert run.stderr.strip().startswith("terminated; nothing half-written is left")
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_signal_while_a_file_lock_is_let_go_is_not_lost() -> None:
+    class Held:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            sum(range(9))  # there the signal is heard
+
+    handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    stopping.listen()
+    try:
+        with pytest.raises(Interrupted):
+            Held()
+            time.sleep(5)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("delay", [1.2])
