@@ -32,7 +32,7 @@ def _hand_to(handler: "signal._HANDLER") -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    if _is_told_at_length(frame):
+    if _is_untimely(frame):
         again = threading.Timer(SOON, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
@@ -48,12 +48,16 @@ def _end(number: int, _frame: FrameType | None) -> None:
     os._exit(KILLED + number)
 
 
-def _is_told_at_length(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported, or a worker born: broken off, they leave traces."""
+def _is_untimely(frame: FrameType | None) -> bool:
+    """Tell whether an exception would leave a trace, or not reach the command at all.
+
+    So it is while a module is imported, in a `__del__`, and while a worker is born.
+    """
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib") or file.endswith("popen_spawn_posix.py"):
             return True
-        if frame.f_code.co_filename.endswith("popen_spawn_posix.py"):
+        if frame.f_code.co_name == "__del__":
             return True
         frame = frame.f_back
     return False

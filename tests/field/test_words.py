@@ -445,6 +445,23 @@ def test_sigterm_while_a_file_is_written_leaves_nothing_half_written(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_signal_while_a_file_lock_is_let_go_is_not_lost() -> None:
+    class Held:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            sum(range(9))  # there the signal is heard
+
+    handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    stopping.listen()
+    try:
+        with pytest.raises(Interrupted):
+            Held()
+            time.sleep(5)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("delay", [1.2])
 def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, delay: float) -> None:
     words = ("render", tmp_path / "out", "--count", "40", "--size", "64", "--workers", "4")
