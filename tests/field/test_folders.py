@@ -319,6 +319,32 @@ def test_only_parts_of_one_whole_work_side_by_side(
         assert not part.exists()
 
 
+@pytest.mark.parametrize("link", ["out/alpha/x.png", "out/alpha"])
+def test_what_a_kill_leaves_behind_a_link_is_swept_by_the_same_folders_next_run(
+    tmp_path: Path, link: str
+) -> None:
+    far, place = tmp_path / "far" / "in" / "x.png", tmp_path / "out" / "alpha" / "x.png"
+    mask(far), (tmp_path / link).parent.mkdir(parents=True)
+    (tmp_path / link).symlink_to(far if link.endswith(".png") else far.parent)
+    writing = replacing(place, root=tmp_path / "out")
+    writing.__enter__().write_bytes(b"half of it")  # and there the kill comes
+    for folder in (tmp_path / "far", far.parent):
+        with locked(folder, JOURNAL):
+            pass  # a run of somebody else
+    assert len([*far.parent.glob(".a2u-*.part")]) == 1
+    with locked(tmp_path / "out", JOURNAL):
+        assert not list(tmp_path.rglob("*.part")) and place.samefile(far)
+
+
+def test_a_sweep_follows_no_link_to_a_file_of_another_name(tmp_path: Path) -> None:
+    mask(tmp_path / "mine.png")
+    (tmp_path / "out").mkdir()
+    link = tmp_path / "out" / ".a2u-0-0123456789abcdef.part"
+    link.symlink_to(tmp_path / "mine.png")
+    with locked(tmp_path / "out", JOURNAL):
+        assert not link.is_symlink() and (tmp_path / "mine.png").exists()
+
+
 def test_only_what_this_folders_runs_left_is_swept(tmp_path: Path) -> None:
     kept = [".x.part", ".0123.part", "alpha/.download.part", "alpha/.a2u-0-0123456789abcdef.part"]
     kept += [".a2u-1-0123456789abcdef.part", "alpha/.a2u-0123456789abcdef.part"]
