@@ -26,6 +26,7 @@ wheel-test: .venv/dev
 # What is too long for every day; the seeds and what was found are in docs/reliability.md.
 campaign: .venv/dev
 	$(BIN)/python tests/campaign.py
+	$(BIN)/python tests/folder_campaign.py --folders 2100
 	$(BIN)/python tests/kills.py
 	$(BIN)/python -m benchmarks.soak --pictures 10000
 

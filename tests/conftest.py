@@ -123,6 +123,7 @@ def run_a2u(
         return Run(int(caught.value.code or 0), out, err.decode())
 
     handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # and put back
     yield call
     for number, handler in handlers.items():
         signal.signal(number, handler)

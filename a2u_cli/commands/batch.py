@@ -251,8 +251,8 @@ def _take(
     from ..jobs.places import require_no_input
 
     pairs = shard(found.found, work.part, work.parts)
-    require_no_input(
-        (path for pair in pairs for path in outputs(pair, work.out, options).values()), inputs
+    require_no_input(  # nor of the other parts': all are refused, or none
+        (path for pair in found.found for path in outputs(pair, work.out, options).values()), inputs
     )
     rest = _rest(found, work.part)
     rest.say()

@@ -6,8 +6,12 @@ another ends the process at once.
 
 import os
 import signal
+import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any
 
 from ..errors import Interrupted
 
@@ -19,6 +23,7 @@ SOON = 0.05  # seconds
 def listen() -> None:
     """Let both signals end this process in order."""
     _hand_to(_stop)
+    sys.unraisablehook = partial(_hear_again, sys.unraisablehook)
 
 
 def deafen() -> None:
@@ -32,10 +37,8 @@ def _hand_to(handler: "signal._HANDLER") -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    if _is_told_at_length(frame):
-        again = threading.Timer(SOON, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
+    if _is_untimely(frame):
+        _send_soon(number)
         return
     deafen()
     how = "interrupted" if number == signal.SIGINT else "terminated"
@@ -44,16 +47,30 @@ def _stop(number: int, frame: FrameType | None) -> None:
     )
 
 
+def _send_soon(number: int) -> None:
+    again = threading.Timer(SOON, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
+
+
+def _hear_again(tell: Callable[[Any], object], lost: "sys.UnraisableHookArgs") -> None:
+    """Let a signal come again that was heard where Python passes errors by, as in a `__del__`."""
+    if not isinstance(lost.exc_value, Interrupted):
+        tell(lost)
+        return
+    _hand_to(_stop)
+    _send_soon(lost.exc_value.exit_code - KILLED)
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
     os._exit(KILLED + number)
 
 
-def _is_told_at_length(frame: FrameType | None) -> bool:
+def _is_untimely(frame: FrameType | None) -> bool:
     """Tell whether a module is being imported, or a worker born: broken off, they leave traces."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        if frame.f_code.co_filename.endswith("popen_spawn_posix.py"):
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib") or file.endswith("popen_spawn_posix.py"):
             return True
         frame = frame.f_back
     return False

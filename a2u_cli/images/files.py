@@ -36,19 +36,37 @@ def replacing(path: Path, *, root: Path | None = None) -> Iterator[Path]:
     link stays one: what it leads to is replaced. Missing folders are made. What a kill leaves of a
     run in the folder `root` is swept by the next run there, and by no other. Raises OSError.
     """
-    depth = "" if root is None else f"{len(path.relative_to(root).parts) - 1}-"
-    path = _behind_links(path)
-    temporary = path.with_name(f".a2u-{depth}{secrets.token_hex(8)}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)  # its own folder: so renaming is atomic
+    target = _behind_links(path)
+    target.parent.mkdir(parents=True, exist_ok=True)  # its own folder: so renaming is atomic
+    temporary, pointer = _name_temporary(path, target, root)
     try:
+        if pointer:
+            pointer.symlink_to(temporary)
         yield temporary
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         with suppress(FileNotFoundError):
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-        temporary.replace(path)
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+        if pointer:
+            pointer.unlink(missing_ok=True)
+
+
+def _name_temporary(path: Path, target: Path, root: Path | None) -> tuple[Path, Path | None]:
+    """Name the file that becomes `target`, and a link to it where a sweep would not find it.
+
+    A sweep goes through the folder `root` alone, and a link at the place `path` there, or one on
+    the way to it, may lead out of that.
+    """
+    token = secrets.token_hex(8)
+    if root is None:
+        return target.with_name(f".a2u-{token}.part"), None
+    inner = path.parent.relative_to(root)
+    if target.parent.resolve() == root.resolve() / inner:
+        return target.with_name(f".a2u-{len(inner.parts)}-{token}.part"), None
+    return target.parent.resolve() / f".a2u-{token}.part", root / f".a2u-0-{token}.part"
 
 
 def _behind_links(path: Path) -> Path:
@@ -146,10 +164,12 @@ def _is_free(path: Path) -> bool:
 
 def _sweep(folder: Path, *, whole: bool) -> None:
     """Remove what a killed run of this folder left half-written, and nobody else's."""
+    single = re.compile(r"\.a2u-[0-9a-f]{16}\.part")
     for directory, _, files in os.walk(folder):
         depth = len(Path(directory).relative_to(folder).parts)
         ours = re.compile(rf"\.a2u-{depth}-[0-9a-f]{{16}}\.part")
-        single = re.compile(r"\.a2u-[0-9a-f]{16}\.part")
-        for file in files:
-            if ours.fullmatch(file) or (whole and single.fullmatch(file)):
-                Path(directory, file).unlink(missing_ok=True)
+        for path in (Path(directory, file) for file in files):
+            if ours.fullmatch(path.name) or (whole and single.fullmatch(path.name)):
+                if path.is_symlink() and single.fullmatch(path.readlink().name):
+                    path.readlink().unlink(missing_ok=True)
+                path.unlink(missing_ok=True)

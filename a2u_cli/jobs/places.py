@@ -44,6 +44,8 @@ class Places:
         state = self.journal.state(path, recipe)
         if state == "unsure" and content and hash_content(path) != content:
             state = "foreign"
+        if path.is_dir():  # whatever is forced: it would fail when the others have their names
+            raise ImageError(f"{path} is a folder where a file has to go; move it away")
         if state == "foreign" and not self.force:
             raise ImageError(
                 f"{path} is there and is no result of a run in this folder, or was changed since; "

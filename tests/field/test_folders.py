@@ -101,6 +101,21 @@ def test_a_matte_mended_by_hand_is_kept(tmp_path: Path) -> None:
         assert held(out)["alpha/x.png"] == mended["alpha/x.png"]
 
 
+def test_a_picture_that_cannot_have_all_its_results_keeps_what_was_there(
+    a2u: RunA2U, tmp_path: Path
+) -> None:
+    put(tmp_path / "in", "x")
+    out = tmp_path / "out"
+    for kind in ("cutout", "alpha"):  # a mask of somebody else, and a folder that none can replace
+        mask(out / kind / "x.png")
+    (out / "composite" / "x.png").mkdir(parents=True)
+    before = {path: path.read_bytes() for path in out.rglob("*.png") if path.is_file()}
+    words = ("--save", "composite,cutout,alpha", "-o", out, "--force")
+    ended = a2u("batch", tmp_path / "in", *words)
+    assert (ended.code, "x.png is a folder where a file has to go" in ended.stderr) == (1, True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_what_else_is_saved_makes_only_that(tmp_path: Path) -> None:
     put(tmp_path / "in", "x")
     out = tmp_path / "out"
@@ -304,6 +319,32 @@ def test_only_parts_of_one_whole_work_side_by_side(
         assert not part.exists()
 
 
+@pytest.mark.parametrize("link", ["out/alpha/x.png", "out/alpha"])
+def test_what_a_kill_leaves_behind_a_link_is_swept_by_the_same_folders_next_run(
+    tmp_path: Path, link: str
+) -> None:
+    far, place = tmp_path / "far" / "in" / "x.png", tmp_path / "out" / "alpha" / "x.png"
+    mask(far), (tmp_path / link).parent.mkdir(parents=True)
+    (tmp_path / link).symlink_to(far if link.endswith(".png") else far.parent)
+    writing = replacing(place, root=tmp_path / "out")
+    writing.__enter__().write_bytes(b"half of it")  # and there the kill comes
+    for folder in (tmp_path / "far", far.parent):
+        with locked(folder, JOURNAL):
+            pass  # a run of somebody else
+    assert len([*far.parent.glob(".a2u-*.part")]) == 1
+    with locked(tmp_path / "out", JOURNAL):
+        assert not list(tmp_path.rglob("*.part")) and place.samefile(far)
+
+
+def test_a_sweep_follows_no_link_to_a_file_of_another_name(tmp_path: Path) -> None:
+    mask(tmp_path / "mine.png")
+    (tmp_path / "out").mkdir()
+    link = tmp_path / "out" / ".a2u-0-0123456789abcdef.part"
+    link.symlink_to(tmp_path / "mine.png")
+    with locked(tmp_path / "out", JOURNAL):
+        assert not link.is_symlink() and (tmp_path / "mine.png").exists()
+
+
 def test_only_what_this_folders_runs_left_is_swept(tmp_path: Path) -> None:
     kept = [".x.part", ".0123.part", "alpha/.download.part", "alpha/.a2u-0-0123456789abcdef.part"]
     kept += [".a2u-1-0123456789abcdef.part", "alpha/.a2u-0123456789abcdef.part"]
@@ -436,3 +477,16 @@ def test_own_results_beside_mattes_are_no_mattes(a2u: RunA2U, tmp_path: Path, co
     for end in ("1 done, 0 failed", "0 done, 1 skipped, 0 failed"):
         found = a2u(*(made if command == "trimap" else cutout), "-o", mattes)
         assert (found.code, last(found)) == (0, end)
+
+
+def test_no_part_begins_where_an_output_of_another_is_an_input(a2u: RunA2U, tmp_path: Path) -> None:
+    shots = tmp_path / "shots"
+    photo(shots / "images" / "x.png")
+    mask(shots / "alpha" / "x.png")
+    put(shots / "images", "y")
+    before = held(shots)
+    for part in ("1/2", "2/2"):
+        words = ("batch", shots / "images", "--masks", shots / "alpha", "-o", shots)
+        ended = a2u(*words, "--shard", part)
+        assert (ended.code, "is an input of this run" in last(ended)) == (2, True)
+    assert held(shots) == before

@@ -320,3 +320,74 @@ def test_training_passes_no_folder_by_and_takes_no_hidden_file(tmp_path: Path, s
     (tmp_path / "set" / "shut").mkdir()
     with pytest.raises(ImageError, match=re.escape(shut)):
         list_pictures(tmp_path / "set")
+
+
+def find(folder: Path, **places: Path) -> tuple[set[str], set[str]]:
+    """List the names of the pictures to matte, and the files that have to be named."""
+    pairs = find_pairs(folder, **places)
+    rest = (*pairs.unpaired, *(path for path, _ in pairs.left_out))
+    return {pair.name for pair in pairs.found}, {str(path.relative_to(folder)) for path in rest}
+
+
+@pytest.mark.parametrize("place", ["in/trimap", "in/trimaps", "trimap", "given", "in/given"])
+def test_names_like_roles_are_pictures_wherever_their_trimaps_lie(
+    tmp_path: Path, place: str
+) -> None:
+    names = {"dog", "dog_alpha", "sub/dog_mask", "sub/dog"}
+    for name in names:
+        photo(tmp_path / "in" / f"{name}.png")
+        trimap(tmp_path / place / f"{name}.png")
+    places = {"trimaps": tmp_path / place} if "given" in place else {}
+    assert find(tmp_path / "in", **places) == (names, set())
+
+
+@pytest.mark.parametrize("name", ["src", "images", "bg", "gt", "alpha", "fg"])
+@pytest.mark.parametrize("others", [("x",), ()])
+def test_a_subfolder_named_like_a_role_hides_nothing_beside_trimaps(
+    tmp_path: Path, name: str, others: tuple[str, ...]
+) -> None:
+    names = {f"{name}/y", f"{name}/sub/z", *others}
+    for each in names:
+        photo(tmp_path / f"{each}.png")
+        trimap(tmp_path / "trimap" / f"{each}.png")
+    assert find(tmp_path) == (names, set())
+
+
+def test_a_folder_of_a_role_may_itself_be_named_like_one(tmp_path: Path) -> None:
+    put(tmp_path, "gt/a")
+    mask(tmp_path / "alpha" / "gt" / "a.png")  # what a run makes, or somebody by hand
+    assert find(tmp_path) == ({"gt/a"}, set())
+
+
+def test_a_matte_of_another_folder_belongs_to_no_picture_of_its_name(tmp_path: Path) -> None:
+    photo(tmp_path / "image" / "x.png")
+    for name in ("trimap/x", "alpha/x", "alpha/sub/x"):
+        trimap(tmp_path / f"{name}.png")
+    assert find(tmp_path) == ({"x"}, {"alpha/sub/x.png"})
+
+
+@pytest.mark.parametrize("place", [".", "..", "to"])
+def test_trimaps_in_a_folder_above_the_pictures_hide_none(tmp_path: Path, place: str) -> None:
+    """Neither where that was named, nor where a link of a role's name leads there."""
+    photo(tmp_path / "photos" / "in" / "x.png")
+    trimap(tmp_path / "photos" / "x.png"), trimap(tmp_path / "x.png")
+    if place == "to":
+        (tmp_path / "photos" / "in" / "trimap").symlink_to("..")
+        assert find(tmp_path / "photos" / "in") == ({"x"}, set())
+    else:
+        given = tmp_path / "photos" / place
+        assert find(tmp_path / "photos" / "in", trimaps=given) == ({"x"}, set())
+
+
+@pytest.mark.parametrize("above", ["", "sets/one/"])
+def test_what_a_folder_of_trimaps_holds_belongs_to_pictures_by_its_path_there(
+    tmp_path: Path, above: str
+) -> None:
+    """`trimap_lowres` has folders of its own; one that was given may lie at any depth."""
+    photo(tmp_path / "image" / "x.png")
+    places = [f"{above}hints"] if above else [f"trimap_lowres/Trimap{n}" for n in (1, 2, 3)]
+    for place in places:
+        trimap(tmp_path / place / "x.png"), trimap(tmp_path / place / "x_trimap.png")
+    given = {"trimaps": tmp_path / places[0]} if above else {}
+    (tmp_path / places[0] / "x.png").unlink()
+    assert find(tmp_path, **given) == ({"x"}, set())

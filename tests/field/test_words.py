@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+import weakref
 import zlib
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -443,6 +444,31 @@ def test_sigterm_while_a_file_is_written_leaves_nothing_half_written(
     assert (run.code, run.stdout) == (143, b"")
     assert run.stderr.strip().startswith("terminated; nothing half-written is left")
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("way", ["__del__", "weakref"])
+def test_a_signal_while_a_file_lock_is_let_go_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], way: str
+) -> None:
+    """Nor wherever else Python tells an exception, and goes on."""
+
+    def end(_: object = None) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(9))  # there the signal is heard
+
+    held = type("Held", (), {"__del__": end} if way == "__del__" else {})()
+    followed = weakref.ref(held, end if way == "weakref" else None)
+    handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # and put back
+    stopping.listen()
+    try:
+        with pytest.raises(Interrupted):
+            del held
+            time.sleep(5)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert followed() is None and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("delay", [1.2])
