@@ -106,7 +106,8 @@ def train(
     from ..training.options import TrainOptions
     from ..training.trainer import CURVE, Trainer, export, require_own, start_network
     from ..weights.cache import sha256_of
-    from ..weights.registry import locate, quality_of
+    from ..weights.header import read_header
+    from ..weights.registry import locate
 
     if foregrounds is None:
         refuse_idle("it is the share of --foregrounds", picture_share=picture_share)
@@ -148,7 +149,6 @@ def train(
             else None
         )
         network = start_network(weights, seed=seed)
-        start = sha256_of(locate(weights)) if weights else None
         trainer = Trainer(
             network,
             engine,
@@ -156,7 +156,7 @@ def train(
             folder,
             device=place,
             held_out=judge,
-            start=start,
+            start=sha256_of(locate(weights)) if weights else None,
             licence=licence,
         )
         if first:
@@ -165,11 +165,8 @@ def train(
             say(f"device: {describe_device(place)}{others}; from step {trainer.step} {until}")
         trainer.run(_report)
         if first:
-            show_path(
-                export(
-                    trainer, quality=quality_of(locate(weights), start) if weights and start else ""
-                )
-            )
+            quality = read_header(locate(weights)).quality if weights else ""
+            show_path(export(trainer, quality=quality))
     distributed.leave()
 
 

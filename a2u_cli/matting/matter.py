@@ -11,6 +11,7 @@ from ..units import FloatArray, Size, Trimap
 from ..weights import registry
 from ..weights.cache import sha256_of
 from ..weights.format import load_model
+from ..weights.header import read_header
 from .devices import DtypeName, describe_device, pick_device, pick_dtype
 from .inference import Quality, matte, plan_memory, require_quality
 from .planning import PROCESS, Plan, parse_bytes
@@ -52,7 +53,7 @@ class Matter:
         path = registry.locate(weights)
         self.sha256 = sha256_of(path)
         if quality == "auto":
-            quality = require_quality(registry.quality_of(path, self.sha256) or "fast")
+            quality = require_quality(read_header(path).quality or "fast")
         self.quality = quality
         with torch.inference_mode():
             self.network = fold_norms(load_model(path, device=self.device), self.dtype)

@@ -30,7 +30,6 @@ class Entry:
     drive: str | None = None
     sha256: str | None = None
     terms: str | None = None
-    quality: str | None = None  # where the file itself does not say
 
     @property
     def address(self) -> str:
@@ -49,8 +48,7 @@ REGISTRY = {
         variant="share",
         licence="Apache-2.0",
         hub=HubFile("a2u-matting/a2u-open", revision="main"),
-        sha256="f7d4628b321af99176486f4060ba80580779a9a9da85833faeedfb0079931cbc",
-        quality="refined",
+        sha256="f3834e53f9b104819d1e538c5c86673a0301a4c3154837522a0191df08a10d30",
     ),
     "a2u-official": Entry(
         variant="share",
@@ -230,19 +228,10 @@ def describe(weights: str) -> Description:
         sha256=digest,
         bytes=path.stat().st_size,
         dtype=header.dtype,
-        quality=quality_of(path, digest) or None,
+        quality=header.quality or None,
         sizes=header.sizes,
         training=header.training,
     )
-
-
-def quality_of(path: Path, digest: str) -> str:
-    """Tell what quality a file of weights, with its sha256, is best used with; "" if unknown.
-
-    Raises WeightsError where its header cannot be read.
-    """
-    known = {entry.sha256: entry.quality for entry in REGISTRY.values()}
-    return read_header(path).quality or known.get(digest) or ""
 
 
 def _compare_pin(name: str, header: Header, path: Path, digest: str) -> str:
