@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from a2u_cli import Matter, read_image, read_trimap
 from a2u_cli.images import quantise
+from a2u_cli.matting.inference import Quality
 from a2u_cli.matting.planning import PROCESS
 
 ROOT = Path(__file__).parent.parent
@@ -28,10 +30,14 @@ def crop() -> Pair:
     return image, read_trimap(ROOT / "examples" / "plush_trimap.png")[part]
 
 
-def mattes(crop: Pair, dtype: torch.dtype, *bounds: int, device: str = "cpu") -> list[np.ndarray]:
+def mattes(
+    crop: Pair, dtype: torch.dtype, *bounds: int, device: str = "cpu", quality: Quality = "fast"
+) -> list[np.ndarray]:
     """Matte by the weights that ship, under one bound after the other."""
-    matters = [Matter(device=device, dtype=dtype, max_memory=bound) for bound in bounds]
-    alphas = [matter.matte(*crop) for matter in matters]
+    facts: dict[str, Any] = {"device": device, "dtype": dtype, "quality": quality}
+    alphas = [Matter(max_memory=bound, **facts).matte(*crop) for bound in bounds]
+    if quality != "fast":  # settled by colour, less is soft
+        return alphas
     soft = (alphas[0] > 0) & (alphas[0] < 1)
     assert soft[crop[1] == 128].mean() > 0.5  # rounding has something to show in
     return alphas
@@ -39,14 +45,16 @@ def mattes(crop: Pair, dtype: torch.dtype, *bounds: int, device: str = "cpu") ->
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("bound", [WHOLE, WINDOWS])
+@pytest.mark.parametrize(
+    ("bound", "quality"), [(WHOLE, "fast"), (WINDOWS, "fast"), (WHOLE, "refined")]
+)
 def test_two_runs_under_one_bound_give_the_same_bytes(
-    crop: Pair, dtype: torch.dtype, bound: int, device: str
+    crop: Pair, dtype: torch.dtype, bound: int, quality: Quality, device: str
 ) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        first, second = mattes(crop, dtype, bound, bound, device=device)
+        first, second = mattes(crop, dtype, bound, bound, device=device, quality=quality)
     finally:
         torch.set_num_threads(threads)
     assert first.tobytes() == second.tobytes()
