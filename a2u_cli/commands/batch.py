@@ -237,7 +237,9 @@ def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> 
     from ..pairing import find_pairs
 
     results, own = find_results(folder), find_own(out, OUTPUTS)
-    return find_pairs(folder, trimaps=trimaps, masks=masks, results=results, own=own)
+    found = find_pairs(folder, trimaps=trimaps, masks=masks, results=results, own=own)
+    late = find_results(folder) - results
+    return found.without(late) if late else found  # other parts may be at work
 
 
 def _take(

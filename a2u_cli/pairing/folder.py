@@ -58,6 +58,18 @@ class Pairs:
         paired = [path for pair in self.found for path in (pair.image, pair.hint)]
         return (*paired, *self.unpaired, *(path for path, _ in self.left_out))
 
+    def without(self, late: Collection[Path]) -> "Pairs":
+        """Leave these out, real paths: results that came while the folder was listed."""
+
+        def stays(path: Path) -> bool:
+            return path.parent.resolve() / path.name not in late
+
+        return Pairs(
+            tuple(pair for pair in self.found if stays(pair.image)),
+            tuple(filter(stays, self.unpaired)),
+            tuple((path, why) for path, why in self.left_out if stays(path)),
+        )
+
 
 def find_pairs(
     folder: Path,

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from a2u_cli.images.files import locked, replacing
 from a2u_cli.jobs.folder import run
 from a2u_cli.jobs.journal import JOURNAL, Journal, JournalError, find_results
 from a2u_cli.jobs.options import Options
-from a2u_cli.pairing import find_pairs
+from a2u_cli.pairing import Pairs, find_pairs
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -477,6 +478,22 @@ def test_own_results_beside_mattes_are_no_mattes(a2u: RunA2U, tmp_path: Path, co
     for end in ("1 done, 0 failed", "0 done, 1 skipped, 0 failed"):
         found = a2u(*(made if command == "trimap" else cutout), "-o", mattes)
         assert (found.code, last(found)) == (0, end)
+
+
+def test_what_another_part_writes_meanwhile_is_no_picture(
+    a2u: RunA2U, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "x", "y")
+    words = ("batch", tmp_path, "-o", tmp_path / "out")
+
+    def find_late(folder: Path, **known: Any) -> Pairs:
+        part = work(tmp_path, tmp_path / "out", journal="journal-2-of-2.jsonl")
+        assert part == "done done"
+        return find_pairs(folder, **known)
+
+    monkeypatch.setattr("a2u_cli.pairing.find_pairs", find_late)
+    found = a2u(*words, "--shard", "1/2", "--dry-run")
+    assert (found.code, "0 without a trimap" in found.stderr) == (0, True), found.stderr
 
 
 def test_no_part_begins_where_an_output_of_another_is_an_input(a2u: RunA2U, tmp_path: Path) -> None:
