@@ -332,7 +332,7 @@ def test_the_sheet_of_failures_has_a_row_a_picture(
     monkeypatch.setattr(failures, "SIDE", 64)
     failures.main(tmp_path / "sheet.png")
     assert read_image(tmp_path / "sheet.png").image.shape == (2 * 220, 5 * 220, 3)
-    assert capsys.readouterr().out.count("standard") == 2
+    assert capsys.readouterr().out.count("fast") == 2
 
 
 def test_revisions_are_timed_by_turns_after_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
