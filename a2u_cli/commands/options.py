@@ -246,7 +246,6 @@ def load_matter(
     """Load weights as the options say; raises what `Matter` does."""
     from ..matting.devices import pick_device, pick_dtype
     from ..matting.matter import Matter
-    from ..weights.header import read_header
 
     place = pick_device(device)
     matter = Matter(
@@ -256,6 +255,6 @@ def load_matter(
         quality=cast(Literal["auto"], quality or "auto"),
         max_memory=max_memory,
     )
-    if quality is None and not read_header(registry.locate(weights)).quality:
+    if quality is None and not matter.suited:
         say(f"{weights} do not say what quality suits them: fast, unless --quality is given")
     return matter

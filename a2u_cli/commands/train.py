@@ -148,7 +148,9 @@ def train(
             if held_out
             else None
         )
-        network = start_network(weights, seed=seed)
+        start = locate(weights) if weights else None
+        quality = read_header(start).quality if start else ""
+        network = start_network(str(start) if start else None, seed=seed)
         trainer = Trainer(
             network,
             engine,
@@ -156,7 +158,7 @@ def train(
             folder,
             device=place,
             held_out=judge,
-            start=sha256_of(locate(weights)) if weights else None,
+            start=sha256_of(start) if start else None,
             licence=licence,
         )
         if first:
@@ -165,7 +167,6 @@ def train(
             say(f"device: {describe_device(place)}{others}; from step {trainer.step} {until}")
         trainer.run(_report)
         if first:
-            quality = read_header(locate(weights)).quality if weights else ""
             show_path(export(trainer, quality=quality))
     distributed.leave()
 

@@ -52,9 +52,8 @@ class Matter:
         )
         path = registry.locate(weights)
         self.sha256 = sha256_of(path)
-        if quality == "auto":
-            quality = require_quality(read_header(path).quality or "fast")
-        self.quality = quality
+        self.suited = read_header(path).quality  # what the weights are best used with, or nothing
+        self.quality = require_quality(self.suited or "fast") if quality == "auto" else quality
         with torch.inference_mode():
             self.network = fold_norms(load_model(path, device=self.device), self.dtype)
 
