@@ -22,6 +22,7 @@ from benchmarks import (
     failures,
     half,
     interleave,
+    quality,
     report,
     revisions,
     startup,
@@ -384,3 +385,21 @@ def test_a_revision_runs_its_own_code_in_a_process_of_its_own() -> None:
     finally:
         revision.process.kill()
         revision.process.communicate()
+
+
+def test_the_qualities_are_timed_against_one_pass(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(quality, "DEV", tmp_path / "none")
+    monkeypatch.setattr(quality, "large", lambda size, bound: [])
+    quality.main(quick=True, results=tmp_path / "quality.csv")
+    with (tmp_path / "quality.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["method"] for row in rows} >= {*quality.QUALITIES, "refinement alone"}
+    assert {row["of fast"] for row in rows if row["method"] == "fast"} == {"1.00"}
+
+
+def test_the_large_picture_tells_time_and_peak() -> None:
+    seconds, most = quality.peak("refined", (64, 96), 2.0)
+    assert seconds > 0.0
+    assert 0.05 < most < 16.0

@@ -27,6 +27,7 @@ HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixe
 CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
 LEAST, SURE, SHARPNESS = 0.0007, 0.02, 4  # confidence in one pass: least, and more towards 0 and 1
 SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
+VIEWS = 36  # bytes a pixel that "best" holds beside a pass: a mirrored picture, three mattes
 WORTH_WINDOWS = 1 / 3  # of the whole's cost: dearer windows lose to the network in one piece
 
 
@@ -51,10 +52,10 @@ def matte(
     pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
 
     `quality` "fast" is one pass of the network. "refined" lets the colours settle what the pass
-    leaves between 0 and 1 (`refinement.refine`, which takes up to 1 GiB whatever `max_memory`
-    says). "best" takes about four times as long as one pass: it averages the matte with that of the
-    mirrored picture, and deep in unknown regions with that of the picture at half size, where the
-    network sees more of what surrounds them; the colours decide where the three differ.
+    leaves between 0 and 1 (`refinement.refine`). "best" takes about four times as long as one pass:
+    it averages the matte with that of the mirrored picture, and deep in unknown regions with that
+    of the picture at half size, where the network sees more of what surrounds them; the colours
+    decide where the three differ.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
@@ -65,6 +66,9 @@ def matte(
         if isinstance(network.stem, ConvNorm):  # else folded by the caller
             network = fold_norms(network, dtype)
 
+        if max_memory is not None and quality == "best":
+            max_memory -= VIEWS * trimap.size
+
         def view(image: FloatArray, trimap: Trimap) -> FloatArray:
             return _run(network, image, trimap, dtype, max_memory, skip_known=skip_known)
 
@@ -72,14 +76,18 @@ def matte(
             return view(image, trimap)
         if quality == "refined":
             alpha = view(image, trimap)
-            sure = np.abs(2 * alpha - 1) ** SHARPNESS
-            confidence = np.float32(LEAST) + np.float32(SURE) * sure
+            confidence = trust(alpha)
         else:
             alpha, spread = _averaged(view, image, trimap)
             confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
         refined = refine(image, trimap, alpha, confidence, device=network.mean.device)
         stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
         return np.clip(stretched, 0.0, 1.0, out=stretched)
+
+
+def trust(alpha: FloatArray) -> FloatArray:
+    """Say how far the colours must believe one pass's matte, (H, W): more towards 0 and 1."""
+    return np.float32(LEAST) + np.float32(SURE) * np.abs(2 * alpha - 1) ** SHARPNESS
 
 
 def require_quality(name: str) -> Quality:
