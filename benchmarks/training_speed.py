@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -25,6 +26,7 @@ from .revisions import ROOT, Revision, checkout
 RESULTS = ROOT / "benchmarks/results/training_speed.csv"
 CROPS, SIZE = 8, 256
 TURNS, STEPS, WARM_UP = 3, 16, 5  # of the whole command: how often, and its steps
+FROZEN = "this, a2u train --frozen-norms"
 PHASES = ("forward", "loss", "backward", "optimiser")
 # Only names that every revision has, or with what the older ones do instead.
 WORKER = f"""
@@ -119,14 +121,17 @@ def compare(ours: Revision, theirs: Revision, name: str, runs: int) -> list[dict
     return rows
 
 
-def train(folder: Path, out: Path, steps: int) -> list[float]:
+def train(folder: Path, out: Path, steps: int, *more: str, processes: int = 1) -> list[float]:
     """Train by a revision's own command, from the weights that ship; seconds of its later steps."""
     options = f"--batch {CROPS} --size {SIZE} --steps {steps} --save-every {10 * steps}"
-    command = [sys.executable, "-m", "a2u_cli", "train", str(out), "--weights", "a2u-open"]
+    command = ["-m", "a2u_cli", "train", str(out), "--weights", "a2u-open", "--device", "cpu"]
+    several = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    starter = several if processes > 1 else []
+    threads = {"OMP_NUM_THREADS": str((os.cpu_count() or 1) // processes)} if starter else {}
     subprocess.run(
-        [*command, "--device", "cpu", "--bfloat16", *options.split()],
+        [sys.executable, *starter, *command, "--bfloat16", *options.split(), *more],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**os.environ, "PYTHONPATH": str(folder), **threads},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         check=True,
@@ -137,12 +142,17 @@ def train(folder: Path, out: Path, steps: int) -> list[float]:
 
 def whole(theirs: Path, name: str, turns: int, steps: int) -> list[dict[str, str]]:
     """Time the commands by turns, after one warm-up; what is drawn is on disk from then on."""
-    revisions = {f"{name}, a2u train": theirs, "this, a2u train": ROOT}
-    seconds: dict[str, list[float]] = {way: [] for way in revisions}
+    ways = {
+        f"{name}, a2u train": partial(train, theirs),
+        "this, a2u train": partial(train, ROOT),
+        FROZEN: partial(_frozen, processes=1),
+        f"{FROZEN}, two processes": partial(_frozen, processes=2),
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(turns + 1):
-        for way, folder in revisions.items():
+        for way, run in ways.items():
             with tempfile.TemporaryDirectory() as out:
-                times = train(folder, Path(out), steps)
+                times = run(Path(out), steps)
             seconds[way] += times if turn else []
     medians = {way: median(times) for way, times in seconds.items()}
     return [
@@ -156,6 +166,10 @@ def whole(theirs: Path, name: str, turns: int, steps: int) -> list[dict[str, str
         }
         for way, seconds_a_step in medians.items()
     ]
+
+
+def _frozen(out: Path, steps: int, processes: int) -> list[float]:
+    return train(ROOT, out, steps, "--frozen-norms", processes=processes)
 
 
 def composing(runs: int) -> float:
@@ -175,12 +189,12 @@ def run(results: Path = RESULTS, *, against: str = "a9b2af1", runs: int = 5) -> 
     """Compare, print, and write the rows."""
     with checkout(against) as folder:
         rows = whole(folder, against, TURNS, STEPS)
-        share = 100 * composing(runs) / float(rows[-1]["step (s)"])
-        rows[-1]["composing (%)"] = f"{share:.1f}"
+        share = 100 * composing(runs) / float(rows[1]["step (s)"])
+        rows[1]["composing (%)"] = f"{share:.1f}"
         print(*rows, sep="\n", flush=True)
         rows += compare(Revision(ROOT, WORKER), Revision(folder, WORKER), against, runs)
     with results.open("w", newline="", encoding="utf-8") as file:
-        header = dict.fromkeys(key for row in (*rows[2:], *rows) for key in row)
+        header = dict.fromkeys(key for row in (*rows[4:], *rows) for key in row)
         writer = csv.DictWriter(file, [*header, "machine"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(row | {"machine": describe_machine()} for row in rows)
