@@ -19,6 +19,7 @@ from .arrays import kind_of
 from .decoding import DAMAGE, begins_as_picture, decode_levels, open_picture
 from .exr import is_exr, read_exr
 from .files import require_regular, words
+from .jpeg import refuse_unusual_jpeg
 from .memory import free_memory
 from .metadata import read_exif, turn_upright
 from .png import SIGNATURE
@@ -173,6 +174,7 @@ def _decode(
         light = read_exr(data, name, colour=colour, require=require)
         return _Decoded(light, None, None, orientation=1)
     refuse_unreadable(data, name)
+    refuse_unusual_jpeg(data, name)
     size = _size_in_head(data)
     if size:
         require(size)
