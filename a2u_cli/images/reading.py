@@ -186,7 +186,9 @@ def _decode(
             refuse_raw(picture, name)
             _tell_of_more(picture, data, name)
             orientation, exif = read_exif(picture, name)
-            icc = picture.info.get("icc_profile")
+            icc = picture.info.get("icc_profile", b"")
+            if icc is None:  # of a JPEG, in pieces that do not fit: told as damaged
+                icc = b"in pieces"
             if isinstance(picture, TiffImageFile):
                 levels = decode_tiff(picture, data, name, icc)
             else:

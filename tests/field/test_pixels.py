@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from picture_files import chunk, random_levels, saved
+from picture_files import SRGB, chunk, png16, random_levels, saved
 from PIL import Image
 from test_reading import ADOBE, PNG, profile, tiff
 
 from a2u_cli.errors import ImageError
 from a2u_cli.images import picture_size, quantise, read_image
+from a2u_cli.images.colour import from_linear
 
 # TIFF
 
@@ -114,3 +115,49 @@ def test_a_jpeg_of_a_rare_kind_is_not_called_damaged(at: int, value: int, what: 
     data[data.index(b"\xff\xc0") + at] = value
     with pytest.raises(ImageError, match=rf"^a is a JPEG {what}.* cannot be read, expected one"):
         read_image(bytes(data), name="a")
+
+
+# Profiles
+
+
+def grey_profile(space: bytes) -> bytes:
+    icc = profile(1.8, ADOBE)
+    return icc[:16] + b"GRAY" + space + icc[24:].replace(b"rTRC", b"kTRC")
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_profile_of_greys_takes_no_colour_away(depth: int, said: Any) -> None:
+    levels = random_levels(6, 7, 3, depth=depth)
+    data = tiff(levels, iccprofile=grey_profile(b"XYZ "))
+    np.testing.assert_array_equal(quantise(read_image(data, name="a").image, depth), levels)
+    assert said() == ["a has a colour profile for 'GRAY', no RGB; its colours count as sRGB"]
+    grey = tiff(np.dstack([levels[..., :1]] * 3), iccprofile=grey_profile(b"XYZ "))
+    expected = from_linear(np.float32(levels[..., 0] / (2**depth - 1)) ** 1.8)
+    np.testing.assert_allclose(read_image(grey).image[..., 2], expected, atol=0.03)
+
+
+def test_a_profile_of_greys_by_their_lightness_means_the_same_at_8_and_at_16_bits() -> None:
+    levels, icc = np.arange(256, dtype=np.uint8)[None], grey_profile(b"Lab ")
+    eight = read_image(tiff(levels, photometric="minisblack", iccprofile=icc)).image
+    sixteen = tiff(levels.astype(np.uint16) * 257, photometric="minisblack", iccprofile=icc)
+    np.testing.assert_array_equal(read_image(sixteen).image, eight)
+
+
+def test_a_profile_that_cannot_be_unpacked_is_told_and_the_picture_read(said: Any) -> None:
+    levels = random_levels(5, 7, 3, depth=16)
+    whole, eight = png16(levels), saved(Image.fromarray(random_levels(5, 7, 3)))
+    for body in (b"", b"no zero", b"x\0\0garbage", b"x\0\0" + zlib.compress(SRGB)[:99]):
+        for data in (whole, eight):
+            data = data[:33] + chunk(b"iCCP", body) + data[33:]
+            assert read_image(data, name="a").size == (5, 7)
+    jpeg = saved(Image.fromarray(random_levels(8, 8, 3)), "JPEG", icc_profile=SRGB)
+    at = jpeg.index(b"ICC_PROFILE\0") + 12
+    read_image(jpeg[:at] + b"\2\5" + jpeg[at + 2 :], name="a")
+    assert len(said()) == 9
+    assert all(line.startswith("a has a damaged colour profile (") for line in said())
+
+
+def test_cmyk_with_the_profile_of_something_else_is_told_so(said: Any) -> None:
+    read_image(saved(Image.new("CMYK", (8, 8)), "JPEG", icc_profile=SRGB), name="a")
+    what = "a is CMYK and has a colour profile for something else; its colours are a guess"
+    assert said() == [what]
