@@ -110,10 +110,10 @@ def _sorted(picture: TiffImageFile, data: bytes, name: str) -> Levels:
 
 
 def straightened(levels: Levels) -> Levels:
-    """Divide premultiplied colours (H, W, 4) by their alpha, in place."""
+    """Divide premultiplied colours (H, W, 4) by their alpha, in place; light without any stays."""
     most = np.iinfo(levels.dtype).max
     for row in levels:
-        scale = most / np.maximum(row[:, 3:], 1).astype(np.float32)
+        scale = most / np.where(row[:, 3:] > 0, row[:, 3:], most).astype(np.float32)
         row[:, :3] = np.rint(np.minimum(row[:, :3] * scale, most))
     return levels
 

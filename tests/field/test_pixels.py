@@ -10,11 +10,11 @@ import pytest
 import tifffile
 from picture_files import SRGB, chunk, png16, random_levels, saved
 from PIL import Image
-from test_reading import ADOBE, PNG, profile, tiff
+from test_reading import ADOBE, FULL, LIGHT, PNG, profile, rgb, tiff, write_exr
 
 from a2u_cli.errors import ImageError
-from a2u_cli.images import picture_size, quantise, read_image
-from a2u_cli.images.colour import from_linear
+from a2u_cli.images import picture_size, quantise, read_image, read_matte
+from a2u_cli.images.colour import from_linear, primaries_to_srgb
 
 # TIFF
 
@@ -161,3 +161,112 @@ def test_cmyk_with_the_profile_of_something_else_is_told_so(said: Any) -> None:
     read_image(saved(Image.new("CMYK", (8, 8)), "JPEG", icc_profile=SRGB), name="a")
     what = "a is CMYK and has a colour profile for something else; its colours are a guess"
     assert said() == [what]
+
+
+# OpenEXR
+
+
+def exr_parts(path: Any, *parts: tuple[str, dict[str, Any]], **header: Any) -> bytes:
+    """Encode an OpenEXR of named parts, each a dictionary of channels."""
+    openexr = pytest.importorskip("OpenEXR")
+    kind = {"type": openexr.scanlineimage} | header
+    written = [openexr.Part(kind | {"name": name}, planes, name) for name, planes in parts]
+    openexr.File(written).write(str(path / "parts.exr"))
+    return (path / "parts.exr").read_bytes()
+
+
+def contiguous(planes: dict[str, Any]) -> dict[str, Any]:
+    return {name: np.ascontiguousarray(plane) for name, plane in planes.items()}
+
+
+def test_of_several_parts_the_one_is_taken_that_is_called_so(tmp_path: Any) -> None:
+    full = read_image(write_exr(rgb(LIGHT), FULL, FULL)).image
+    beauty, black = contiguous(rgb(LIGHT)), contiguous(rgb(LIGHT * 0))
+    depth = {"Z": beauty["R"]}
+    for parts in (
+        (("diffuse", black), ("beauty", beauty)),
+        (("rgba", beauty), ("diffuse", black)),
+        (("depth", depth), ("anything", beauty)),
+    ):
+        np.testing.assert_array_equal(read_image(exr_parts(tmp_path, *parts)).image, full)
+    with pytest.raises(ImageError, match=r"2 layers that could be meant \(left, right\)"):
+        read_image(exr_parts(tmp_path, ("left", beauty), ("right", black)))
+
+
+@pytest.mark.parametrize("names", ["XYZ", "RG", "UV"])
+def test_places_and_motions_are_no_picture_and_no_matte(names: str) -> None:
+    data = write_exr({f"pass.{letter}": LIGHT[..., 0] for letter in names}, FULL, FULL)
+    for read in (read_image, read_matte):
+        with pytest.raises(
+            ImageError, match=rf"has the channels pass\.{min(names)}.*expected R, G"
+        ):
+            read(data)
+
+
+def test_light_of_other_primaries_becomes_that_of_srgb(tmp_path: Any, said: Any) -> None:
+    aces = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)
+    # as published for ACES2065-1 to Rec. 709, Bradford
+    known = [[2.5217, -1.1341, -0.3876], [-0.2765, 1.3727, -0.0962], [-0.0154, -0.1530, 1.1684]]
+    np.testing.assert_allclose(primaries_to_srgb(aces), known, atol=1e-4)
+    data = exr_parts(tmp_path, ("a", contiguous(rgb(LIGHT))), chromaticities=aces)
+    expected = from_linear(np.clip(LIGHT @ np.float32(known).T, 0, 1))
+    np.testing.assert_allclose(read_image(data).image, expected, atol=2e-3)
+    grey = exr_parts(tmp_path, ("a", {"Y": contiguous(rgb(LIGHT))["R"]}), chromaticities=aces)
+    np.testing.assert_allclose(read_matte(grey).values, LIGHT[..., 0], atol=1e-5)
+    for wrong in ((0.0,) * 8, (0.3,) * 8, (float("nan"),) * 8):
+        none = exr_parts(tmp_path, ("a", contiguous(rgb(LIGHT))), chromaticities=wrong)
+        np.testing.assert_allclose(read_image(none).image, from_linear(LIGHT), atol=1e-4)
+    assert len(said()) == 3
+    assert all("primaries that are no colours; its light counts as sRGB's" in s for s in said())
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.float32, np.float16])
+def test_whole_numbers_of_a_matte_are_labels_or_levels(kind: Any, tmp_path: Any, said: Any) -> None:
+    numbers = np.arange(24 * 32).reshape(24, 32)
+    for most, divisor in ((1, 1), (2, 2), (255, 255)):
+        plane = (numbers % (most + 1)).astype(kind)
+        planes = {"Y": plane} if most != 2 else dict.fromkeys("RGB", plane)
+        found = read_matte(exr_parts(tmp_path, ("a", planes)))
+        np.testing.assert_allclose(found.values, np.float32(plane) / divisor, atol=1e-5)
+        assert found.taken.startswith("its levels are taken as labels") == (most == 2)
+    assert said() == []
+    if kind == np.uint32:
+        data = exr_parts(tmp_path, ("a", {"Y": numbers.astype(kind)}))
+        with pytest.raises(ImageError, match=r"^a holds whole numbers, expected light; export"):
+            read_image(data, name="a")
+    else:
+        beyond = exr_parts(tmp_path, ("a", {"Y": (numbers / 3).astype(kind)}))
+        assert read_matte(beyond, name="a").values.max() == 1
+        assert said() == ["a holds values up to 256, which count as 1"]
+
+
+def tiled(planes: dict[str, Any], side: int) -> bytes:
+    """Encode an uncompressed OpenEXR in tiles, with the head of one in lines."""
+    whole, names = write_exr(planes, FULL, FULL), sorted(planes)
+    mark = b"screenWindowWidth\0float\0"
+    end = whole.index(mark) + len(mark) + 8
+    head = whole[:4] + struct.pack("<i", 2 | 0x200) + whole[8:end]
+    head += b"tiles\0tiledesc\0" + struct.pack("<iIIB", 9, side, side, 0) + b"\0"
+    chunks = []
+    for y, x in ((y, x) for y in range(0, 24, side) for x in range(0, 32, side)):
+        rows = range(y, min(24, y + side))
+        body = b"".join(planes[n][r, x : x + side].tobytes() for r in rows for n in names)
+        chunks.append(struct.pack("<5i", x // side, y // side, 0, 0, len(body)) + body)
+    places = len(head) + 8 * len(chunks) + np.cumsum([0, *map(len, chunks[:-1])])
+    return head + places.astype("<u8").tobytes() + b"".join(chunks)
+
+
+def test_an_exr_in_tiles_is_the_same_picture() -> None:
+    full = read_image(write_exr(rgb(LIGHT), FULL, FULL)).image
+    np.testing.assert_array_equal(read_image(tiled(rgb(LIGHT), 16)).image, full)
+
+
+def test_light_without_alpha_keeps_its_brightness() -> None:
+    opaque = read_image(write_exr(rgb(LIGHT), FULL, FULL)).image
+    glow = write_exr(rgb(LIGHT) | {"A": LIGHT[..., 0] * 0}, FULL, FULL)
+    np.testing.assert_array_equal(read_image(glow).image, opaque)
+    for depth in (8, 16):
+        levels = random_levels(3, 4, 4, depth=depth) // 2
+        levels[..., 3] = 0
+        found = read_image(tiff(levels, extrasamples=["assocalpha"])).image
+        np.testing.assert_array_equal(quantise(found, depth), levels[..., :3])
