@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 BACKGROUND_UP_TO = 0.1
 FOREGROUND_FROM = 0.9
+MOST_SHADED, SPREAD = 0.5, 0.15  # more unknown, of greys that differ by more: a photograph
 SOFT_FROM = 0.02  # of a mask or an alpha: less is noise, as JPEG leaves it
 BINS = 8  # a channel: coarse colours, to compare what lies under the foreground and the background
 SAMPLES = 256  # along a longer side, where colours are compared
@@ -80,7 +81,8 @@ def parse_trimap(
     """Sort the greys of a drawn trimap into background, unknown and foreground.
 
     grey: float (H, W) in [0, 1]. Up to 10 % is background, from 90 % foreground, the rest unknown;
-    strict allows the levels 0, 128 and 255 only. Returns uint8 (H, W) in {0, 128, 255}.
+    strict allows the levels 0, 128 and 255 only. Returns uint8 (H, W) in {0, 128, 255}; the log
+    warns of what looks like a photograph.
 
     Raises: TrimapError where it is no such array, or where strict finds another level.
     """
@@ -90,6 +92,9 @@ def parse_trimap(
     trimap = np.full(grey.shape, UNKNOWN, np.uint8)
     trimap[grey <= BACKGROUND_UP_TO] = BACKGROUND
     trimap[grey >= FOREGROUND_FROM] = FOREGROUND
+    shades = grey[trimap == UNKNOWN]
+    if shades.size > MOST_SHADED * grey.size and shades.std() > SPREAD:
+        log.warning("%s has greys of all kinds, as a photograph has; a trimap has three", name)
     return trimap
 
 
