@@ -5,7 +5,7 @@ label colours, with labels that look black, or with 8 bits in 16. docs/trimaps.m
 words.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -29,10 +29,15 @@ GREYS = "its greys"
 
 @dataclass(frozen=True)
 class Matte:
-    """What was read: float32 (H, W) in [0, 1], and what of the file that is, in words."""
+    """What was read: float32 (H, W) in [0, 1], and what of the file that is, in words.
+
+    depth: bits a channel of the file, 8 or 16; tinted: its greys are the mean of differing colours.
+    """
 
     values: FloatArray
     taken: str = GREYS
+    depth: int = 8
+    tinted: bool = False
 
     def note(self, name: str) -> str:
         """Say in a line what was taken of a file; empty where it is what anybody expects."""
@@ -62,10 +67,10 @@ def read_matte(
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
     levels = read_levels(data, name=name, max_pixels=max_pixels, max_memory=max_memory)
-    matte = _meaning(levels, data, name, drawn=drawn)
+    matte = replace(_meaning(levels, data, name, drawn=drawn), depth=8 * levels.dtype.itemsize)
     if not invert:
         return matte
-    return Matte(np.float32(1) - matte.values, f"{matte.taken}, inverted")
+    return replace(matte, values=np.float32(1) - matte.values, taken=f"{matte.taken}, inverted")
 
 
 def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool) -> Matte:
@@ -84,7 +89,7 @@ def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool) -> Matte:
             return Matte(values, "its transparency is taken, not its colours")
         if speaks:
             kept = "it has an alpha channel, which is ignored: its colours are taken"
-            return Matte(_greys(colours, name), kept)
+            return _greys(colours, name, kept)
     if (labels := _palette_labels(data)) is not None:
         return _from_labels(labels, name)
     if whole and 0 < (highest := colours.max()) <= BLACK_UP_TO * np.iinfo(levels.dtype).max:
@@ -96,7 +101,7 @@ def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool) -> Matte:
             f"its greys go up to {highest} of {np.iinfo(levels.dtype).max}, so all of it looks "
             "black; if they are labels, make a mask of the object"
         )
-    return Matte(_greys(colours, name), kept)
+    return _greys(colours, name, kept)
 
 
 def _is_one_colour(colours: Levels, alpha: Levels) -> bool:
@@ -110,9 +115,9 @@ def _is_one_colour(colours: Levels, alpha: Levels) -> bool:
     return bool(len(seen)) and bool(seen.min() >= (1 - BLACK_UP_TO) * np.iinfo(seen.dtype).max)
 
 
-def _greys(colours: Levels, name: str) -> FloatArray:
+def _greys(colours: Levels, name: str, taken: str) -> Matte:
     """Average the channels, (H, W, C) to float32 (H, W) in [0, 1]; refuse colours by ImageError."""
-    top = np.float32(np.iinfo(colours.dtype).max)
+    top, tinted = np.float32(np.iinfo(colours.dtype).max), False
     if colours.shape[2] == 3:
         high, low = colours.max(axis=2), colours.min(axis=2)  # (H, W)
         coloured = np.count_nonzero(high - low > COLOURED_FROM * top)
@@ -122,8 +127,9 @@ def _greys(colours: Levels, name: str) -> FloatArray:
                 f"{name} is a picture in colours ({coloured} of its {high.size} pixels), expected "
                 "greys from black to white; give the mask, the matte or the trimap itself"
             )
+        tinted = bool((high - low).max() > top / 255)
     mean: FloatArray = colours.mean(axis=2, dtype=np.float32)
-    return mean / top
+    return Matte(mean / top, taken, tinted=tinted)
 
 
 def _from_labels(labels: npt.NDArray[np.integer], name: str) -> Matte:

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from conftest import RunA2U
 from picture_files import png16
-from test_meaning import ALPHA, MASK, PICTURE, TRIMAP, labels, png, put
+from test_meaning import ALPHA, MASK, OPAQUE, PICTURE, TRIMAP, labels, png, put
 
 from a2u_cli.errors import ImageError
 from a2u_cli.images import read_matte
@@ -125,3 +125,30 @@ def test_every_command_says_what_it_took_of_a_black_file(
         run = run_a2u(*words)
         assert run.code == 0, run.stderr
         assert taken in run.stderr + run.stdout.decode(), words
+
+
+def test_a_check_of_a_trimap_says_what_is_true_of_it_once(run_a2u: RunA2U, tmp_path: Path) -> None:
+    numbers, pages = tmp_path / "numbers.png", tmp_path / "pages.tif"
+    labels(THREE, *COLOURS[:3]).save(numbers)
+    run = run_a2u("trimap", "check", numbers)
+    assert run.stdout.decode().splitlines()[1:] == [
+        "warning: its levels are taken as labels: 0 as 0, 1 as 0.5, 2 as 1"
+    ]
+    tifffile.imwrite(
+        pages, np.stack([TRIMAP] * 2).astype(np.uint16) * 257, photometric="minisblack"
+    )
+    run = run_a2u("trimap", "check", pages)
+    assert run.stderr == f"warning: {pages} has 2 pages, the first is taken\n"
+    assert b"pages.tif: 64x48, 16 bits, background" in run.stdout
+    run = run_a2u("trimap", "check", "-", stdin=png(TRIMAP))
+    assert (run.code, run.stdout.startswith(b"stdin: 64x48, 8 bits")) == (0, True), run.stderr
+
+
+def test_a_cut_out_that_hides_nothing_is_told(run_a2u: RunA2U, tmp_path: Path) -> None:
+    opaque = put(tmp_path / "p.png", np.dstack([PICTURE, OPAQUE]))
+    for command in ("composite", "cutout"):
+        run = run_a2u(command, opaque, "-o", tmp_path / f"{command}.png")
+        assert (run.code, run.stderr) == (
+            0,
+            f"warning: {opaque} is opaque all over, so all of it stays; --alpha takes its matte\n",
+        )
