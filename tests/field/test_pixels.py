@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from picture_files import SRGB, chunk, png16, random_levels, saved
 from PIL import Image
+from PIL.ExifTags import IFD
 from test_reading import ADOBE, FULL, LIGHT, PNG, profile, rgb, tiff, write_exr
 
 from a2u_cli.errors import ImageError
@@ -161,6 +162,49 @@ def test_cmyk_with_the_profile_of_something_else_is_told_so(said: Any) -> None:
     read_image(saved(Image.new("CMYK", (8, 8)), "JPEG", icc_profile=SRGB), name="a")
     what = "a is CMYK and has a colour profile for something else; its colours are a guess"
     assert said() == [what]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "what"),
+    [
+        (b"gAMA", struct.pack(">I", 100_000), "a gamma of 1"),
+        (b"gAMA", struct.pack(">I", 45_455), ""),
+        (b"cICP", bytes([12, 13, 0, 1]), "Display P3"),
+        (b"cICP", bytes([9, 16, 0, 1]), "BT.2020, PQ"),
+        (b"cICP", bytes([1, 13, 0, 1]), ""),
+        (b"cICP", bytes([77, 1, 0, 1]), "primaries 77"),
+        (b"cICP", b"1", ""),
+    ],
+)
+def test_what_a_png_says_of_its_colours_without_a_profile_is_told(
+    kind: bytes, body: bytes, what: str, said: Any
+) -> None:
+    levels = random_levels(5, 7, 3)
+    data = saved(Image.fromarray(levels))
+    data = data[:33] + chunk(kind, body) + data[33:]
+    np.testing.assert_array_equal(quantise(read_image(data, name="a").image, 8), levels)
+    told = [f"a has {what} for its colours, not converted: they count as sRGB"] if what else []
+    assert said() == told
+    read_image(data[:33] + chunk(b"iCCP", b"x\0\0" + zlib.compress(SRGB)) + data[33:])
+    if kind == b"gAMA":
+        read_image(data[:33] + chunk(b"sRGB", b"\0") + data[33:])
+    assert said() == told
+
+
+def test_what_avif_and_exif_say_of_their_colours_is_told(said: Any) -> None:
+    picture = Image.fromarray(random_levels(16, 16, 3))
+    avif = saved(picture, "AVIF")
+    read_image(avif)
+    assert said() == []
+    at = avif.index(b"colrnclx") + 8
+    read_image(avif[:at] + struct.pack(">HH", 12, 13) + avif[at + 4 :], name="a")
+    exif = Image.Exif()
+    exif[IFD.Exif] = {IFD.Interop: {1: "R03"}}
+    read_image(saved(picture, "JPEG", exif=exif), name="b")
+    assert said() == [
+        "a has Display P3 for its colours, not converted: they count as sRGB",
+        "b has Adobe RGB for its colours, not converted: they count as sRGB",
+    ]
 
 
 # OpenEXR
