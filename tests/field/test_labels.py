@@ -1,5 +1,6 @@
 """What looks black, is coloured, or lies in a layer is understood, or told in a line."""
 
+import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 import tifffile
 from conftest import RunA2U
 from picture_files import png16
-from test_meaning import ALPHA, MASK, OPAQUE, PICTURE, TRIMAP, labels, png, put
+from test_meaning import ALPHA, MASK, OPAQUE, PICTURE, PREDICTED, TRIMAP, labels, png, put
+from test_reading import tiff, write_exr
 
 from a2u_cli.errors import ImageError
 from a2u_cli.images import read_matte
@@ -125,6 +127,32 @@ def test_every_command_says_what_it_took_of_a_black_file(
         run = run_a2u(*words)
         assert run.code == 0, run.stderr
         assert taken in run.stderr + run.stdout.decode(), words
+
+
+def test_the_truth_scores_the_same_in_every_kind_of_file(run_a2u: RunA2U, tmp_path: Path) -> None:
+    pytest.importorskip("OpenEXR")
+    sixteen, cut = ALPHA.astype(np.uint16) * 257, np.dstack([PICTURE, ALPHA])
+    premultiplied = {"photometric": "rgb", "extrasamples": ["assocalpha"]}
+    truths = {
+        "grey.png": png(ALPHA),
+        "deep.png": png(sixteen),
+        "low.png": png(ALPHA.astype(np.uint16)),
+        "cut.webp": png(cut, format="WEBP", lossless=True),
+        "grey.tif": tiff(255 - ALPHA, photometric="miniswhite"),
+        "deep.tif": tiff(sixteen, photometric="minisblack"),
+        "white.tif": tiff(np.dstack([ALPHA] * 4), **premultiplied),
+        "y.exr": write_exr({"Y": ALPHA / 255}, (0, 0, 63, 47), (0, 0, 63, 47)),
+        "whole.exr": write_exr({"A": ALPHA * 1.0}, (0, 0, 63, 47), (0, 0, 63, 47)),
+    }
+    for name, data in truths.items():
+        stem = name.replace(".", "-")
+        put(tmp_path / "pred" / f"{stem}.png", PREDICTED)
+        (tmp_path / "gt").mkdir(exist_ok=True)
+        (tmp_path / "gt" / f"{stem}{Path(name).suffix}").write_bytes(data)
+    run = run_a2u("eval", tmp_path / "pred", "--gt", tmp_path / "gt", "--json", "-")
+    rows = [row for row in json.loads(run.stdout)["rows"] if row["state"] == "scored"]
+    assert len(rows) == len(truths)
+    assert len({row["sad"] for row in rows}) == 1
 
 
 def test_a_check_of_a_trimap_says_what_is_true_of_it_once(run_a2u: RunA2U, tmp_path: Path) -> None:

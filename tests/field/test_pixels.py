@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from picture_files import SRGB, chunk, png16, random_levels, saved
+from picture_files import SRGB, as_stored, chunk, exif_bytes, png16, random_levels, saved
 from PIL import Image
-from PIL.ExifTags import IFD
+from PIL.ExifTags import IFD, Base
 from test_reading import ADOBE, FULL, LIGHT, PNG, profile, rgb, tiff, write_exr
 
 from a2u_cli.errors import ImageError
@@ -205,6 +205,32 @@ def test_what_avif_and_exif_say_of_their_colours_is_told(said: Any) -> None:
         "a has Display P3 for its colours, not converted: they count as sRGB",
         "b has Adobe RGB for its colours, not converted: they count as sRGB",
     ]
+
+
+# EXIF
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_turn_of_every_format_is_upright_whatever_else_its_exif_says(turn: int) -> None:
+    levels = np.dstack([np.arange(0, 240, dtype=np.uint8).reshape(12, 20)] * 3)
+    stored = as_stored(levels, turn)
+    exif = Image.Exif()
+    exif.load(exif_bytes(turn))
+    exif[Base.Copyright] = "\xa9 me"
+    exif[IFD.GPSInfo] = {1: "N", 2: (1.0, 2.0, 3.0)}
+    exif[IFD.Exif] = {Base.MakerNote: bytes(90), Base.UserComment: b"ASCII\0\0\0hi"}
+    body = exif.tobytes()
+    for kind, options in (
+        ("PNG", {"exif": body}),
+        ("WEBP", {"exif": body, "lossless": True}),
+        ("JPEG", {"exif": body, "quality": 100}),
+        ("AVIF", {"exif": body, "quality": 100}),
+        ("TIFF", {"tiffinfo": {Base.Orientation: turn, Base.Copyright: "me"}}),
+        ("TIFF", {"tiffinfo": {Base.Orientation: turn}, "compression": "tiff_lzw"}),
+    ):
+        picture = read_image(saved(Image.fromarray(stored), kind, **options))
+        np.testing.assert_allclose(255 * picture.image, levels, atol=3)
+        assert picture.exif is not None or "compression" in options
 
 
 # OpenEXR
