@@ -186,13 +186,14 @@ def check_pair(
     names: tuple[str, str] = ("image", "trimap"),
     image_orientation: int = 1,
     image: FloatArray | None = None,
+    of_mask: bool = False,
 ) -> list[str]:
     """Check that a trimap belongs to its image, and return warnings about what it lacks.
 
     image_size: (height, width) of the upright image; trimap: uint8 (H, W) in {0, 128, 255};
     names: of the image and of the trimap; image_orientation: the EXIF turn the image has had;
     image: float32 (H, W, 3) in [0, 1], which tells a trimap drawn on the unturned pixels where
-    its size does not.
+    its size does not; of_mask: it was made of a mask of this name.
 
     Raises: TrimapError where the sizes differ, nothing is unknown, or the trimap clearly fits the
     unturned pixels only.
@@ -206,17 +207,28 @@ def check_pair(
             turn = _TURNS[image_orientation]
             raise TrimapError(f"{found} upright: it was drawn on the unrotated picture; {turn}")
         raise TrimapError(f"{found}; resize one")
-    shares = describe(trimap)
-    if not shares.unknown:
-        raise TrimapError(
-            f"{name} has no unknown pixels ({shares}), so there is nothing to matte; paint the "
-            "soft edges grey (128), or give it as a mask: --mask, --masks, or NAME_mask.png"
-        )
+    shares = require_unknown(trimap, name, of_mask=of_mask)
     missing = [kind for kind in ("background", "foreground") if not getattr(shares, kind)]
     warnings = [f"{name} has no {kind} ({shares}); the alpha may be a guess" for kind in missing]
     if image_orientation in _TURNS and turn_upright(trimap, image_orientation).shape == image_size:
         warnings += _turn_warnings(trimap, names, image_orientation, image)
     return warnings
+
+
+def require_unknown(trimap: Trimap, name: str, *, of_mask: bool) -> TrimapShares:
+    """Give the shares of a trimap uint8 (H, W); raises TrimapError where nothing is unknown."""
+    shares = describe(trimap)
+    if shares.unknown:
+        return shares
+    if of_mask:
+        raise TrimapError(
+            f"{name} has no edge ({shares}), so there is nothing to matte; give a mask that is "
+            "white on the object and black around it"
+        )
+    raise TrimapError(
+        f"{name} has no unknown pixels ({shares}), so there is nothing to matte; paint the soft "
+        "edges grey (128), or give it as a mask: --mask, --masks, or NAME_mask.png"
+    )
 
 
 def _turn_warnings(

@@ -101,16 +101,12 @@ def make(
 def _make(hint: Hint, path: Path) -> bytes:
     """Make a trimap's file, and say what it holds; raises ImageError or TrimapError."""
     from ..images import encode_for, output_format
-    from ..trimap import describe
+    from ..trimap import require_unknown
 
     if output_format(path, channels=1, depth=8) == "jpeg":
         raise TrimapError(f"{path}: JPEG would blur the trimap; choose .png or .tif")
     trimap = hint.read()
-    shares = describe(trimap)
-    if not shares.unknown:
-        name = file_name(hint.file)
-        raise TrimapError(f"{name} has no edge ({shares}), so there is nothing to matte")
-    say(f"trimap: {shares}")
+    say(f"trimap: {require_unknown(trimap, file_name(hint.file), of_mask=True)}")
     return encode_for(path, trimap)
 
 

@@ -172,6 +172,22 @@ def test_a_check_of_a_trimap_says_what_is_true_of_it_once(run_a2u: RunA2U, tmp_p
     assert (run.code, run.stdout.startswith(b"stdin: 64x48, 8 bits")) == (0, True), run.stderr
 
 
+def test_a_mask_without_an_edge_is_not_told_to_be_given_as_a_mask(
+    run_a2u: RunA2U, tmp_path: Path, weights: Path
+) -> None:
+    photo, mask = put(tmp_path / "p.png", PICTURE), put(tmp_path / "p_mask.png", MASK * 0)
+    fixed = ("--weights", weights, "--device", "cpu")
+    for words in (
+        ("matte", photo, "--mask", mask, *fixed),
+        ("batch", tmp_path, *fixed),
+        ("trimap", mask),
+    ):
+        run = run_a2u(*words)
+        assert run.code, words
+        assert f"{mask} has no edge (background 100.0 %" in run.stderr
+        assert "--mask" not in run.stderr
+
+
 def test_a_cut_out_that_hides_nothing_is_told(run_a2u: RunA2U, tmp_path: Path) -> None:
     opaque = put(tmp_path / "p.png", np.dstack([PICTURE, OPAQUE]))
     for command in ("composite", "cutout"):
