@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 BACKGROUND_UP_TO = 0.1
 FOREGROUND_FROM = 0.9
+MOST_SHADED, SPREAD = 0.5, 0.15  # more unknown, of greys that differ by more: a photograph
 SOFT_FROM = 0.02  # of a mask or an alpha: less is noise, as JPEG leaves it
 BINS = 8  # a channel: coarse colours, to compare what lies under the foreground and the background
 SAMPLES = 256  # along a longer side, where colours are compared
@@ -80,7 +81,8 @@ def parse_trimap(
     """Sort the greys of a drawn trimap into background, unknown and foreground.
 
     grey: float (H, W) in [0, 1]. Up to 10 % is background, from 90 % foreground, the rest unknown;
-    strict allows the levels 0, 128 and 255 only. Returns uint8 (H, W) in {0, 128, 255}.
+    strict allows the levels 0, 128 and 255 only. Returns uint8 (H, W) in {0, 128, 255}; the log
+    warns of what looks like a photograph.
 
     Raises: TrimapError where it is no such array, or where strict finds another level.
     """
@@ -90,6 +92,9 @@ def parse_trimap(
     trimap = np.full(grey.shape, UNKNOWN, np.uint8)
     trimap[grey <= BACKGROUND_UP_TO] = BACKGROUND
     trimap[grey >= FOREGROUND_FROM] = FOREGROUND
+    shades = grey[trimap == UNKNOWN]
+    if shades.size > MOST_SHADED * grey.size and shades.std() > SPREAD:
+        log.warning("%s has greys of all kinds, as a photograph has; a trimap has three", name)
     return trimap
 
 
@@ -181,13 +186,14 @@ def check_pair(
     names: tuple[str, str] = ("image", "trimap"),
     image_orientation: int = 1,
     image: FloatArray | None = None,
+    of_mask: bool = False,
 ) -> list[str]:
     """Check that a trimap belongs to its image, and return warnings about what it lacks.
 
     image_size: (height, width) of the upright image; trimap: uint8 (H, W) in {0, 128, 255};
     names: of the image and of the trimap; image_orientation: the EXIF turn the image has had;
     image: float32 (H, W, 3) in [0, 1], which tells a trimap drawn on the unturned pixels where
-    its size does not.
+    its size does not; of_mask: it was made of a mask of this name.
 
     Raises: TrimapError where the sizes differ, nothing is unknown, or the trimap clearly fits the
     unturned pixels only.
@@ -201,17 +207,28 @@ def check_pair(
             turn = _TURNS[image_orientation]
             raise TrimapError(f"{found} upright: it was drawn on the unrotated picture; {turn}")
         raise TrimapError(f"{found}; resize one")
-    shares = describe(trimap)
-    if not shares.unknown:
-        raise TrimapError(
-            f"{name} has no unknown pixels ({shares}), so there is nothing to matte; paint the "
-            "soft edges grey (128), or give it as a mask: --mask, --masks, or NAME_mask.png"
-        )
+    shares = require_unknown(trimap, name, of_mask=of_mask)
     missing = [kind for kind in ("background", "foreground") if not getattr(shares, kind)]
     warnings = [f"{name} has no {kind} ({shares}); the alpha may be a guess" for kind in missing]
     if image_orientation in _TURNS and turn_upright(trimap, image_orientation).shape == image_size:
         warnings += _turn_warnings(trimap, names, image_orientation, image)
     return warnings
+
+
+def require_unknown(trimap: Trimap, name: str, *, of_mask: bool) -> TrimapShares:
+    """Give the shares of a trimap uint8 (H, W); raises TrimapError where nothing is unknown."""
+    shares = describe(trimap)
+    if shares.unknown:
+        return shares
+    if of_mask:
+        raise TrimapError(
+            f"{name} has no edge ({shares}), so there is nothing to matte; give a mask that is "
+            "white on the object and black around it"
+        )
+    raise TrimapError(
+        f"{name} has no unknown pixels ({shares}), so there is nothing to matte; paint the soft "
+        "edges grey (128), or give it as a mask: --mask, --masks, or NAME_mask.png"
+    )
 
 
 def _turn_warnings(

@@ -1,5 +1,6 @@
 """What every test shares: a plain terminal, one tolerance table, the parity cases where at hand."""
 
+import logging
 import os
 import signal
 import sys
@@ -76,6 +77,13 @@ def error_histogram(found: np.ndarray, expected: np.ndarray) -> str:
     counts = np.histogram(error, edges)[0]
     bins = ", ".join(f"<{edge:g}: {count}" for edge, count in zip(edges[1:], counts, strict=True))
     return f"largest error {error.max():.3g} of {error.size} values; {bins}"
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Give the lines that a test has told through the log."""
+    caplog.set_level(logging.WARNING, "a2u_cli")
+    return lambda: [record.getMessage() for record in caplog.records]
 
 
 class Run(NamedTuple):

@@ -31,6 +31,7 @@ from .pictures import (
     read_said,
     require_one_stdin,
 )
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..foreground import Method
@@ -224,11 +225,14 @@ def _split(
     """Give straight foreground colours and the matte; a cut-out's own colours are taken as such."""
     from ..foreground import estimate_foreground
     from ..images import tell_of_hidden
+    from ..images.meaning import OPAQUE_FROM
 
     name = file_name(image)
     if alpha is None:
         if picture.alpha is None:
             raise ImageError(f"{name} has no transparency; give its matte with --alpha")
+        if picture.alpha.min() >= OPAQUE_FROM:
+            say(f"warning: {name} is opaque all over, so all of it stays; --alpha takes its matte")
         return picture.image, picture.alpha
     tell_of_hidden(picture, name)
     matte = read_said(file_source(alpha), file_name(alpha), invert=invert)

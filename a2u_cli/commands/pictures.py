@@ -119,6 +119,7 @@ def read_pair(
         names=(file_name(image), file_name(hint.file)),
         image_orientation=picture.orientation,
         image=picture.image,
+        of_mask=hint.is_mask,
     )
     shares = trimaps.describe(parsed)
     say(f"trimap: {shares}")

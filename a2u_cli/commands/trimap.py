@@ -9,11 +9,20 @@ from typer.core import TyperGroup
 
 from ..errors import TrimapError
 from .options import AsJson, Band, Force, Inside, Invert, NoLock, Outside, refuse_idle
-from .pictures import STDOUT_AS, Hint, file_name, mask_hint, output_path, put
+from .pictures import (
+    STDOUT_AS,
+    Hint,
+    file_name,
+    file_source,
+    mask_hint,
+    output_path,
+    put,
+    require_one_stdin,
+)
 from .terminal import say, show, show_json
 
 if TYPE_CHECKING:
-    from ..images import Matte, Picture
+    from ..images import Matte
 
 
 class _MakeByDefault(TyperGroup):
@@ -92,22 +101,18 @@ def make(
 def _make(hint: Hint, path: Path) -> bytes:
     """Make a trimap's file, and say what it holds; raises ImageError or TrimapError."""
     from ..images import encode_for, output_format
-    from ..trimap import describe
+    from ..trimap import require_unknown
 
     if output_format(path, channels=1, depth=8) == "jpeg":
         raise TrimapError(f"{path}: JPEG would blur the trimap; choose .png or .tif")
     trimap = hint.read()
-    shares = describe(trimap)
-    if not shares.unknown:
-        name = file_name(hint.file)
-        raise TrimapError(f"{name} has no edge ({shares}), so there is nothing to matte")
-    say(f"trimap: {shares}")
+    say(f"trimap: {require_unknown(trimap, file_name(hint.file), of_mask=True)}")
     return encode_for(path, trimap)
 
 
 @app.command()
 def check(
-    trimap: Annotated[Path, typer.Argument(help="The trimap, or a folder of them.")],
+    trimap: Annotated[Path, typer.Argument(help="The trimap, or a folder of them; - for stdin.")],
     *,
     image: Annotated[
         Path | None, typer.Option(help="Also check that it fits this picture.")
@@ -143,32 +148,29 @@ def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
     from ..images import read_image, read_matte
     from ..trimap import check_pair, describe, parse_trimap
 
-    matte = read_matte(path, drawn=True)
-    parsed = parse_trimap(matte.values, name=str(path))
-    picture = read_image(path)
-    shares = describe(parsed)
-    fitted = read_image(image) if image else picture
-    warnings = check_pair(
-        fitted.size,
-        parsed,
-        names=(str(image or path), str(path)),
-        image_orientation=fitted.orientation if image else 1,
-        image=fitted.image if image else None,
-    )
-    warnings += _oddities(matte, picture)
-    height, width = picture.size
-    facts = {"trimap": str(path), "height": height, "width": width, "depth": picture.depth}
-    first = f"{path}: {width}x{height}, {picture.depth} bits, {shares}"
+    require_one_stdin(path, image)
+    name = file_name(path)
+    matte = read_matte(file_source(path), name=name, drawn=True)
+    parsed = parse_trimap(matte.values, name=name)
+    height, width = parsed.shape
+    shares, fitted = describe(parsed), (height, width)
+    turn: dict[str, Any] = {}
+    if image:
+        picture = read_image(file_source(image), name=file_name(image))
+        fitted = picture.size
+        turn = {"image_orientation": picture.orientation, "image": picture.image}
+    names = (file_name(image or path), name)
+    warnings = check_pair(fitted, parsed, names=names, **turn) + _oddities(matte)
+    facts = {"trimap": name, "height": height, "width": width, "depth": matte.depth}
+    first = f"{name}: {width}x{height}, {matte.depth} bits, {shares}"
     return facts | dataclasses.asdict(shares) | {"warnings": warnings}, [
         first,
         *(f"warning: {warning}" for warning in warnings),
     ]
 
 
-def _oddities(matte: "Matte", picture: "Picture") -> list[str]:
+def _oddities(matte: "Matte") -> list[str]:
     """Warn of what a trimap's file holds besides the three greys."""
-    import numpy as np
-
     from ..images.meaning import GREYS
     from ..trimap import stray_pixels
 
@@ -180,6 +182,6 @@ def _oddities(matte: "Matte", picture: "Picture") -> list[str]:
         )
     if matte.taken != GREYS:
         warnings.append(matte.taken)
-    if not np.ptp(picture.image, axis=2).max() <= 1 / 255:
+    if matte.tinted:
         warnings.append("it has colours; their mean is read")
     return warnings

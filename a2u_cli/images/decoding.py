@@ -12,7 +12,8 @@ from typing import IO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImagePalette, UnidentifiedImageError
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -29,12 +30,32 @@ DAMAGE = (
     AssertionError,  # Pillow's own, of what a file left out
     Warning,  # where the process makes errors of them
 )
+SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706  # tags of TIFF 6.0 and DNG 1.7
+SHRUNK, MASK = 1, 4  # of a page's kind: a smaller copy, a transparency mask
+MOST_BEFORE = 100  # pages that may stand before the picture
 
 Factory = Callable[..., ImageFile.ImageFile]
 
 
 class Tiff(TiffImageFile):
     """Pillow's TIFF, of any number of pixels and of kinds that Pillow has no mode for."""
+
+    def _open(self) -> None:
+        """Open the first page that is the picture itself: its thumbnail may stand before it."""
+        super()._open()
+        page = 0
+        try:
+            while self._is_beside() and page < MOST_BEFORE:
+                page += 1
+                self.info.pop("icc_profile", None)
+                self._seek(page)
+        except EOFError:
+            self._seek(0)
+
+    def _is_beside(self) -> bool:
+        """Tell whether a page is a smaller copy or a mask of another; a camera raw's is not."""
+        raw = SUB_IFDS in self.tag_v2 or DNG_VERSION in self.tag_v2
+        return not raw and bool(self.tag_v2.get(SUBFILE_TYPE, 0) & (SHRUNK | MASK))
 
     def _setup(self) -> None:
         """Open what Pillow has no mode for: its tags say more of it than "unknown pixel mode"."""
@@ -52,6 +73,30 @@ class Tiff(TiffImageFile):
         if self._im is None:
             self.im = Image.new(self.mode, self._tile_size, None).im
         super().load_prepare()
+
+
+class Bmp(BmpImageFile):
+    """Pillow's BMP, also where a palette of black and white stands before 4 or 8 bits a pixel.
+
+    Pillow takes those for single bits.
+    """
+
+    def _open(self) -> None:
+        super()._open()
+        assert self.fp is not None
+        self.fp.seek(28)
+        bits = int.from_bytes(self.fp.read(2), "little")
+        if (bits, self.mode) not in ((8, "1"), (4, "1"), (4, "L")):
+            return
+        tile = self.tile[0]
+        assert isinstance(tile.args, tuple)
+        shades = bytes([0, 255]) if self.mode == "1" else bytes(range(16))
+        self._mode = "P"
+        self.palette = ImagePalette.raw("RGB", bytes(v for v in shades for _ in range(3)))
+        self.tile = [tile._replace(args=("P" if bits == 8 else "P;4", *tile.args[1:]))]
+
+
+OWN: dict[str, Factory] = {"TIFF": Tiff, "BMP": Bmp}
 
 
 def open_picture(file: IO[bytes], *more: Factory) -> ImageFile.ImageFile:
@@ -90,7 +135,7 @@ def _factories(start: bytes) -> Iterator[Factory]:
             Image.init()  # loads the rarer formats
         factory, accept = Image.OPEN.get(name, (None, None))
         if factory is not None and (accept is None or accept(start) is True):
-            yield Tiff if name == "TIFF" else factory
+            yield OWN.get(name, factory)
 
 
 def decode_levels(picture: Image.Image, data: bytes, name: str, icc: bytes | None) -> Levels:
@@ -106,11 +151,20 @@ def decode_levels(picture: Image.Image, data: bytes, name: str, icc: bytes | Non
         return lab_to_srgb(picture)
     if picture.mode in ("P", "PA") and picture.palette is None:
         raise OSError("its pixels name colours of a palette, and there is none")
+    if picture.format == "PNG" and picture.mode == "L" and data[24] < 8:
+        _scale_clear_grey(picture, data[24])
     if picture.has_transparency_data:
         return np.asarray(picture.convert("RGBA"))
     if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L"))[..., None]
     return np.asarray(picture.convert("RGB"))
+
+
+def _scale_clear_grey(picture: Image.Image, bits: int) -> None:
+    """Bring the grey that is transparent, of 2 or 4 bits, to 8, as Pillow does with the pixels."""
+    clear, most = picture.info.get("transparency"), 2**bits - 1
+    if isinstance(clear, int):
+        picture.info["transparency"] = (clear & most) * 255 // most
 
 
 def _levels_16(picture: Image.Image, data: bytes) -> Levels:

@@ -14,26 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import A2UError, ImageError, OutOfMemory, is_memory, listed
-from .colour import from_linear
+from ..units import Levels
+from .colour import from_linear, primaries_to_srgb
 from .files import words
 from .optional_formats import missing_extra
 
 log = logging.getLogger(__name__)
 
 MAGIC = b"\x76\x2f\x31\x01"
-ROLES = {
-    "r": "R",
-    "g": "G",
-    "b": "B",
-    "a": "A",
-    "y": "Y",
-    "red": "R",
-    "green": "G",
-    "blue": "B",
-    "alpha": "A",
-}
-KINDS = ("RGB", "Y", "A", "R")  # what is looked for, in this order
+ROLES = {"RED": "R", "GREEN": "G", "BLUE": "B", "ALPHA": "A"}
+# What is looked for, in this order, and what must not be beside it: X, Y is a place, R, G a motion.
+KINDS = (("RGB", ""), ("Y", "X"), ("A", ""), ("R", "GB"))
 MAIN = ("combined", "beauty", "rgba", "rgb", "c")  # how programs call the picture among layers
+DTYPES = (np.uint32, np.float16, np.float32)  # by the number of a channel's type
+SAME_PRIMARIES = 1e-3  # of a matrix: sRGB's own, as they are rounded
+MOST_OVERSHOOT = 2  # beyond 1, as resampling leaves it
+MOST_LEVEL = 65535  # of 16 bits; what goes beyond are numbers of objects, or light
 MOST_AT_ONCE = 2 << 30  # bytes that the channels of a file of several parts take: all are read
 
 
@@ -52,15 +48,17 @@ def is_exr(data: bytes) -> bool:
 
 def read_exr(
     data: bytes, name: str, *, colour: bool, require: Callable[[tuple[int, int]], None]
-) -> npt.NDArray[np.uint16]:
+) -> Levels:
     """Decode OpenEXR to (H, W, C): grey, RGB or RGBA in 65536 steps from 0 to 1, clipped to it.
 
-    A picture's colours (`colour`) are linear light, premultiplied by its alpha: they become sRGB,
-    straight. Of a trimap or an alpha the numbers are taken as they are. `require` refuses a size
+    A picture's colours (`colour`) are linear light of the file's primaries, premultiplied by its
+    alpha: they become sRGB, straight. Of a trimap or an alpha the numbers are taken as they are;
+    whole numbers beyond 1 are labels, or levels of 8 or 16 bits. `require` refuses a size
     (width, height).
 
     Raises ImageError where the extra is missing, or the file is damaged, or has no layer of RGB or
-    grey, or several that could be meant; what `require` raises; OutOfMemory.
+    grey, or several that could be meant, or a picture is of whole numbers; what `require` raises;
+    OutOfMemory.
     """
     try:
         import OpenEXR
@@ -77,6 +75,8 @@ def read_exr(
         stored, frame = _window(header, "dataWindow"), _window(header, "displayWindow")
         _require_plain(header, layer, name, deep=(OpenEXR.deepscanline, OpenEXR.deeptile))
         planes = _planes(data, layer, headers, name)
+        if colour:
+            _require_light(planes, name)
         values = np.nan_to_num(_in_frame(planes, stored, frame, name))
     except A2UError:
         raise
@@ -90,13 +90,48 @@ def read_exr(
             f"{name} is truncated or damaged ({words(error)}), expected a whole OpenEXR picture; "
             "export it again"
         ) from error
-    if colour and len(planes) + ("A" not in layer.channels) > 1:  # an alpha alone is no light
-        if "A" in layer.channels:
-            values[..., :-1] /= np.maximum(values[..., -1:], 1e-6)
-        light = values[..., :-1] if "A" in layer.channels else values
-        light[...] = from_linear(np.clip(light, 0.0, 1.0))
+    if not colour:
+        return _matte_levels(values, layer, name)
+    has_alpha = "A" in layer.channels
+    light = values[..., :-1] if has_alpha else values  # of an alpha alone there is none
+    if has_alpha:
+        alpha = values[..., -1:]
+        light /= np.where(alpha > 0, np.maximum(alpha, 1e-6), 1)  # 0: it shines without matter
+    light[...] = _to_srgb(light, header, name)
+    return _steps(values)
+
+
+def _steps(values: npt.NDArray[np.float32]) -> Levels:
+    """Give values in 65536 steps from 0 to 1, clipped to it; grey with alpha becomes RGBA."""
     levels: npt.NDArray[np.uint16] = np.rint(np.clip(values, 0, 1) * 65535.0).astype(np.uint16)
     return levels[..., [0, 0, 0, 1]] if levels.shape[2] == 2 else levels
+
+
+def _matte_levels(values: npt.NDArray[np.float32], layer: _Layer, name: str) -> Levels:
+    """Give the levels of what is no picture: where its numbers are whole and go beyond 1, they."""
+    highest = values.max()
+    if highest <= 1 or ("A" in layer.channels and values.shape[2] > 1):
+        return _steps(values)
+    if values.min() >= 0 and highest <= MOST_LEVEL and not np.mod(values, 1).any():
+        return values.astype(np.uint8) if highest <= 255 else values.astype(np.uint16)
+    if highest > MOST_OVERSHOOT:
+        log.warning("%s holds values up to %.3g, which count as 1", name, highest)
+    return _steps(values)
+
+
+def _to_srgb(
+    light: npt.NDArray[np.float32], header: dict[str, Any], name: str
+) -> npt.NDArray[np.float32]:
+    """Bring linear light (H, W, C) of a file's primaries to sRGB values in [0, 1]."""
+    if light.shape[2] == 3 and (primaries := header.get("chromaticities")):
+        try:
+            matrix = primaries_to_srgb(primaries)
+        except (ValueError, TypeError):
+            log.warning("%s has primaries that are no colours; its light counts as sRGB's", name)
+        else:
+            if np.abs(matrix - np.eye(3)).max() > SAME_PRIMARIES:
+                light = light @ matrix.T
+    return from_linear(np.clip(light, 0.0, 1.0))
 
 
 def _choose(headers: list[dict[str, Any]], name: str) -> _Layer:
@@ -105,15 +140,15 @@ def _choose(headers: list[dict[str, Any]], name: str) -> _Layer:
     for number, header in enumerate(headers):
         for channel in header["channels"]:
             layer, _, last = channel.name.rpartition(".")
-            if len(headers) > 1 and not layer and number:
+            if len(headers) > 1 and not layer:
                 layer = str(header.get("name", number))
-            if role := ROLES.get(last.casefold()):
-                found.setdefault((number, layer), {})[role] = channel.name
-    for kind in KINDS:
+            role = ROLES.get(last.upper(), last.upper())
+            found.setdefault((number, layer), {})[role] = channel.name
+    for kind, strange in KINDS:
         layers = [
             _Layer(part, layer, {role: roles[role] for role in (*kind, "A") if role in roles})
             for (part, layer), roles in found.items()
-            if set(kind) <= set(roles)
+            if set(kind) <= set(roles) and not set(strange) & set(roles)
         ]
         unnamed = [layer for layer in layers if not layer.name]
         main = [layer for layer in layers if layer.name.rpartition(".")[2].casefold() in MAIN]
@@ -155,20 +190,24 @@ def _require_plain(
         raise ImageError(f"{name} {what}, expected a flat picture; export it as RGB")
 
 
+def _require_light(planes: list[npt.NDArray[Any]], name: str) -> None:
+    if any(plane.dtype == np.uint32 for plane in planes):
+        raise ImageError(f"{name} holds whole numbers, expected light; export it as half floats")
+
+
 def _planes(
     data: bytes, layer: _Layer, headers: list[dict[str, Any]], name: str
-) -> list[npt.NDArray[np.float32]]:
-    """Read the layer's channels, (h, w) each, and of a file of one part nothing else."""
-    import Imath
+) -> list[npt.NDArray[Any]]:
+    """Read the layer's channels as stored, (h, w) each, and of a file of one part nothing else."""
     import OpenEXR
 
     left, top, right, bottom = _window(headers[layer.part], "dataWindow")
     shape = bottom - top, right - left
     if len(headers) == 1:
         file = OpenEXR.InputFile(BytesIO(data))
-        kind = Imath.PixelType(Imath.PixelType.FLOAT)
+        types = {c: DTYPES[stored.type.v] for c, stored in file.header()["channels"].items()}
         return [
-            np.frombuffer(file.channel(channel, kind), np.float32).reshape(shape)
+            np.frombuffer(file.channel(channel), types[channel]).reshape(shape)
             for channel in layer.channels.values()
         ]
     taken = 0
@@ -181,11 +220,11 @@ def _planes(
             f"{MOST_AT_ONCE / 1e9:.1f} GB; export the picture alone"
         )
     part = OpenEXR.File(BytesIO(data), separate_channels=True).parts[layer.part]
-    return [np.asarray(part.channels[c].pixels, np.float32) for c in layer.channels.values()]
+    return [np.asarray(part.channels[c].pixels) for c in layer.channels.values()]
 
 
 def _in_frame(
-    planes: list[npt.NDArray[np.float32]],
+    planes: list[npt.NDArray[Any]],
     stored: tuple[int, int, int, int],
     frame: tuple[int, int, int, int],
     name: str,

@@ -1,10 +1,11 @@
 """Say what a file means as a matte: its transparency, its greys, or its labels; one rule for all.
 
 Masks, alphas, truths, predictions and trimaps come as cut-outs, as opaque RGBA, with a palette of
-label colours, or with labels 0, 1 and 2 that look black. docs/trimaps.md states the rule in words.
+label colours, with labels that look black, or with 8 bits in 16. docs/trimaps.md states the rule in
+words.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,21 +15,29 @@ import numpy.typing as npt
 from ..errors import ImageError, is_memory, listed
 from ..units import FloatArray, Levels
 from .decoding import DAMAGE, open_picture
+from .exr import is_exr
 from .metadata import read_exif, turn_upright
 from .reading import read_bytes, read_levels
 
 OPAQUE_FROM = 0.98  # a transparency that is nowhere less says nothing
-MOST_LABEL = 2  # a file with no higher level holds labels: 0 background, 1, 2 foreground
-COLOURED_FROM, COLOURED_SHARE = 0.1, 0.01  # more between channels, in more pixels: colours
+BLACK_UP_TO = 0.1  # a file with no lighter level looks black
+TRIMAP_LABELS = ([1, 2], [127, 255], [128, 255])  # unknown and foreground; 0 is background
+# More between channels are colours, if in more of the pixels that are neither black nor white.
+COLOURED_FROM, COLOURED_SHARE, FEWEST = 0.1, 0.01, 1e-4
 GREYS = "its greys"
 
 
 @dataclass(frozen=True)
 class Matte:
-    """What was read: float32 (H, W) in [0, 1], and what of the file that is, in words."""
+    """What was read: float32 (H, W) in [0, 1], and what of the file that is, in words.
+
+    depth: bits a channel of the file, 8 or 16; tinted: its greys are the mean of differing colours.
+    """
 
     values: FloatArray
     taken: str = GREYS
+    depth: int = 8
+    tinted: bool = False
 
     def note(self, name: str) -> str:
         """Say in a line what was taken of a file; empty where it is what anybody expects."""
@@ -47,9 +56,10 @@ def read_matte(
     """Read a mask, an alpha or a trimap, upright, at the file's precision.
 
     The first of these that the file has: transparency (somewhere less than 98 % opaque); labels, as
-    a palette of colours from black on, or as levels of at most 2, where 0 is background, the
-    highest foreground and 1 below 2 half; greys. Of a `drawn` trimap the greys come before the
-    transparency, unless they are one level. `invert` turns the result, where black is the object.
+    a palette of colours from black on, or as levels that look black: one beside 0, or 1 and 2; 0 is
+    background, the highest foreground, 1 below 2 half; greys. Of a `drawn` trimap the greys come
+    before the transparency, unless all that can be seen is white, or one colour. Levels of at most
+    255 in 16 bits are those of 8. `invert` turns the result, where black is the object.
 
     Raises: ImageError where there is no picture, one that is damaged or too large, an opaque one in
     colours, or labels of several objects; OutOfMemory as in `read_image`.
@@ -57,56 +67,79 @@ def read_matte(
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
     levels = read_levels(data, name=name, max_pixels=max_pixels, max_memory=max_memory)
-    matte = _meaning(levels, data, name, drawn=drawn)
+    matte = replace(_meaning(levels, data, name, drawn=drawn), depth=8 * levels.dtype.itemsize)
     if not invert:
         return matte
-    return Matte(np.float32(1) - matte.values, f"{matte.taken}, inverted")
+    return replace(matte, values=np.float32(1) - matte.values, taken=f"{matte.taken}, inverted")
 
 
 def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool) -> Matte:
-    top = np.iinfo(levels.dtype).max
+    kept = GREYS
+    whole = levels.dtype == np.uint8 or not is_exr(data)  # and no steps of a float
+    if levels.dtype == np.uint16 and whole and 0 < levels.max() <= np.iinfo(np.uint8).max:
+        kept = f"its levels go up to {levels.max()} of 65535 and are taken as those of 8 bits"
+        levels = levels.astype(np.uint8)
     colours = levels[..., :3]
     if levels.shape[2] == 4:
         alpha = levels[..., 3]
+        top = np.iinfo(alpha.dtype).max
         speaks = alpha.min() < OPAQUE_FROM * top
-        if speaks and (not drawn or (colours == colours[0, 0]).all()):
+        if speaks and (not drawn or _is_one_colour(colours, alpha)):
             values = np.divide(alpha, top, order="C", dtype=np.float32)  # (H, W)
             return Matte(values, "its transparency is taken, not its colours")
         if speaks:
-            return Matte(
-                _greys(colours, name),
-                "it has an alpha channel, which is ignored: its colours are taken",
-            )
+            kept = "it has an alpha channel, which is ignored: its colours are taken"
+            return _greys(colours, name, kept)
     if (labels := _palette_labels(data)) is not None:
         return _from_labels(labels, name)
-    if 0 < colours.max() <= MOST_LABEL:
-        return _from_labels(colours.max(axis=2), name)
-    return Matte(_greys(colours, name))
+    if whole and 0 < (highest := colours.max()) <= BLACK_UP_TO * np.iinfo(levels.dtype).max:
+        numbers = colours.max(axis=2)  # (H, W)
+        found = np.unique(numbers[numbers > 0]).tolist()
+        if len(found) == 1 or found in TRIMAP_LABELS:
+            return _from_labels(numbers, name)
+        kept = (
+            f"its greys go up to {highest} of {np.iinfo(levels.dtype).max}, so all of it looks "
+            "black; if they are labels, make a mask of the object"
+        )
+    return _greys(colours, name, kept)
 
 
-def _greys(colours: Levels, name: str) -> FloatArray:
+def _is_one_colour(colours: Levels, alpha: Levels) -> bool:
+    """Tell whether (H, W, C) is of one colour all over, or white where it can be seen.
+
+    What is hidden is of any colour, often black; what can be seen is rounded.
+    """
+    if (colours == colours[0, 0]).all():
+        return True
+    seen = colours[alpha > 0]  # (N, C)
+    return bool(len(seen)) and bool(seen.min() >= (1 - BLACK_UP_TO) * np.iinfo(seen.dtype).max)
+
+
+def _greys(colours: Levels, name: str, taken: str) -> Matte:
     """Average the channels, (H, W, C) to float32 (H, W) in [0, 1]; refuse colours by ImageError."""
-    top = np.float32(np.iinfo(colours.dtype).max)
+    top, tinted = np.float32(np.iinfo(colours.dtype).max), False
     if colours.shape[2] == 3:
-        spread = colours.max(axis=2) - colours.min(axis=2)  # (H, W)
-        share = np.count_nonzero(spread > COLOURED_FROM * top) / spread.size
-        if share > COLOURED_SHARE:
+        high, low = colours.max(axis=2), colours.min(axis=2)  # (H, W)
+        coloured = np.count_nonzero(high - low > COLOURED_FROM * top)
+        between = np.count_nonzero((high > COLOURED_FROM * top) & (low < top - COLOURED_FROM * top))
+        if coloured > max(COLOURED_SHARE * between, FEWEST * high.size):
             raise ImageError(
-                f"{name} is a picture in colours ({share:.0%} of its pixels), expected greys "
-                "from black to white; give the mask, the matte or the trimap itself"
+                f"{name} is a picture in colours ({coloured} of its {high.size} pixels), expected "
+                "greys from black to white; give the mask, the matte or the trimap itself"
             )
+        tinted = bool((high - low).max() > top / 255)
     mean: FloatArray = colours.mean(axis=2, dtype=np.float32)
-    return mean / top
+    return Matte(mean / top, taken, tinted=tinted)
 
 
 def _from_labels(labels: npt.NDArray[np.integer], name: str) -> Matte:
-    """Read labels (H, W): 0 is background, the highest foreground, 1 below 2 half.
+    """Read labels (H, W): 0 is background, the highest foreground, a trimap's unknown half.
 
     Raises ImageError where there are others: nobody but the user knows which is the object.
     """
     found = np.unique(labels).tolist()
     objects = [label for label in found if label]
-    if len(objects) > 1 and objects != [1, 2]:
+    if len(objects) > 1 and objects not in TRIMAP_LABELS:
         raise ImageError(
             f"{name} holds labels {listed(found)} of several things, expected 0 and one more, or "
             "0, 1 (unknown) and 2; make a mask of the object, black and white"

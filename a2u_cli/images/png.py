@@ -17,8 +17,9 @@ TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 def split_png(data: bytes) -> tuple[bytes, bytes | None]:
     """Give a PNG without texts that are too long, and its colour profile.
 
-    Raises OSError where the file ends early or a chunk's sum is wrong, ValueError or zlib.error
-    where the profile is damaged.
+    A profile that does not unpack is given as it stands: it is no profile, and told as damaged.
+
+    Raises OSError where the file ends early or a chunk's sum is wrong.
     """
     kept: list[memoryview | bytes] = [SIGNATURE]
     profile, room, place, kind, whole = None, MOST_TEXTS, len(SIGNATURE), b"", True
@@ -45,7 +46,10 @@ def split_png(data: bytes) -> tuple[bytes, bytes | None]:
 
 def _profile(body: bytes) -> bytes:
     """Unpack a profile: its name, a zero, the method, zlib's stream (PNG 3, 11.3.2.3)."""
-    return zlib.decompressobj().decompress(body[body.index(b"\0") + 2 :], MOST_PROFILE)
+    try:
+        return zlib.decompressobj().decompress(body[body.index(b"\0") + 2 :], MOST_PROFILE)
+    except (ValueError, zlib.error):
+        return body or b"empty"
 
 
 def _unpacked_size(kind: bytes, body: bytes) -> int:

@@ -48,12 +48,12 @@ def to_srgb(levels: Levels, icc: bytes | None, name: str) -> tuple[Levels, bytes
     if not icc:
         return levels, None
     space = icc[16:20].decode("latin-1").strip()
-    if space not in ("RGB", "GRAY"):
+    grey = space == "GRAY"
+    if _is_profile(icc) and not (space == "RGB" or (grey and _is_grey(levels))):
         log.warning(
             "%s has a colour profile for %r, no RGB; its colours count as sRGB", name, space
         )
         return levels, None
-    grey = space == "GRAY"
     try:
         turn = _transform(icc, "L" if grey else "RGB")
         if _counts_as_srgb(turn, grey):
@@ -77,7 +77,9 @@ def to_srgb(levels: Levels, icc: bytes | None, name: str) -> tuple[Levels, bytes
 def cmyk_to_srgb(picture: Image.Image, icc: bytes | None, name: str) -> Levels:
     """Bring a CMYK picture to sRGB (H, W, 3): by its profile, or else by the plain formula."""
     what = "has no colour profile"
-    if icc and icc[16:20] == b"CMYK":
+    if icc and _is_profile(icc) and icc[16:20] != b"CMYK":
+        what = "has a colour profile for something else"
+    elif icc:
         try:
             return np.asarray(ImageCms.applyTransform(picture, _transform(icc, "CMYK")))
         except (ImageCms.PyCMSError, OSError, ValueError) as error:
@@ -92,6 +94,17 @@ def lab_to_srgb(picture: Image.Image) -> Levels:
     """Bring a CIELab picture to sRGB (H, W, 3)."""
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     return np.asarray(ImageCms.applyTransform(picture, _transform(lab, "LAB")))
+
+
+def _is_profile(icc: bytes) -> bool:
+    """Tell whether this begins as a profile does (ICC.1:2022, 7.2.11)."""
+    return icc[36:40] == b"acsp"
+
+
+def _is_grey(levels: Levels) -> bool:
+    """Tell whether all pixels (H, W, C) are grey."""
+    red = levels[..., :1]
+    return levels.shape[2] < 3 or bool((levels[..., 1:3] == red).all())
 
 
 def _transform(icc: bytes, mode: str) -> Any:
@@ -139,10 +152,12 @@ def _through_curves(levels: Levels, curves: npt.NDArray[Any], matrix: npt.NDArra
 
 
 def _curves(icc: bytes, grey: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """Read a profile's curves as tables, and its matrix to linear sRGB; None where it has tables.
+    """Read a profile's curves as tables, and its matrix to linear sRGB; None where it has others.
 
     ICC.1:2022, 8.3 and 8.4, 10.6 (curveType) and 10.18 (parametricCurveType).
     """
+    if icc[20:24] != b"XYZ ":  # curves to lightness, not to light
+        return None
     (count,) = struct.unpack_from(">I", icc, 128)
     tags = {}
     for place in range(132, 132 + 12 * min(count, 1000), 12):

@@ -19,10 +19,12 @@ from .arrays import kind_of
 from .decoding import DAMAGE, begins_as_picture, decode_levels, open_picture
 from .exr import is_exr, read_exr
 from .files import require_regular, words
+from .jpeg import refuse_unusual_jpeg
 from .memory import free_memory
 from .metadata import read_exif, turn_upright
 from .png import SIGNATURE
 from .profiles import to_srgb
+from .signals import other_colours
 from .tiff import count_pages, decode_tiff, refuse_raw, refuse_unreadable
 
 log = logging.getLogger(__name__)
@@ -173,6 +175,7 @@ def _decode(
         light = read_exr(data, name, colour=colour, require=require)
         return _Decoded(light, None, None, orientation=1)
     refuse_unreadable(data, name)
+    refuse_unusual_jpeg(data, name)
     size = _size_in_head(data)
     if size:
         require(size)
@@ -183,8 +186,12 @@ def _decode(
             require(size)
             refuse_raw(picture, name)
             _tell_of_more(picture, data, name)
+            if colour and not picture.info.get("icc_profile"):
+                _tell_of_colours(picture, data, name)
             orientation, exif = read_exif(picture, name)
-            icc = picture.info.get("icc_profile")
+            icc = picture.info.get("icc_profile", b"")
+            if icc is None:  # of a JPEG, in pieces that do not fit: told as damaged
+                icc = b"in pieces"
             if isinstance(picture, TiffImageFile):
                 levels = decode_tiff(picture, data, name, icc)
             else:
@@ -228,6 +235,11 @@ def _tell_of_more(picture: Image.Image, data: bytes, name: str) -> None:
             what = "pictures"
     if count > 1:
         log.warning("%s has %d %s, the first is taken", name, count, what)
+
+
+def _tell_of_colours(picture: Image.Image, data: bytes, name: str) -> None:
+    if what := other_colours(picture, data):
+        log.warning("%s has %s for its colours, not converted: they count as sRGB", name, what)
 
 
 def _is_short(size: tuple[int, int] | None) -> bool:

@@ -19,22 +19,22 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from ..errors import ImageError
 from ..units import Levels
-from .decoding import Tiff, decode_levels
+from .decoding import DNG_VERSION, MASK, SHRUNK, SUB_IFDS, SUBFILE_TYPE, Tiff, decode_levels
 from .metadata import turn_upright
 
 log = logging.getLogger(__name__)
 
-# Tags of TIFF 6.0, and of DNG 1.7 and CFA files.
-SUBFILE_TYPE, PLANES, PREDICTOR, SUB_IFDS, DNG_VERSION = 254, 284, 317, 330, 50706
+PLANES, PREDICTOR = 284, 317  # tags of TIFF 6.0
 OFFSETS, COUNTS, ROWS = Base.StripOffsets, Base.StripByteCounts, Base.RowsPerStrip
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
-COLOURS = {0: 1, 1: 1, 2: 3}  # channels, by photometric interpretation: grey, grey, RGB
+COLOURS = {0: 1, 1: 1, 2: 3}  # channels, by photometric interpretation: grey, grey, RGB,
+COLOURS_OF_PILLOW = COLOURS | {3: 1, 5: 4, 6: 3, 8: 3}  # palette, CMYK, YCbCr, CIELab
 SENSOR = (32803, 34892)  # colour filters and linear light, as a sensor gives them
 # none, LZW, Deflate (twice), PackBits, LZMA, ZSTD: what leaves samples as they are
 LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
+WEBP = 50001  # which libtiff behind Pillow has been built without
 PREMULTIPLIED, STRAIGHT = 1, (2, 999)  # 999: as CorelDRAW writes it
 SAMPLES = {2: "signed integers", 3: "floating-point numbers", 5: "complex", 6: "complex numbers"}
-SHRUNK, MASK = 1, 4  # of a page's kind: a smaller copy, a transparency mask
 RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"\0MRM")
 
 
@@ -65,13 +65,24 @@ def decode_tiff(picture: TiffImageFile, data: bytes, name: str, icc: bytes | Non
             f"{name} holds 16-bit samples of an unusual kind (CMYK, Lab, or compression "
             f"{compression}), expected grey or RGB; export it as RGB"
         )
-    if not picture.tile:  # Pillow has no mode for it
+    count = tags.get(Base.SamplesPerPixel, 1)
+    if not picture.tile or compression == WEBP:  # Pillow has no mode, or no decoder, for it
         raise ImageError(
             f"{name} is a TIFF of a kind that cannot be read (photometric interpretation "
-            f"{photometric}, {len(tags.get(Base.BitsPerSample, (1,)))} channels, compression "
+            f"{photometric}, {count} channels, compression "
             f"{compression}), expected grey or RGB; export it as RGB"
         )
-    return decode_levels(picture, data, name, icc)  # which turns a TIFF by itself
+    levels = decode_levels(picture, data, name, icc)  # which turns a TIFF by itself
+    _tell_of_unused(
+        count - COLOURS_OF_PILLOW.get(photometric, count) - (levels.shape[2] == 4), name
+    )
+    return levels
+
+
+def _tell_of_unused(channels: int, name: str) -> None:
+    if channels > 0:
+        what = "1 more channel" if channels == 1 else f"{channels} more channels"
+        log.warning("%s has %s of no known meaning, not used", name, what)
 
 
 def _sorted(picture: TiffImageFile, data: bytes, name: str) -> Levels:
@@ -87,10 +98,7 @@ def _sorted(picture: TiffImageFile, data: bytes, name: str) -> Levels:
         kinds = STRAIGHT[:1] if more == 1 else (0,) * more
     named = (PREMULTIPLIED, *STRAIGHT)
     alpha = next((place for place, kind in enumerate(kinds[:more]) if kind in named), None)
-    unused = more - (alpha is not None)
-    if unused:
-        channels = "1 more channel" if unused == 1 else f"{unused} more channels"
-        log.warning("%s has %s of no known meaning, not used", name, channels)
+    _tell_of_unused(more - (alpha is not None), name)
     levels = samples[..., :colours]
     if tags.get(Base.PhotometricInterpretation, 0) == 0:
         levels = np.iinfo(levels.dtype).max - levels  # white is zero
@@ -102,10 +110,10 @@ def _sorted(picture: TiffImageFile, data: bytes, name: str) -> Levels:
 
 
 def straightened(levels: Levels) -> Levels:
-    """Divide premultiplied colours (H, W, 4) by their alpha, in place."""
+    """Divide premultiplied colours (H, W, 4) by their alpha, in place; light without any stays."""
     most = np.iinfo(levels.dtype).max
     for row in levels:
-        scale = most / np.maximum(row[:, 3:], 1).astype(np.float32)
+        scale = most / np.where(row[:, 3:] > 0, row[:, 3:], most).astype(np.float32)
         row[:, :3] = np.rint(np.minimum(row[:, :3] * scale, most))
     return levels
 

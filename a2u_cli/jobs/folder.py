@@ -271,9 +271,13 @@ def _load(pair: Pair, job: _Job) -> _Loaded | Outcome:
         picture = read_image(data[0], name=names[0], max_memory=job.max_memory)
         tell_of_hidden(picture, names[0])
         trimap = _trimap(pair, data[1], options, job.max_memory)
-        turn = picture.orientation
         for warning in check_pair(
-            picture.size, trimap, names=names, image_orientation=turn, image=picture.image
+            picture.size,
+            trimap,
+            names=names,
+            image_orientation=picture.orientation,
+            image=picture.image,
+            of_mask=pair.is_mask,
         ):
             log.warning(warning)
         return _Loaded(pair, missing, picture, trimap)

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import logging
 import struct
 import subprocess
 import sys
@@ -39,13 +38,6 @@ def tiff(levels: Any, **options: Any) -> bytes:
     stream = io.BytesIO()
     tifffile.imwrite(stream, levels, metadata=None, **{"photometric": "rgb"} | options)
     return stream.getvalue()
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Any:
-    """Give the lines that reading has told."""
-    caplog.set_level(logging.WARNING, "a2u_cli")
-    return lambda: [record.getMessage() for record in caplog.records]
 
 
 # TIFF (B01, B24, B11, B28)
