@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -244,10 +245,8 @@ def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> 
     from ..jobs.options import OUTPUTS
     from ..pairing import find_pairs
 
-    results, own = find_results(folder), find_own(out, OUTPUTS)
-    found = find_pairs(folder, trimaps=trimaps, masks=masks, results=results, own=own)
-    late = find_results(folder) - results
-    return found.without(late) if late else found  # other parts may be at work
+    results, own = partial(find_results, folder), find_own(out, OUTPUTS)
+    return find_pairs(folder, trimaps=trimaps, masks=masks, results=results, own=own)
 
 
 def _take(
