@@ -139,9 +139,8 @@ def find_items(
 
     `truth` is a folder of alphas or the root of a data set; `results` of earlier runs are none.
     Trimaps that are not given are those of its layout, or where those of any pictures are looked
-    for, or `x_trimap.png` right above the truth `x.png`; to score the `whole` none are. Of a data
-    set that has several folders of trimaps the first counts; each does where `trimap` is ALL, or
-    where the predictions have folders of the same names.
+    for, or right above the truth; to score the `whole` none are. Of several folders of trimaps the
+    first counts; each does where `trimap` is ALL, or where the predictions have such folders, too.
 
     Raises A2UError where a folder is missing or empty, names are ambiguous, or both are one folder.
     """
@@ -150,27 +149,17 @@ def find_items(
     places = _locate(truth, images)
     if predictions and predictions.resolve() == places.truth.resolve():
         raise A2UError(f"{predictions} is both predictions and truth; give two folders")
-    folders = [given] if given else places.trimaps
-    hints = [(folder, False) for folder in folders]
+    hints = [(folder, False) for folder in ([given] if given else places.trimaps)]
     hints = hints or list(list_places(places.truth, places.truth, None, TRIMAP_FOLDERS))
     mattes = _find_mattes(predictions, places.truth, hints, results)
-    parts = {folder.name for folder in folders} if len(folders) > 1 else set()
-    named = any(PurePosixPath(name).parts[0] in parts for name in mattes.predicted)
-    several = bool(parts) and (trimap == ALL or named)
-    turns = [[hint] for hint in hints] if several else [hints[:1] if parts else hints]
-    items = [
-        item
-        for turn in turns
-        for item in _items(mattes, turn, places, parts if several else set(), whole=whole)
-    ]
+    turns = _take_turns(hints, mattes.predicted, every=trimap == ALL)
+    parts = {turn[0][0].name for turn in turns} if len(turns) > 1 else set()
+    items = [item for turn in turns for item in _items(mattes, turn, places, parts, whole=whole)]
     if trimap and not any(item.trimap for item in items):
         where = given or places.truth
         raise A2UError(f"{where} has no trimap of these pictures, expected some; check --trimap")
-    sources = {
-        "predictions": str(predictions),
-        "truth": str(places.truth),
-        "trimaps": _say_trimaps(items, folders, several=several, whole=whole),
-    }
+    said = "none are used" if whole else _say_trimaps(items, hints, turns)
+    sources = {"predictions": str(predictions), "truth": str(places.truth), "trimaps": said}
     left_out = tuple(dict([*mattes.left_out, *shut(place for place, _ in hints)]).items())
     return Set(places.layout, any(item.trimap for item in items), tuple(items), sources, left_out)
 
@@ -203,6 +192,16 @@ def _find_mattes(predictions: Path | None, truth: Path, hints: Hints, results: R
     own = _named_alike(*(index(p, apart=apart[p]) if p else {} for p in (predictions, truth)))
     predicted = _mattes(predictions, own, others) if predictions else {}
     return _Mattes(predicted, _mattes(truth, own, apart[truth]), left_out)
+
+
+def _take_turns(hints: Hints, predicted: Iterable[str], *, every: bool) -> list[Hints]:
+    """Tell with which places of trimaps all is scored, and then with which once more."""
+    if any(among for _, among in hints):  # of these each picture has its own
+        return [hints]
+    folders = {place.name for place, _ in hints}
+    named = any(PurePosixPath(name).parts[0] in folders for name in predicted)
+    several = len(hints) > 1 and (every or named)
+    return [[hint] for hint in hints] if several else [hints[:1]]
 
 
 def _items(
@@ -263,18 +262,15 @@ def _pictures(names: set[str], places: _Places) -> dict[str, Path]:
     return {name: files[name][0] for name in names if name in files}
 
 
-def _say_trimaps(items: list[Item], folders: list[Path], *, several: bool, whole: bool) -> str:
+def _say_trimaps(items: list[Item], hints: Hints, turns: list[Hints]) -> str:
     """Say which trimaps there are, and which of a data set's others are left."""
-    if whole:
-        return "none are used"
     used = sorted({str(item.trimap.parent) for item in items if item.trimap})
     if not used:
         return "none found; --trimap DIR names them"
-    text = listed(used)
-    if len(folders) > 1 and not several:
-        others = listed([folder.name for folder in folders[1:]])
-        text += f"; there is also {others}: --trimap all scores with each"
-    return text
+    taken = [hint for turn in turns for hint in turn]
+    others = [hint[0].name for hint in hints if hint not in taken]
+    more = f"; there is also {listed(others)}: --trimap all scores with each" if others else ""
+    return listed(used) + more
 
 
 def _locate(truth: Path, images: Path | None) -> _Places:
