@@ -97,8 +97,9 @@ def find_pairs(
         *((MASK_ROLES, True, *place) for place in list_places(folder, root, masks, MASK_FOLDERS)),
     ]
     found = _find_hints(named, places, own)
-    closed = listing.shut(place for _, _, place, _ in places)
-    return _account(folder, replace(listed, left_out=closed), named, found, inner)
+    closed = dict([*listed.left_out, *listing.shut(place for _, _, place, _ in places)])
+    listed = replace(listed, left_out=tuple(closed.items()))
+    return _account(folder, listed, named, found, inner)
 
 
 def _find_pictures(

@@ -151,6 +151,7 @@ def shut(monkeypatch: pytest.MonkeyPatch) -> str:
     ("command", "end"),
     [
         ("batch", "1 done, 0 skipped, 0 failed, 0 without a trimap, 1 left out"),
+        ("batch --found", "1 done, 0 skipped, 0 failed, 0 without a trimap, 1 left out"),
         ("cutout", "1 done, 0 failed, 1 left out"),
         ("composite", "1 done, 0 failed, 1 left out"),
         ("trimap", "1 done, 0 failed, 1 left out"),
@@ -163,7 +164,9 @@ def test_a_folder_that_cannot_be_listed_is_left_out_and_the_rest_done(
 ) -> None:
     photos, mattes, trimaps = (tmp_path / name for name in ("photos", "mattes", "hints"))
     photo(photos / "x.png"), mask(mattes / "x.png"), trimap(trimaps / "x.png")
+    trimap(photos / "x_trimap.png")
     arguments = {
+        "batch --found": (photos,),
         "batch": (photos, "--trimaps", trimaps),
         "batch --trimaps": (photos, "--trimaps", trimaps),
         "trimap": (mattes, "--band", "2"),
