@@ -36,7 +36,7 @@ import typer
 from folder_events import FIRST, LATER
 from folder_model import expect
 from folder_scores import score
-from folder_shapes import draw
+from folder_shapes import SHAPES, draw
 from folder_world import Command, Content, Expected, Refused, World, lay
 
 from a2u_cli import __main__ as program
@@ -425,8 +425,11 @@ def main() -> None:
     parser.add_argument("--folders", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--shape", choices=[*SHAPES], help="Draw folders of this shape alone.")
     parser.add_argument("--keep", type=Path, help="Keep the folders that disagree there.")
     given = parser.parse_args()
+    for name in {*SHAPES} - {given.shape} if given.shape else ():
+        del SHAPES[name]
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
     begun, tally = time.monotonic(), Tally()
