@@ -35,7 +35,8 @@ import numpy as np
 import typer
 from folder_events import FIRST, LATER
 from folder_model import expect
-from folder_shapes import draw
+from folder_scores import score
+from folder_shapes import SHAPES, draw
 from folder_world import Command, Content, Expected, Refused, World, lay
 
 from a2u_cli import __main__ as program
@@ -198,7 +199,7 @@ class Trial:
     def expect(self, command: Command) -> Expected:
         """Ask the model; where the command is refused nothing may happen."""
         try:
-            return expect(self.world, command)
+            return (score if command.name == "eval" else expect)(self.world, command)
         except Refused as refused:
             return Expected(code=2, refused=str(refused))
 
@@ -224,12 +225,16 @@ class Trial:
             self._check_result(path, content, before.get(path), after.get(path), whole=whole)
         for one in ended:
             self.require("Traceback" not in one.text and "unexpected" not in one.text, one.text)
-        left = [path for path in after if path.endswith(".part")]
+        single = before if command.name == "eval" else {}  # of single files a kill leaves its part
+        left = [path for path in after if path.endswith(".part") and path not in single]
         self.require(killed or not left, f"left behind: {left}")
-        if whole:
+        if whole and command.name == "eval":
+            self._check_scores(expected, *ended)
+        elif whole:
             self._check_words(command, expected, ended)
+        if whole and command.name != "eval":
             self._check_journal(out, expected, after)
-        else:
+        if stopped:
             self.require(ended[0].code in {*STOPPED, expected.code}, f"exit code {ended[0].code}")
         held = self._held(out)
         for place, content in expected.writes.items():
@@ -278,6 +283,19 @@ class Trial:
         ]:
             shown = plain(line).encode(errors="backslashreplace").decode()
             self.require(shown in text, f"nothing was said of {line!r}")
+
+    def _check_scores(self, expected: Expected, ended: Ended) -> None:
+        """Hold the exit code, the counts and the names of `eval` to account for every file."""
+        wanted = f"exit code {ended.code}, expected {expected.code} {expected.refused}"
+        self.require(ended.code == expected.code, f"{wanted}: {ended.text}")
+        said = re.search(expected.refused, ended.text)
+        self.require(bool(said), f"{ended.text}: expected {expected.refused!r}")
+        counts = re.findall(r"^\d+ scored, .*$", ended.text, re.M)[-1:]
+        found = Counter({w: int(n) for n, w in re.findall(r"(\d+) ([^,]+)", ", ".join(counts))})
+        self.require(+found == +expected.states, f"found {found}, expected {expected.states}")
+        for line in expected.told if max(expected.states.values(), default=0) <= 10 else ():
+            shown = plain(line).encode(errors="backslashreplace").decode()
+            self.require(shown in ended.text, f"nothing was said of {line!r}")
 
     def _check_journal(self, out: str, expected: Expected, after: dict[str, Seen]) -> None:
         """Hold the journal to name every result with its hash."""
@@ -359,6 +377,7 @@ def until_one_fails(trial: Trial, command: Command, rng: random.Random) -> None:
 Way = Callable[[Trial, Command, random.Random], None]
 WAYS: tuple[Way, ...] = (undisturbed,) * 9 + (stopped,) * 4 + (twice_at_once,)
 OF_BATCH: tuple[Way, ...] = (*WAYS, in_shards, in_shards, until_one_fails)
+OF_EVAL: tuple[Way, ...] = (*(undisturbed,) * 4, stopped)
 
 
 # --- the campaign ---------------------------------------------------------------------------------
@@ -387,7 +406,8 @@ def play(number: int, seed: int, root: Path, tally: Tally) -> None:
         event = rng.choice(LATER if turn else FIRST) if turn or rng.random() < 0.25 else None
         following = event(trial, command, rng) if event else command
         command, name = (following, event.__name__) if following and event else (command, "again")
-        way = rng.choice(OF_BATCH if command.name == "batch" else WAYS)
+        ways = {"batch": OF_BATCH, "eval": OF_EVAL}.get(command.name, WAYS)
+        way = rng.choice(ways)
         tally.commands[command.name] += 1
         tally.events[name if turn or event else "first"] += 1
         tally.ways[way.__name__] += 1
@@ -405,8 +425,11 @@ def main() -> None:
     parser.add_argument("--folders", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--shape", choices=[*SHAPES], help="Draw folders of this shape alone.")
     parser.add_argument("--keep", type=Path, help="Keep the folders that disagree there.")
     given = parser.parse_args()
+    for name in {*SHAPES} - {given.shape} if given.shape else ():
+        del SHAPES[name]
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
     begun, tally = time.monotonic(), Tally()

@@ -126,7 +126,7 @@ def _coming(trial: Trial, command: Command, rng: Rng) -> str:
 def foreign_file(trial: Trial, command: Command, rng: Rng) -> Command | None:
     if not (place := _coming(trial, command, rng)):
         return None
-    put(trial, place, rng.choice(("mask#251.png", "text#252.png", EMPTY)))
+    put(trial, place, rng.choice(("mask#251.png", "text#252.txt", EMPTY)))
     return command
 
 
@@ -181,7 +181,12 @@ def gone_on_with(trial: Trial, command: Command, rng: Rng) -> Command | None:
     out = command.out
     mattes = f"{out}/alpha"
     if command.name == "batch" and trial.world.is_folder(mattes):
-        name = rng.choice(("cutout", "composite", "trimap"))
+        name = rng.choice(("cutout", "composite", "trimap", "eval"))
+        if name == "eval":
+            roots = (command.folder, f"{command.folder}/alpha", f"{command.folder}/gt", mattes)
+            there = [root for root in roots if trial.world.is_folder(root)]
+            reports = (("--json", "r.json"), ("--html", "r.html"))
+            return Command(name, mattes, "", gt=rng.choice(there), reports=reports)
         if name == "trimap":
             return Command(
                 name, mattes, rng.choice(("trimaps made", f"{mattes}/a2u_output/trimap"))

@@ -192,6 +192,33 @@ def cut_outs(drawing: Drawing) -> Command:
     return Command(name, "in", "")
 
 
+@shape("mattes and truth")
+def scored(drawing: Drawing) -> Command:
+    rng, chance = drawing.rng, drawing.chance
+    root = rng.choice(("", "", "set/"))
+    gt = root + rng.choice(("gt", "truth", "alpha", "mask", "masks", "mattes"))
+    ours = rng.choice(("ours", "ours", f"{gt}/ours", "a2u_output/alpha"))
+    named = rng.choice(("", "", "tris"))
+    for stem in drawing.stems(5):
+        inner = rng.choice(FOLDERS) if chance(0.2) else ""
+        for folder in (ours, gt):
+            suffix = rng.choice(("", "", *MATTE))
+            if chance(0.9):
+                kind = rng.choice(("soft", "soft", "mask", "cutout"))
+                drawing.hint(f"{folder}/{inner}{stem}{suffix}", kind)
+        if root and chance(0.8):
+            drawing.picture(f"{root}image/{inner}{stem}")
+        place = rng.choice((named, f"{gt}/", f"{gt}/trimap/", f"{root}trimap/", f"{root}trimaps/"))
+        place = f"{named}/" if named else rng.choice((place, f"{root}trimap/", root, ""))
+        if place and chance(0.9):
+            beside = place in (f"{gt}/", root)
+            suffix = rng.choice(TRIMAP) if beside else rng.choice(("", *TRIMAP))
+            drawing.hint(f"{place}{inner}{stem}{suffix}", "trimap")
+    if chance(0.2):
+        drawing.hint(f"{rng.choice((gt, 'old', root + 'old'))}/other_trimap", "trimap")
+    return Command("eval", ours, "", gt=root if root and chance(0.5) else gt, trimaps=named)
+
+
 def oddities(drawing: Drawing, folder: str) -> None:
     """Lay beside the pictures what else people have there."""
     rng, files = drawing.rng, drawing.world.files
@@ -234,6 +261,8 @@ def draw(rng: Rng) -> tuple[str, World, Command]:
 def with_options(command: Command, drawing: Drawing) -> Command:
     """Draw the options of a command, and where its results go."""
     rng, batch = drawing.rng, command.name == "batch"
+    if command.name == "eval":
+        return replace(command, **reporting(drawing), **shaping(command, rng))
     default = f"{command.folder}/a2u_output" + ("" if batch else f"/{command.name}")
     places = [default, default, "out", "deep/out 2", command.folder, f"{command.folder}/results"]
     if "/" in command.folder:
@@ -252,8 +281,24 @@ def with_options(command: Command, drawing: Drawing) -> Command:
     )
 
 
+def reporting(drawing: Drawing) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Draw the reports of `eval`: most have a place of their own."""
+    rng, reports = drawing.rng, []
+    shown = [path for path in drawing.world.files if "image/" not in path]  # a page shows the rest
+    for kind in ("json", "csv", "html"):
+        place = f"{rng.choice(('', '', 'reports/', 'ours/', 'gt/'))}r.{kind}"
+        if drawing.chance(0.1):
+            place = rng.choice([*shown, "reports/r.json", "reports"])
+        if drawing.chance(0.35):
+            reports.append((f"--{kind}", place))
+    return {"reports": tuple(reports)}
+
+
 def shaping(command: Command, rng: Rng) -> dict[str, tuple[str, ...]]:
-    """Draw options that change the pixels of what a command makes."""
+    """Draw options that change the pixels of what a command makes, or what it scores."""
+    if command.name == "eval":
+        region = rng.choice(("", "", "", "whole", "unknown", "auto"))
+        return {"shaping": ("--region", region) if region else ()}
     deep = ("--depth", "16") if command.name != "trimap" and rng.random() < 0.2 else ()
     band = ("--band", rng.choice(("2", "3"))) if rng.random() < 0.3 else ()
     invert = ("--invert",) if rng.random() < 0.2 else ()

@@ -5,6 +5,7 @@ or what a result is made of: (kind, of what ...). Pictures of the words are made
 """
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
@@ -37,7 +38,7 @@ class Command:
     """A command in parts; "" is an option that is not given.
 
     `shaping` are options that change the pixels of every result, `of_masks` those that change what
-    is made of a mask.
+    is made of a mask. `gt` and `reports` (options with their files) are those of `eval`.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Command:
     trimaps: str = ""
     masks: str = ""
     alpha: str = ""
+    gt: str = ""
+    reports: tuple[tuple[str, str], ...] = ()
     save: tuple[str, ...] = ()
     background: str = ""
     shaping: tuple[str, ...] = ()
@@ -54,6 +57,11 @@ class Command:
 
     def arguments(self) -> list[str]:
         """Give the command line, without what is so by default."""
+        if self.name == "eval":
+            given = dict([*self.reports, ("--trimap", self.trimaps)])
+            words = [word for option, value in given.items() if value for word in (option, value)]
+            words += [*self.shaping, *(["--force"] if self.force else [])]
+            return ["eval", self.folder, "--gt", self.gt, *words]
         default = f"{self.folder}/a2u_output"
         own = default if self.name == "batch" else f"{default}/{self.name}"
         given = {
@@ -106,7 +114,7 @@ class World:
     def place(self, path: str) -> str:
         """Follow the links on the way to a file's folder, and leave its own."""
         folder, _, name = path.rpartition("/")
-        return f"{self.real(folder)}/{name}"
+        return os.path.normpath(f"{self.real(folder)}/{name}")
 
     def there(self, path: str) -> Content:
         """Tell what is at a path, behind links; None for nothing."""
@@ -121,8 +129,8 @@ class World:
 
     def could_be_picture(self, path: str, where: str) -> bool:
         """Tell that of a file by its name, or by what it begins with."""
-        content = self.files[where]
-        begins = isinstance(content, tuple) or content.endswith((".png", ".jpg"))
+        content = self.there(where)  # None: a link that leads nowhere
+        begins = not isinstance(content, str) or content.endswith((".png", ".jpg"))
         return begins or is_read(path) or path.rpartition(".")[2].lower() in UNREAD
 
     def kind(self, path: str) -> str:
@@ -175,9 +183,14 @@ class World:
 
     def stems(self, folder: str | None, apart: set[str]) -> dict[str, list[str]]:
         """List a folder's pictures by their path in it without extension."""
+        below = self.below(folder) if folder else {}
+        return self.by_stem({p: where for p, where in below.items() if where not in apart})
+
+    def by_stem(self, files: dict[str, str]) -> dict[str, list[str]]:
+        """Sort the pictures among files by their path without extension."""
         found: dict[str, list[str]] = {}
-        for path, where in self.below(folder).items() if folder else ():
-            if is_read(path) and where not in apart:
+        for path, where in files.items():
+            if is_read(path):
                 found.setdefault(stem(path), []).append(where)
         return found
 
@@ -191,6 +204,8 @@ class Expected:
     skipped: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     named: list[str] = field(default_factory=list)  # without a hint, or left out
+    states: Counter[str] = field(default_factory=Counter)  # of what `eval` scores
+    told: list[str] = field(default_factory=list)  # the beginnings of its lines on what it does not
     code: int = 0
     refused: str = ""  # words of the line that says why
 

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,6 +80,12 @@ class _Rest:
         """Name them."""
         say_list([f"no trimap or mask: {path}" for path in self.unpaired])
         say_left_out(self.left_out)
+
+    @property
+    def counts(self) -> str:
+        """Count them."""
+        more = f", {len(self.left_out)} left out" if self.left_out else ""
+        return f"{len(self.unpaired)} without a trimap{more}"
 
     @property
     def facts(self) -> list[dict[str, str]]:
@@ -163,13 +170,15 @@ def batch(
         say("what is there was made with --quality fast: going on so, unless --quality is given")
         matter.quality = "fast"
         options = replace(options, quality="fast")
+    rest = _rest(found, part)
     if dry_run:
-        _show_plan(pairs, _rest(found, part), matter, options, as_json=as_json)
+        rest.say()
+        _show_plan(pairs, rest, matter, options, as_json=as_json)
         return
     tally, failures = _run(
         pairs, inputs, matter, options, work, fail_fast=fail_fast, as_json=as_json
     )
-    _report(tally, failures, _rest(found, part), as_json=as_json)
+    _report(tally, failures, rest, as_json=as_json)
 
 
 def _began_fast(pairs: tuple["Pair", ...], matter: "Matter", options: "Options", out: Path) -> bool:
@@ -236,16 +245,14 @@ def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> 
     from ..jobs.options import OUTPUTS
     from ..pairing import find_pairs
 
-    results, own = find_results(folder), find_own(out, OUTPUTS)
-    found = find_pairs(folder, trimaps=trimaps, masks=masks, results=results, own=own)
-    late = find_results(folder) - results
-    return found.without(late) if late else found  # other parts may be at work
+    results, own = partial(find_results, folder), find_own(out, OUTPUTS)
+    return find_pairs(folder, trimaps=trimaps, masks=masks, results=results, own=own)
 
 
 def _take(
     found: "Pairs", work: _Work, options: "Options", inputs: tuple[Path, ...]
 ) -> tuple["Pair", ...]:
-    """Take a part's pictures, and say what there is to do; one part tells what there is not.
+    """Take a part's pictures, and say what there is to do; one part counts what there is not.
 
     Raises ImageError where the output of one is an input.
     """
@@ -256,10 +263,8 @@ def _take(
     require_no_input(  # nor of the other parts': all are refused, or none
         (path for pair in found.found for path in outputs(pair, work.out, options).values()), inputs
     )
-    rest = _rest(found, work.part)
-    rest.say()
     say(
-        f"{len(pairs)} pictures to matte into {work.out}, {len(rest.unpaired)} without a trimap, "
+        f"{len(pairs)} pictures to matte into {work.out}, {_rest(found, work.part).counts}, "
         f"{sum(pair.is_mask for pair in pairs)} trimaps to make from masks"
     )
     say_sources(pairs)
@@ -329,8 +334,7 @@ def _report(
     for facts in rest.facts if as_json else ():
         show_json(facts)
     states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
-    more = f", {len(rest.left_out)} left out" if rest.left_out else ""
-    say(f"{states}, {len(rest.unpaired)} without a trimap{more}")
+    say(f"{states}, {rest.counts}")
     if failures or rest.unpaired or rest.left_out:
         raise typer.Exit(1)
 

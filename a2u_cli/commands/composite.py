@@ -187,12 +187,12 @@ def _make_all(
         put(path, make(image, alpha, path or STDOUT_AS))
         return
     folder = work.output or image / OUTPUT_FOLDER / work.kind
-    known = find_results(image, own=bool(mattes) or folder.resolve() == image.resolve())
+    together = bool(mattes) or folder.resolve() == image.resolve()
     own = find_own(folder)
     if mattes:
-        pairs = find_mattes(image, mattes, results=known, own=own)
+        pairs = find_mattes(image, mattes, results=lambda: find_results(image), own=own)
     else:
-        pairs = find_alone(image, known | own)
+        pairs = find_alone(image, lambda: find_results(image, own=together) | own)
 
     def reads(pair: "Pair") -> list[Path]:
         files = [pair.image, pair.hint]

@@ -68,6 +68,8 @@ def evaluate(
 
     Example: a2u eval --gt alpha/ --html report.html
     """
+    from ..jobs.journal import find_own, find_results
+    from ..jobs.options import OUTPUTS
     from ..scoring import comparison, report
     from ..scoring.evaluation import LEFT_OUT, means
     from ..scoring.evaluation import evaluate as score_all
@@ -82,9 +84,14 @@ def evaluate(
     for condition in fail_if or ():
         comparison.read_condition(condition, compared=against is not None)
     other = comparison.read_other(against) if against else None
-    data_set = find_items(predictions, gt, trimap, images)
-    if where == "whole":
-        data_set = data_set.whole()
+    data_set = find_items(
+        predictions,
+        gt,
+        trimap,
+        images,
+        whole=where == "whole",
+        results=lambda: find_results(gt, own=False) | find_own(gt, OUTPUTS),
+    )
     if where == "unknown" and not data_set.has_trimaps:
         raise A2UError("--region unknown needs trimaps, and none were found; give --trimap DIR")
     _require_places([as_json, as_csv, html], [against, *data_set.files], force=force)

@@ -82,7 +82,7 @@ def make(
 
     folder = output or mask / OUTPUT_FOLDER / "trimap"
     own = folder.resolve() == mask.resolve()
-    masks = find_masks(mask, find_results(mask, own=own) | find_own(folder))
+    masks = find_masks(mask, lambda: find_results(mask, own=own) | find_own(folder))
     if masks.unpaired:
         say(
             f"{len(masks.unpaired)} pictures are no masks: they have one beside them, or are "

@@ -118,7 +118,8 @@ def locked(
         ) from None
     except (OSError, NotImplementedError, UserWarning) as error:
         if isinstance(error, OSError) and error.errno not in NO_LOCKS:
-            text = f"{folder} cannot be written ({words(error)}); choose another"
+            place = error.filename or folder  # a lock may be somebody's folder, or a link
+            text = f"{place} cannot be written ({words(error)}); choose another output folder"
             raise ImageError(text) from error
         raise A2UError(
             f"{folder} is on a disk without file locks, so nothing keeps a second run out; "

@@ -36,6 +36,12 @@ class Listing:
         """Give what is named like a picture that is read."""
         return [path for path in self.files if is_named_as_picture(path.name)]
 
+    def without(self, apart: Collection[Path]) -> "Listing":
+        """Leave out files, given as they are without links to their folders."""
+        real = {folder: folder.resolve() for folder in {path.parent for path in self.files}}
+        kept = (path for path in self.files if real[path.parent] / path.name not in apart)
+        return Listing(tuple(kept), self.left_out)
+
 
 def list_files(folder: Path, apart: Collection[Path] = ()) -> Listing:
     """List the files below a folder; each folder once, also where links lead to it.

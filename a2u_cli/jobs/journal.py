@@ -66,7 +66,12 @@ class Journal:
         naming: Counter[str] = Counter()
         for path in sorted({*_journals(folder), self.path}):
             last: dict[str, dict[str, Any]] = {}
-            for entry in map(_read_entry, read_lines(path)):
+            lines = read_lines(path)
+            entries = [*map(_read_entry, lines)]
+            if path == self.path:
+                self._is_own = any(entries) or all(map(_is_torn, lines))
+                self._torn = not all(line.endswith(b"\n") for line in lines[-1:])
+            for entry in entries:
                 if entry is None:
                     self._damaged = True
                     continue
@@ -75,13 +80,10 @@ class Journal:
             naming.update(last.keys())
             self._old |= {name: entry for name, entry in last.items() if _is_old(entry)}
         self._old = {name: entry for name, entry in self._old.items() if naming[name] == 1}
-        if self.path.exists():
-            self._torn = not self.path.read_bytes().endswith(b"\n")
 
     def require_own(self) -> None:
         """Refuse to go on with a file that is no journal of ours; raises JournalError."""
-        lines = read_lines(self.path)
-        if any(map(_read_entry, lines)) or all(map(_is_torn, lines)):
+        if self._is_own:
             return
         raise JournalError(
             f"{self.path} is no journal of a2u, expected none or that of a run; move it away, or "
@@ -209,7 +211,7 @@ def _real(path: Path) -> set[Path]:
 
 
 def read_lines(path: Path) -> list[bytes]:
-    """Read what a journal holds, if it is there, without empty lines.
+    """Read a journal's lines, if it is there, with their ends; but no empty ones.
 
     Raises JournalError where it is no file, or cannot be read.
     """
@@ -223,7 +225,8 @@ def read_lines(path: Path) -> list[bytes]:
             "journal of a run; move it away, or choose another output folder"
         )
     try:
-        return [line for line in path.read_bytes().splitlines() if line.strip()]
+        lines = path.read_bytes().splitlines(keepends=True)
+        return [line for line in lines if line.strip()]
     except OSError as error:
         raise JournalError(
             f"{path} cannot be read ({words(error)}), expected the journal of a run; "
@@ -245,7 +248,8 @@ def _is_torn(line: bytes) -> bool:
     try:
         json.loads(line)
     except (ValueError, RecursionError):
-        return not line.strip(b"\0") or line[: len(BEGINNING)] == BEGINNING[: len(line)]
+        line = line.strip(b"\0\n")
+        return line[: len(BEGINNING)] == BEGINNING[: len(line)]
     return False
 
 

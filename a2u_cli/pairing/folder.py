@@ -1,13 +1,13 @@
 """List the pairs of a folder for each command, and what is left over."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from ..errors import ImageError
 from ..images import listing
-from ..images.listing import LeftOut, is_named_as_picture, list_files
+from ..images.listing import LeftOut, Listing, is_named_as_picture, list_files
 from .matching import list_places, match, tell_source
 from .pictures import find_candidates, name_pictures, require_distinct
 from .roles import (
@@ -24,6 +24,10 @@ from .roles import (
     name_of,
     owner_names,
 )
+
+# Tells the results of earlier runs; asked after a folder is listed, since a run may be at work and
+# names each of them before it is there.
+Results = Callable[[], Collection[Path]]
 
 
 @dataclass(frozen=True)
@@ -58,18 +62,6 @@ class Pairs:
         paired = [path for pair in self.found for path in (pair.image, pair.hint)]
         return (*paired, *self.unpaired, *(path for path, _ in self.left_out))
 
-    def without(self, late: Collection[Path]) -> "Pairs":
-        """Leave these out, real paths: results that came while the folder was listed."""
-
-        def stays(path: Path) -> bool:
-            return path.parent.resolve() / path.name not in late
-
-        return Pairs(
-            tuple(pair for pair in self.found if stays(pair.image)),
-            tuple(filter(stays, self.unpaired)),
-            tuple((path, why) for path, why in self.left_out if stays(path)),
-        )
-
 
 def find_pairs(
     folder: Path,
@@ -77,7 +69,7 @@ def find_pairs(
     trimaps: Path | None = None,
     masks: Path | None = None,
     skip: Path | None = None,
-    results: Collection[Path] = (),
+    results: Results = frozenset,
     own: Collection[Path] = (),
     roles: tuple[str, ...] = TRIMAP_ROLES,
 ) -> Pairs:
@@ -87,8 +79,7 @@ def find_pairs(
     that role (`trimap`, below the folder or beside it), and as `x_trimap.png` (`roles` are such
     suffixes) beside `x.png`; and in the same way masks. What belongs to a picture is none itself,
     nor is what lies in `skip`, in any `a2u_output`, or in a data set's folder of another role, nor
-    are `results` of earlier runs; `own` results belong to none, either. What belongs to none and is
-    none is in `left_out`.
+    are `results` of earlier runs; `own` results belong to none, either.
 
     Raises ImageError where a folder is missing or holds no picture, where two files could be meant,
     or where two pictures would have one result.
@@ -98,28 +89,49 @@ def find_pairs(
     given = [place for place in (trimaps, masks) if place and place != folder]
     inner = [place for place in given if place.is_relative_to(folder)]
     apart = {place.resolve() for place in (*given, skip) if place and place not in inner}
-    listed = list_files(folder, {*apart, *results, *own})
-    root, free = find_candidates(folder, listed.pictures, given)
-    drawn = list_places(folder, root, trimaps if roles == TRIMAP_ROLES else None, TRIMAP_FOLDERS)
-    named = name_pictures(folder, root, free, drawn, own)
-    if not named:
-        left_out = (*listed.left_out, *_unused(listed.files, folder))
-        _refuse_none(folder, "pictures to matte", left_out)
-    require_distinct(named)
+    listed = list_files(folder, {*apart, *own}).without(results())
+    drawn = trimaps if roles == TRIMAP_ROLES else None
+    root, named = _find_pictures(folder, listed, given, drawn, own)
     places = [
         *((roles, False, *place) for place in list_places(folder, root, trimaps, TRIMAP_FOLDERS)),
         *((MASK_ROLES, True, *place) for place in list_places(folder, root, masks, MASK_FOLDERS)),
     ]
-    found = _find_hints(dict(named), places, own)
-    alone = _alone(folder, [path for name, path in named if name not in found])
-    used = {*alone, *(path for pair in found.values() for path in (pair.image, pair.hint))}
-    rest = [path for path in listed.files if path not in used]
+    found = _find_hints(named, places, own)
     closed = dict([*listed.left_out, *listing.shut(place for _, _, place, _ in places)])
-    owners = {bare for name, path in named if path in used for bare in bare_names(name)}
+    listed = replace(listed, left_out=tuple(closed.items()))
+    return _account(folder, listed, named, found, inner)
+
+
+def _find_pictures(
+    folder: Path, listed: Listing, given: list[Path], drawn: Path | None, own: Collection[Path]
+) -> tuple[Path, dict[str, Path]]:
+    """Find the pictures by their names, and the folder below which they lie; refuse none."""
+    root, free = find_candidates(folder, listed.pictures, given)
+    places = list_places(folder, root, drawn, TRIMAP_FOLDERS)
+    named = name_pictures(folder, root, free, places, own)
+    if not named:
+        left_out = (*listed.left_out, *_unused(listed.files, folder))
+        _refuse_none(folder, "pictures to matte", left_out)
+    require_distinct(named)
+    return root, dict(named)
+
+
+def _account(
+    folder: Path,
+    listed: Listing,
+    named: dict[str, Path],
+    found: dict[str, Pair],
+    inner: Iterable[Path],
+) -> Pairs:
+    """Give the pairs, in order, and say of every other file that was listed why it is in none."""
+    alone = _alone(folder, [path for name, path in named.items() if name not in found])
+    used = {*alone, *(path for pair in found.values() for path in (pair.image, pair.hint))}
+    owners = {bare for name, path in named.items() if path in used for bare in bare_names(name)}
+    rest = [path for path in listed.files if path not in used]
     return Pairs(
-        tuple(found[name] for name, _ in named if name in found),
+        tuple(found[name] for name in named if name in found),
         tuple(alone),
-        (*closed.items(), *_unused(rest, folder, owners, inner)),
+        (*listed.left_out, *_unused(rest, folder, owners, inner)),
     )
 
 
@@ -156,7 +168,7 @@ def _find_hints(
 
 
 def find_mattes(
-    folder: Path, mattes: Path, *, results: Collection[Path] = (), own: Collection[Path] = ()
+    folder: Path, mattes: Path, *, results: Results = frozenset, own: Collection[Path] = ()
 ) -> Pairs:
     """Pair every picture below a folder with its matte in another, or beside it in the same.
 
@@ -173,7 +185,7 @@ def find_mattes(
     return Pairs(pairs, (*found.unpaired, *masked), found.left_out)
 
 
-def find_alone(folder: Path, results: Collection[Path] = ()) -> Pairs:
+def find_alone(folder: Path, results: Results = frozenset) -> Pairs:
     """List every picture below a folder, each paired with itself, but `results` of earlier runs.
 
     Raises ImageError for none.
@@ -184,7 +196,7 @@ def find_alone(folder: Path, results: Collection[Path] = ()) -> Pairs:
     return Pairs(tuple(Pair(name, path, path) for name, path in named), (), left_out)
 
 
-def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
+def find_masks(folder: Path, results: Results = frozenset) -> Pairs:
     """List the masks and mattes below a folder, each paired with itself; as `find_alone` does.
 
     `unpaired` are what is no mask: `x.jpg` where `x_mask.png` or `x_alpha.png` lies beside it, and
@@ -214,9 +226,9 @@ def find_masks(folder: Path, results: Collection[Path] = ()) -> Pairs:
     )
 
 
-def _list_alone(folder: Path, results: Collection[Path]) -> tuple[list[Path], LeftOut]:
+def _list_alone(folder: Path, results: Results) -> tuple[list[Path], LeftOut]:
     """List the pictures below a folder, and what is left out; raises ImageError for no picture."""
-    listed = list_files(folder, results)
+    listed = list_files(folder).without(results())
     left_out = (*listed.left_out, *listing.unread(listed.files))
     if not listed.pictures:
         _refuse_none(folder, "pictures", left_out)

@@ -16,6 +16,7 @@ from .roles import (
     TRIMAP_ROLES,
     bare_names,
     first_folder,
+    folder_above,
     name_of,
 )
 
@@ -76,16 +77,22 @@ def index(
 
 
 def by_picture(
-    folder: Path, roles: tuple[str, ...], *, suffixed: bool, pictures: Collection[str] = ()
+    folder: Path,
+    roles: tuple[str, ...],
+    *,
+    suffixed: bool,
+    pictures: Collection[str] = (),
+    apart: Collection[Path] = (),
 ) -> dict[str, Path]:
     """List a folder's files by the name of their picture, as `match` finds them; raises as that."""
     names = []
-    for stem in index(folder):
+    for stem in index(folder, apart=apart):
         role = next((role for role in roles if stem.endswith(role)), "")
         name = stem if stem in pictures else stem.removesuffix(role)
         if name != stem or not suffixed:
             names.append(name)
-    return match(dict.fromkeys(names), folder, roles, suffixed=suffixed, pictures=pictures)
+    named = dict.fromkeys(names)
+    return match(named, folder, roles, suffixed=suffixed, pictures=pictures, apart=apart)
 
 
 def list_places(
@@ -100,7 +107,7 @@ def list_places(
     yield root, True
     if root != folder:
         yield folder, True
-    if roles == TRIMAP_FOLDERS and (beside := first_folder(folder.absolute().parent, roles)):
+    if roles == TRIMAP_FOLDERS and (beside := first_folder(folder_above(folder), roles)):
         yield beside, False
 
 

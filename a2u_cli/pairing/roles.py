@@ -11,9 +11,9 @@ MATTE_ROLES = ("_alpha", "_matte", "_pha")
 IMAGE_FOLDERS = ("image", "images", "merged", "original", "input", "input_lowres", "inputs", "src")
 TRIMAP_FOLDERS = ("trimap", "trimaps", "trimap_lowres/Trimap1")
 MASK_FOLDERS = ("mask", "masks")
+TRUTH_FOLDERS = ("alpha", "alphas", "pha", "matte", "mattes", "gt", "truth", *MASK_FOLDERS)
 OTHER_FOLDERS = (
-    *MASK_FOLDERS,
-    *("alpha", "alpha_copy", "pha", "matte", "gt", "gt_lowres", "fg", "fgr", "bg", "bgr"),
+    *(*TRUTH_FOLDERS, "alpha_copy", "gt_lowres", "fg", "fgr", "bg", "bgr"),
     *("com", "comp", "trimap_lowres"),
 )
 ROLES = (*TRIMAP_ROLES, *MASK_ROLES, *RESULT_ROLES)
@@ -46,3 +46,8 @@ def owner_names(name: str) -> list[str]:
 def first_folder(folder: Path, names: Iterable[str]) -> Path | None:
     """Give the first of these folders that there is below a folder."""
     return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
+def folder_above(folder: Path) -> Path:
+    """Give the folder that a folder lies in, in the words it was named with where they tell."""
+    return folder.parent if folder.name not in ("", "..") else folder / ".."

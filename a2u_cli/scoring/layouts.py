@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path, PurePosixPath
 
@@ -13,9 +13,13 @@ from ..pairing import (
     MATTE_ROLES,
     TRIMAP_FOLDERS,
     TRIMAP_ROLES,
+    TRUTH_FOLDERS,
+    Results,
     by_picture,
     first_folder,
+    folder_above,
     index,
+    list_places,
     match,
 )
 
@@ -57,7 +61,6 @@ LAYOUTS = (
     ),
 )
 ROOTS = ("", "Test_set", "validation")  # of the layouts, below the folder that is given
-TRUTH_FOLDERS = ("alpha", "alphas", "pha", "matte", "mattes", "gt")  # of any other data set
 ALL = Path("all")  # for trimaps: all the folders that a data set has of them
 
 
@@ -90,11 +93,6 @@ class Set:
     sources: dict[str, str]
     left_out: LeftOut = ()
 
-    def whole(self) -> "Set":
-        """Give the same pictures without their trimaps, to be scored all over."""
-        items = tuple(replace(item, trimap=None) for item in self.items)
-        return replace(self, has_trimaps=False, items=items)
-
     @property
     def files(self) -> tuple[Path, ...]:
         """List all files that are read: no report may replace one."""
@@ -116,80 +114,105 @@ class _Places:
     images: Path | None
 
 
+@dataclass(frozen=True)
+class _Mattes:
+    """The predictions and the true alphas by the names of their pictures, and what is left out."""
+
+    predicted: dict[str, Path]
+    truths: dict[str, Path]
+    left_out: LeftOut
+
+
+Hints = list[tuple[Path, bool]]  # where trimaps are looked for, and if that is among mattes
+
+
 def find_items(
     predictions: Path | None,
     truth: Path,
     trimap: Path | None = None,
     images: Path | None = None,
+    *,
+    whole: bool = False,
+    results: Results = frozenset,
 ) -> Set:
     """Find a data set's files and pair them with the predictions, if any, by `pairing.match`.
 
-    `truth` is a folder of alphas or the root of a data set. Trimaps that are not given are those of
-    its layout, or in a folder `trimap` beside the truth, or `x_trimap.png` beside the truth `x.png`
-    or in the folder above it. Of a data set that has several folders of trimaps the first counts;
-    each does where `trimap` is ALL, or where the predictions have folders of the same names.
+    `truth` is a folder of alphas or the root of a data set; `results` of earlier runs are none.
+    Trimaps that are not given are those of its layout, or where those of any pictures are looked
+    for, or right above the truth; to score the `whole` none are. Of several folders of trimaps the
+    first counts; each does where `trimap` is ALL, or where the predictions have such folders, too.
 
     Raises A2UError where a folder is missing or empty, names are ambiguous, or both are one folder.
     """
     given = None if trimap == ALL and not trimap.is_dir() else trimap
-    for what, folder in (("predictions", predictions), ("truth", truth), ("trimaps", given)):
-        if folder is not None and not folder.is_dir():
-            raise A2UError(f"{folder} is no folder, expected the {what}; check the name")
+    _require_folders(predictions=predictions, truth=truth, trimaps=given)
     places = _locate(truth, images)
     if predictions and predictions.resolve() == places.truth.resolve():
         raise A2UError(f"{predictions} is both predictions and truth; give two folders")
-    own = _named_alike(predictions, places.truth)
-    truths = _mattes(places.truth, own)
-    predicted = _mattes(predictions, own) if predictions else {}
-    left_out = _left_out([place for place in (predictions, places.truth) if place])
-    rest = instead(left_out)
-    if not truths:
-        raise A2UError(
-            f"{places.truth} has no pictures, expected the true alphas{rest}; check --gt"
-        )
-    if predictions and not predicted:
-        raise A2UError(
-            f"{predictions} has no pictures, expected mattes to score{rest}; check the folder"
-        )
-    every = trimap == ALL and given is None
-    if every and not places.trimaps:
-        raise A2UError(f"{truth} has no folders of trimaps, expected some for all; name a folder")
-    folders = [given] if given else places.trimaps
-    parts = {folder.name for folder in folders} if len(folders) > 1 else set()
-    several = every or any(PurePosixPath(name).parts[0] in parts for name in predicted)
-    if len(folders) > 1 and several:
-        items = [
-            item for folder in folders for item in _items(predicted, truths, folder, places, parts)
-        ]
-    else:
-        items = _items(predicted, truths, folders[0] if folders else None, places, set())
-    sources = {
-        "predictions": str(predictions),
-        "truth": str(places.truth),
-        "trimaps": _say_trimaps(items, folders, several=several),
-    }
-    left_out = tuple(dict([*left_out, *shut(folders)]).items())
+    hints = [(folder, False) for folder in ([given] if given else places.trimaps)]
+    hints = hints or list(list_places(places.truth, places.truth, None, TRIMAP_FOLDERS))
+    mattes = _find_mattes(predictions, places.truth, hints, results)
+    turns = _take_turns(hints, mattes.predicted, every=trimap == ALL)
+    parts = {turn[0][0].name for turn in turns} if len(turns) > 1 else set()
+    items = [item for turn in turns for item in _items(mattes, turn, places, parts, whole=whole)]
+    if trimap and not any(item.trimap for item in items):
+        where = given or places.truth
+        raise A2UError(f"{where} has no trimap of these pictures, expected some; check --trimap")
+    said = "none are used" if whole else _say_trimaps(items, hints, turns)
+    sources = {"predictions": str(predictions), "truth": str(places.truth), "trimaps": said}
+    left_out = tuple(dict([*mattes.left_out, *shut(place for place, _ in hints)]).items())
     return Set(places.layout, any(item.trimap for item in items), tuple(items), sources, left_out)
 
 
-def _left_out(folders: Iterable[Path]) -> LeftOut:
-    """Find what could be a matte in folders, or could hold some, and is not read."""
-    listed = [list_files(folder) for folder in folders]
-    return tuple(found for each in listed for found in (*each.left_out, *unread(each.files)))
+def _require_folders(**folders: Path | None) -> None:
+    for what, folder in folders.items():
+        if folder is not None and not folder.is_dir():
+            raise A2UError(f"{folder} is no folder, expected the {what}; check the name")
+
+
+def _find_mattes(predictions: Path | None, truth: Path, hints: Hints, results: Results) -> _Mattes:
+    """Find predictions and truths: where one folder lies in another it holds its own alone.
+
+    Raises A2UError where there are none.
+    """
+    folders = [place for place in (predictions, truth) if place]
+    hinting = [place for place, among in hints if not among]
+    others = {place.resolve() for place in (*folders, *hinting)}
+    apart = {predictions: others, truth: {*others, *results()}}
+    listed = [list_files(folder, apart[folder]) for folder in folders]
+    left_out = tuple(found for each in listed for found in (*each.left_out, *unread(each.files)))
+    for folder, what, where in (
+        (truth, "the true alphas", "--gt"),
+        (predictions, "mattes to score", "the folder"),
+    ):
+        if folder and not index(folder, apart=apart[folder]):
+            raise A2UError(
+                f"{folder} has no pictures, expected {what}{instead(left_out)}; check {where}"
+            )
+    own = _named_alike(*(index(p, apart=apart[p]) if p else {} for p in (predictions, truth)))
+    predicted = _mattes(predictions, own, others) if predictions else {}
+    return _Mattes(predicted, _mattes(truth, own, apart[truth]), left_out)
+
+
+def _take_turns(hints: Hints, predicted: Iterable[str], *, every: bool) -> list[Hints]:
+    """Tell with which places of trimaps all is scored, and then with which once more."""
+    if any(among for _, among in hints):  # of these each picture has its own
+        return [hints]
+    folders = {place.name for place, _ in hints}
+    named = any(PurePosixPath(name).parts[0] in folders for name in predicted)
+    several = len(hints) > 1 and (every or named)
+    return [[hint] for hint in hints] if several else [hints[:1]]
 
 
 def _items(
-    predicted: dict[str, Path],
-    truths: dict[str, Path],
-    folder: Path | None,
-    places: _Places,
-    parts: set[str],
+    mattes: _Mattes, hints: Hints, places: _Places, parts: set[str], *, whole: bool
 ) -> list[Item]:
     """Pair truths and predictions with the trimaps of a folder, or those beside the truth.
 
     Where there are several `parts`, predictions of this folder's name come before plain ones.
     """
-    part = folder.name if folder and parts else ""
+    predicted, truths = mattes.predicted, mattes.truths
+    part = hints[0][0].name if parts else ""
     if parts:
         own = {
             name.removeprefix(f"{part}/"): path
@@ -198,13 +221,11 @@ def _items(
         }
         plain = {n: p for n, p in predicted.items() if PurePosixPath(n).parts[0] not in parts}
         predicted = plain | own
-    copies = set()
-    if folder:
-        drawn = by_picture(folder, TRIMAP_ROLES, suffixed=False)
-        copies = {name for name in drawn if name not in truths and _truth_of(name, truths)}
+    drawn = [by_picture(place, TRIMAP_ROLES, suffixed=False) for place, among in hints if not among]
+    copies = {n for each in drawn for n in each if n not in truths and _truth_of(n, truths)}
     copied = {_truth_name(copy) for copy in copies}
     names = {name for name in truths if name not in copied} | copies | set(predicted)
-    trimaps = _trimaps(names | set(truths), folder, places.truth)
+    trimaps = {} if whole else _trimaps(names | set(truths), hints, places.truth)
     pictures = _pictures(names | set(truths), places)
     return [
         Item(
@@ -219,16 +240,17 @@ def _items(
     ]
 
 
-def _trimaps(names: Iterable[str], folder: Path | None, truth: Path) -> dict[str, Path]:
-    """Find the trimaps of pictures in their folder, or else beside the truth and right above it."""
-    names = list(names)
-    if folder:
-        return match(names, folder, TRIMAP_ROLES, suffixed=False)
-    found = match(names, truth, TRIMAP_ROLES, suffixed=True)
+def _trimaps(names: Iterable[str], hints: Hints, truth: Path) -> dict[str, Path]:
+    """Find each picture's trimap in the first place that has it, or else right above the truth."""
+    found: dict[str, Path] = {}
+    for place, among in hints:
+        rest = [name for name in names if name not in found]
+        found |= match(rest, place, TRIMAP_ROLES, suffixed=among)
+    if not any(among for _, among in hints):
+        return found
     rest = [name for name in names if name not in found]
     below = {str(PurePosixPath(name).parent) for name in rest}
-    above = _above(truth)
-    return match(rest, above, TRIMAP_ROLES, suffixed=True, below=below) | found
+    return match(rest, folder_above(truth), TRIMAP_ROLES, suffixed=True, below=below) | found
 
 
 def _pictures(names: set[str], places: _Places) -> dict[str, Path]:
@@ -236,20 +258,19 @@ def _pictures(names: set[str], places: _Places) -> dict[str, Path]:
     if places.images:
         files = index(places.images)
     else:
-        files = index(_above(places.truth), {str(PurePosixPath(n).parent) for n in names})
+        files = index(folder_above(places.truth), {str(PurePosixPath(n).parent) for n in names})
     return {name: files[name][0] for name in names if name in files}
 
 
-def _say_trimaps(items: list[Item], folders: list[Path], *, several: bool) -> str:
+def _say_trimaps(items: list[Item], hints: Hints, turns: list[Hints]) -> str:
     """Say which trimaps there are, and which of a data set's others are left."""
     used = sorted({str(item.trimap.parent) for item in items if item.trimap})
     if not used:
         return "none found; --trimap DIR names them"
-    text = listed(used)
-    if len(folders) > 1 and not several:
-        others = listed([folder.name for folder in folders[1:]])
-        text += f"; there is also {others}: --trimap all scores with each"
-    return text
+    taken = [hint for turn in turns for hint in turn]
+    others = [hint[0].name for hint in hints if hint not in taken]
+    more = f"; there is also {listed(others)}: --trimap all scores with each" if others else ""
+    return listed(used) + more
 
 
 def _locate(truth: Path, images: Path | None) -> _Places:
@@ -267,25 +288,19 @@ def _locate(truth: Path, images: Path | None) -> _Places:
     inner = first_folder(truth, TRUTH_FOLDERS)
     if inner and (first_folder(truth, TRIMAP_FOLDERS) or first_folder(truth, IMAGE_FOLDERS)):
         truth = inner
-    beside = _above(truth)
-    trimap_folder = first_folder(beside, TRIMAP_FOLDERS)
-    return _Places(
-        "folders",
-        truth,
-        [trimap_folder] if trimap_folder else [],
-        images or first_folder(beside, IMAGE_FOLDERS),
-    )
+    images = images or first_folder(folder_above(truth), IMAGE_FOLDERS)
+    return _Places("folders", truth, [], images)
 
 
-def _named_alike(predictions: Path | None, truth: Path) -> set[str]:
-    """Find the names like `x_alpha` that are a picture's own: both folders have them, and `x`."""
-    common = set(index(truth)) & set(index(predictions) if predictions else ())
+def _named_alike(ours: Iterable[str], theirs: Iterable[str]) -> set[str]:
+    """Find the names like `x_alpha` that are a picture's own: both have them, and `x`."""
+    common = {*ours} & {*theirs}
     return {n for n in common for r in MATTE_ROLES if n.endswith(r) and n.removesuffix(r) in common}
 
 
-def _mattes(folder: Path, own: set[str]) -> dict[str, Path]:
+def _mattes(folder: Path, own: set[str], apart: set[Path]) -> dict[str, Path]:
     """List a folder's mattes by the name of their picture, without the trimaps among them."""
-    files = by_picture(folder, MATTE_ROLES, suffixed=False, pictures=own)
+    files = by_picture(folder, MATTE_ROLES, suffixed=False, pictures=own, apart=apart)
     return {
         name: path
         for name, path in files.items()
@@ -293,11 +308,6 @@ def _mattes(folder: Path, own: set[str]) -> dict[str, Path]:
             name.endswith(role) and name.removesuffix(role) in files for role in TRIMAP_ROLES
         )
     }
-
-
-def _above(folder: Path) -> Path:
-    """Give the folder that a folder lies in, in the words it was named with where they tell."""
-    return folder.parent if folder.name not in ("", "..") else folder.absolute().parent
 
 
 def _truth_name(name: str) -> str:

@@ -376,6 +376,19 @@ def test_a_disk_without_locks_is_told_and_gone_on_with(
     assert a2u("batch", tmp_path / "in", "--no-lock").code == 0
 
 
+def test_a_folder_or_a_link_at_the_place_of_a_lock_is_named(tmp_path: Path) -> None:
+    (tmp_path / "one" / ".a2u.lock").mkdir(parents=True)
+    (tmp_path / "two").mkdir(), (tmp_path / "two" / ".journal.jsonl.lock").symlink_to("../diary")
+    for name in ("one/.a2u.lock", "two/.journal.jsonl.lock"):
+        place = tmp_path / name
+        with (
+            pytest.raises(A2UError, match=f"{place} cannot be written"),
+            locked(place.parent, JOURNAL),
+        ):
+            pass
+    assert not (tmp_path / "diary").exists()
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", ["a folder", "a link", "a pipe"])
 @pytest.mark.parametrize("name", [JOURNAL, "journal-1-of-2.jsonl"])

@@ -111,13 +111,18 @@ def test_links_to_folders_are_followed_and_outputs_written_through(
 
 
 def test_long_lists_are_a_count_and_ten_names(a2u: RunA2U, tmp_path: Path) -> None:
+    """Counted before the work, named after it, where they are seen last."""
     put(tmp_path, "x")
     for number in range(25):
         photo(tmp_path / f"alone{number:02}.png")
-    found = a2u("batch", tmp_path)
-    assert found.code == 1
-    assert found.stderr.count("no trimap or mask: ") == 2 * 10  # before and after
-    assert "... and 15 more" in found.stderr
+    for extra in ([], ["--dry-run"]):
+        found = a2u("batch", tmp_path, *extra)
+        before, _, after = found.stderr.partition("device: ")
+        assert found.code == int(not extra)
+        assert "1 pictures to matte" in before and "25 without a trimap" in before
+        assert before.count("no trimap or mask: ") == 0
+        assert after.count("no trimap or mask: ") == 10
+        assert after.count("... and 15 more") == 1
 
 
 def test_pictures_in_the_output_folder_are_pictures(a2u: RunA2U, tmp_path: Path) -> None:
@@ -146,6 +151,7 @@ def shut(monkeypatch: pytest.MonkeyPatch) -> str:
     ("command", "end"),
     [
         ("batch", "1 done, 0 skipped, 0 failed, 0 without a trimap, 1 left out"),
+        ("batch --found", "1 done, 0 skipped, 0 failed, 0 without a trimap, 1 left out"),
         ("cutout", "1 done, 0 failed, 1 left out"),
         ("composite", "1 done, 0 failed, 1 left out"),
         ("trimap", "1 done, 0 failed, 1 left out"),
@@ -158,7 +164,9 @@ def test_a_folder_that_cannot_be_listed_is_left_out_and_the_rest_done(
 ) -> None:
     photos, mattes, trimaps = (tmp_path / name for name in ("photos", "mattes", "hints"))
     photo(photos / "x.png"), mask(mattes / "x.png"), trimap(trimaps / "x.png")
+    trimap(photos / "x_trimap.png")
     arguments = {
+        "batch --found": (photos,),
         "batch": (photos, "--trimaps", trimaps),
         "batch --trimaps": (photos, "--trimaps", trimaps),
         "trimap": (mattes, "--band", "2"),
