@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from conftest import RunA2U
 
-from a2u_cli.errors import OutOfMemory
 from a2u_cli.images import write_image
 from a2u_cli.jobs import spreading
 from a2u_cli.jobs.crew import Crew, WorkerDied
@@ -109,6 +108,8 @@ def test_a_worker_that_dies_is_replaced_and_the_others_go_on() -> None:
             return told()
 
     def told() -> int:
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            crew.call(os.listdir, "nowhere")  # what a function raises is no death
         return crew.call(os.getpid)
 
     crew = Crew([None, None])
@@ -164,13 +165,11 @@ def test_a_picture_whose_worker_is_ended_is_tried_once_more(
 
 
 def matter_like(threads: int = 4, device: str = "cpu", budget: int = 8 << 30) -> SimpleNamespace:
-    """Stand in for a matter whose plan has to be whole for all its pixels' sake."""
+    """Stand in for a matter that takes 2000 bytes a pixel, or what there is."""
 
-    def plan(size: tuple[int, int], max_memory: int | None = None) -> bool:
+    def plan(size: tuple[int, int], max_memory: int | None = None) -> SimpleNamespace:
         needed = (600 << 20) + 2000 * size[0] * size[1]
-        if needed > 10 * (max_memory or budget):
-            raise OutOfMemory("too large")
-        return needed <= (max_memory or budget)
+        return SimpleNamespace(memory=min(needed, max_memory or budget))
 
     return SimpleNamespace(
         threads=threads,

@@ -1,8 +1,8 @@
 """Worker processes, each of which does one thing at a time; one that dies is replaced.
 
 A pool of `concurrent.futures` breaks as a whole when one of its processes is ended, and cannot tell
-whose work that was; here the others go on. A worker writes nothing and listens to no signal: its
-parent says when to end, or its own end does.
+whose work that was; here the others go on. A worker writes nothing and does not hear Ctrl-C, from
+its birth on: it would tell of it at length. It ends when its parent says so, or ends itself.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ from contextlib import suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ..errors import OutOfMemory
 
@@ -41,7 +41,7 @@ class Closed(Exception):
 class Crew:
     """As many workers as there are `setups`: what each does, in its process, before all else.
 
-    They are born when they are first called upon, in the threads of `each`, and end with the block.
+    They are born when they are first called upon, in the threads of `each`, and end with that.
     """
 
     def __init__(self, setups: Sequence[Setup]) -> None:
@@ -51,18 +51,24 @@ class Crew:
             self._idle.put((setup, None))
         self._lock, self._alive, self._closed = threading.Lock(), set[_Worker](), False
 
-    def __enter__(self) -> Self:
+    def each(self, action: Callable[[Thing], Result], things: Iterable[Thing]) -> Iterator[Result]:
+        """Act on thing after thing, in threads that may `call`, and give the results in order.
+
+        Once this is left, the crew is sent home.
+        """
+        flying, most = deque[Future[Result]](), AHEAD * self.size
         resource_tracker.ensure_running()  # here: its start lets signals through to its thread
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        with self._lock:
-            self._closed = True
-            for worker in self._alive:
-                worker.end()
+        with ThreadPoolExecutor(most, initializer=_block_signals) as threads:
+            try:
+                for thing in things:
+                    flying.append(threads.submit(action, thing))
+                    if len(flying) >= most:
+                        yield flying.popleft().result()
+                while flying:
+                    yield flying.popleft().result()
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+                self._close()  # nobody waits for what is under way
 
     def call(
         self, function: Callable[What, Result], *args: What.args, **options: What.kwargs
@@ -74,12 +80,21 @@ class Crew:
         setup, worker = self._idle.get()
         try:
             worker = worker or self._begin(setup)
-            return worker.call(function, *args, **options)  # type: ignore[no-any-return]
+            answered, result = worker.ask(function, args, options)
         except (EOFError, OSError) as error:
             ended, worker = worker, None
             raise self._tell(ended) from error
         finally:
             self._idle.put((setup, worker))
+        if not answered:
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    def _close(self) -> None:
+        with self._lock:
+            self._closed = True
+            for worker in self._alive:
+                worker.end()
 
     def _begin(self, setup: Setup) -> "_Worker":
         with self._lock:
@@ -104,25 +119,6 @@ class Crew:
                 "with fewer workers, what is done is kept"
             )
 
-    def each(self, action: Callable[[Thing], Result], things: Iterable[Thing]) -> Iterator[Result]:
-        """Act on thing after thing, in threads that may `call`, and give the results in order.
-
-        Once this is left, the crew is sent home.
-        """
-        flying, most = deque[Future[Result]](), AHEAD * self.size
-        with self, ThreadPoolExecutor(most, initializer=_block_signals) as threads:
-            try:
-                for thing in things:
-                    flying.append(threads.submit(action, thing))
-                    if len(flying) >= most:
-                        yield flying.popleft().result()
-                while flying:
-                    yield flying.popleft().result()
-            except BaseException:
-                self._close()  # nobody waits for what is under way
-                threads.shutdown(cancel_futures=True)
-                raise
-
 
 class _Worker:
     def __init__(self, setup: Setup) -> None:
@@ -131,12 +127,10 @@ class _Worker:
             self.process = SPAWN.Process(target=_serve, args=(theirs, setup), daemon=True)
             self.process.start()
 
-    def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        self.connection.send((function, args, options))
-        answered, result = self.connection.recv()
-        if not answered:
-            raise result
-        return result
+    def ask(self, *what: object) -> tuple[bool, Any]:
+        """Give what a function gives or raises; raises EOFError or OSError where it ends."""
+        self.connection.send(what)
+        return self.connection.recv()  # type: ignore[no-any-return]
 
     def end(self) -> None:
         self.process.kill()
@@ -154,8 +148,9 @@ def _block_signals() -> None:
 
 
 def _serve(connection: Connection, setup: Setup) -> None:
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     ready = False
     with suppress(EOFError, OSError):  # the parent is gone

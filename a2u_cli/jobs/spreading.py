@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import A2UError, OutOfMemory, WeightsError, in_words, is_memory
 from ..pairing import Pair
 from ..units import Size
-from .crew import Crew, WorkerDied
+from .crew import Closed, Crew, WorkerDied
 from .folder import (
     IN_FLIGHT,
     Job,
@@ -89,6 +89,9 @@ def share_out(
     so is a worker for each of several `devices`, whatever the size; but in no case does a picture
     go where too little memory would walk it in another way: its bytes are those of one process.
     """
+    threads = matter.threads if matter.device.type == "cpu" else 1
+    if (workers or threads) == 1 and not devices:
+        return Team()
     sizes = {pair: size for pair in pairs if (size := size_in_head(pair.image))}
     told = bool(workers or devices)
     if not told:
@@ -98,18 +101,31 @@ def share_out(
         for pair, size in sizes.items()
         if not all(path.exists() for path in outputs(pair, folder, options).values())
     )
-    threads = matter.threads if matter.device.type == "cpu" else 1
-    count = workers or min(threads, todo // WORTH)
-    while count > 1 or devices:
-        each = devices or (str(matter.device),) * count
-        places = tuple((device, _share(matter, each.count(device))) for device in each)
-        fits = {size: _fits(matter, size, places) for size in {*sizes.values()}}
-        if told or all(fits.values()):
-            taken = frozenset(pair for pair, size in sizes.items() if fits[size])
-            own = max(1, threads // max(1, len(each)))
-            return Team(places, own, taken) if taken else Team()
-        count -= 1
-    return Team()
+    kinds = {*sizes.values()}
+    count = workers or min(threads, todo // WORTH, _most(matter, kinds))
+    each = devices or (str(matter.device),) * count
+    if len(each) < 2 and not devices:
+        return Team()
+    places = tuple((device, _share(matter, each.count(device))) for device in each)
+    fits = {size for size in kinds if _fits(matter, size, places)}
+    taken = frozenset(pair for pair, size in sizes.items() if size in fits)
+    return Team(places, max(1, threads // len(each)), taken) if taken else Team()
+
+
+def _most(matter: "Matter", sizes: set[Size]) -> int:
+    """Tell for how many workers there is memory."""
+    from ..matting.planning import PROCESS
+
+    try:
+        need = max((matter.plan(size).memory + _waiting(size) for size in sizes), default=1)
+    except OutOfMemory:
+        return 0
+    return (matter.budget() - PROCESS) // need
+
+
+def _waiting(size: Size) -> int:
+    """Give the bytes of what is read and written beside a picture that is matted."""
+    return 2 * IN_FLIGHT * _pixels(size)
 
 
 def _pixels(size: Size) -> int:
@@ -130,8 +146,8 @@ def _fits(matter: "Matter", size: Size, places: tuple[tuple[str, int | None], ..
     try:
         whole = matter.plan(size)
         for bound in {bound for _, bound in places}:
-            if bound is not None:  # what is read and written waits beside it
-                plan = matter.plan(size, max_memory=bound - 2 * IN_FLIGHT * _pixels(size))
+            if bound is not None:
+                plan = matter.plan(size, max_memory=bound - _waiting(size))
                 if plan != whole:
                     return False
     except OutOfMemory:
@@ -213,9 +229,9 @@ def _make(pair: Pair, job: Job, crew: Crew) -> Outcome | None:
         if made.failure:
             return failed(pair, A2UError(made.failure), job)
         return keep(taken, made.files, made.seconds, job)
-    except JournalError:
+    except (JournalError, Closed):
         raise
-    except (A2UError, OSError) as error:
+    except Exception as error:  # of one picture: the others go on
         return failed(pair, error, job)
 
 

@@ -5,7 +5,6 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -127,7 +126,7 @@ def _render_all(orders: list[Order], workers: int) -> Iterator[Rendered]:
         yield from map(render_order, orders)
         return
     crew = Crew([None] * workers)
-    yield from crew.each(partial(crew.call, render_order), orders)
+    yield from crew.each(lambda order: crew.call(render_order, order), orders)
 
 
 def render_order(order: Order) -> Rendered:

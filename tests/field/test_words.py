@@ -157,7 +157,7 @@ def test_a_worker_that_the_system_ends_is_a_shortage(
     def fail(*_: object) -> None:
         raise EOFError
 
-    monkeypatch.setattr("a2u_cli.jobs.crew._Worker.call", fail)
+    monkeypatch.setattr("a2u_cli.jobs.crew._Worker.ask", fail)
     run = run_a2u("render", tmp_path / "r", "--count", "2", "--workers", "2")
     assert_words(run, "a worker process was ended from outside", "fewer workers", code=4)
 
