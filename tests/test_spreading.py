@@ -17,7 +17,7 @@ from conftest import RunA2U
 from a2u_cli.images import write_image
 from a2u_cli.jobs import spreading
 from a2u_cli.jobs.crew import Crew, WorkerDied
-from a2u_cli.jobs.folder import Job
+from a2u_cli.jobs.folder import Job, Taken
 from a2u_cli.jobs.journal import JOURNAL, Journal
 from a2u_cli.jobs.options import Options
 from a2u_cli.jobs.places import Places
@@ -162,6 +162,44 @@ def test_a_picture_whose_worker_is_ended_is_tried_once_more(
     assert [line["state"] for line in lines(tmp_path / "out")] == [state]
     short = spreading._Made(failure="too large", is_short=True)
     assert spreading._make(pair, job, Dying(0, short)) is None or state == "done"
+
+
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_what_workers_lack_memory_for_is_made_after_them_and_a_failure_ends_a_run_that_fails_fast(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail_fast: bool
+) -> None:
+    class Fake:
+        def __init__(self, setups: object) -> None:
+            self.each = map
+
+        def call(self, function: object, taken: Taken, options: object) -> spreading._Made:
+            name = taken.pair.name
+            if name == "p1":
+                return spreading._Made(failure="too small")
+            return spreading._Made((("alpha", b"a file"),), is_short=name == "deep/p0")
+
+    monkeypatch.setattr(spreading, "Crew", Fake)
+    monkeypatch.setattr(spreading, "setups", lambda *_: [])
+    matter = SimpleNamespace(max_memory=None, matte=lambda image, trimap: image[..., 0])
+    pairs, out = find_pairs(photos).found, tmp_path / "out"
+    assert [pair.name for pair in pairs] == ["p1", "p2", "p3", "deep/p0"]
+    pairs = (pairs[3], *pairs[:3])
+    out.mkdir()
+    team = spreading.Team((("cpu", None),) * 2, 1, frozenset(pairs))
+    found = spreading.run_team(
+        pairs,
+        out,
+        matter,
+        Options(),
+        team=team,
+        prepare=int,
+        journal=Journal(out),
+        fail_fast=fail_fast,
+    )
+    states = [(outcome.name, outcome.state) for outcome in found]
+    rest = [("p2", "done"), ("p3", "done"), ("deep/p0", "done")]
+    assert states == [("p1", "failed"), *([] if fail_fast else rest)]
+    assert (out / "alpha/p2.png").exists() != fail_fast
 
 
 def matter_like(threads: int = 4, device: str = "cpu", budget: int = 8 << 30) -> SimpleNamespace:

@@ -6,10 +6,12 @@ process alone. So whatever becomes of a worker, what is on disk is what one proc
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from ..errors import A2UError, OutOfMemory, WeightsError, in_words, is_memory
@@ -174,29 +176,22 @@ def run_team(
     failure is finished. A picture that a worker is ended for is tried once more; one that it has
     too little memory for is matted by this process, when the workers are gone.
     """
-    pairs, late = tuple(pairs), set[Pair]()
+    pairs, late, stopped = tuple(pairs), set[Pair](), Event()
     if team.places:
-        room = room_beside(matter)
         places = Places(journal, inputs, force=force)
-        job = Job(folder, matter.matte, options, places, room, matter.max_memory)
-        stopped = False
-
-        def coming() -> Iterator[Pair]:
-            for pair in pairs:
-                if stopped:
-                    return
-                if pair in team.pairs:
-                    yield pair
-
+        job = Job(folder, matter.matte, options, places, room_beside(matter), matter.max_memory)
         crew = Crew(setups(matter, team, prepare))
-        for pair, outcome in crew.each(lambda pair: (pair, _make(pair, job, crew)), coming()):
+        theirs = (pair for pair in pairs if pair in team.pairs)
+        coming = takewhile(lambda _: not stopped.is_set(), theirs)
+        for pair, outcome in crew.each(lambda pair: (pair, _make(pair, job, crew)), coming):
             if outcome is None:
                 late.add(pair)
                 continue
-            stopped = stopped or (fail_fast and outcome.state == "failed")
+            if fail_fast and outcome.state == "failed":
+                stopped.set()
             yield outcome
-        if stopped:
-            return
+    if stopped.is_set():
+        return
     rest = [pair for pair in pairs if pair not in team.pairs or pair in late]
     yield from run(
         rest,
