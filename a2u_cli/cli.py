@@ -1,13 +1,9 @@
 """The command `a2u`: its parts, and the one place where failures become words and exit codes."""
 
-import contextlib
-import ctypes
 import io
-import logging
 import os
 import re
 import sys
-import warnings
 from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 
@@ -27,15 +23,13 @@ from .commands import (
     trimap,
     weights,
 )
-from .commands.terminal import Told, say, show
+from .commands.process import prepare_process
+from .commands.process import reuse_memory as reuse_memory
+from .commands.terminal import say, show
 from .errors import A2UError, Interrupted, in_words
 from .weights import registry
 
-# GNU OpenMP's threads that wait for one without a processor of its own keep it from working: beside
-# a busy program a matte takes 11 s with its 300,000 and 4 s with this, alone this takes 3 % more.
-SPINS = "30000"
 MISUSE = typer.BadParameter.__mro__[2]  # Typer gives it no public name
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # glibc's malloc.h
 
 app = typer.Typer(
     help="A2U matting: image + trimap -> alpha matte, for hair, fur, glass and smoke.",
@@ -94,30 +88,6 @@ def _refuse_empty(words: list[str]) -> None:
             raise A2UError(
                 f"what follows {what} is empty, expected a value; give one, or leave it out"
             )
-
-
-def prepare_process() -> None:
-    """Set what holds for the whole process, which no library call touches: here alone."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # damage is told in our own words
-    warnings.filterwarnings("ignore", module="PIL")
-    logging.getLogger("a2u_cli").handlers = [Told()]
-    reuse_memory()
-
-
-def reuse_memory() -> None:
-    """Let glibc hand out again the memory of tiles, instead of fresh pages that cost more to touch.
-
-    Of what is freed, up to half a gigabyte then stays with the process. Elsewhere: nothing.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            mallopt = ctypes.CDLL(None).mallopt
-            mallopt(M_TRIM_THRESHOLD, 512 << 20)
-            mallopt(M_TOP_PAD, 64 << 20)
-            mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that older versions take
-            mallopt(M_MMAP_THRESHOLD, 256 << 20)
 
 
 def _fail(text: str, code: int) -> NoReturn:

@@ -25,6 +25,7 @@ from a2u_cli.matting import devices, inference
 from a2u_cli.matting.inference import Quality, matte, require_quality
 from a2u_cli.matting.planning import PROCESS
 from a2u_cli.matting.streaming import pad_to_stride
+from a2u_cli.network.folding import fold_norms
 from a2u_cli.network.model import MattingNetwork
 
 Array = np.ndarray
@@ -549,3 +550,21 @@ def test_windows_are_taken_where_most_is_known(
     whole = matte(network, image, trimap, skip_known=False)
     np.testing.assert_allclose(found, whole, rtol=0, atol=2 * TOLERANCE[torch.float32])
     assert taken == ["stream", "run_whole"]
+
+
+@pytest.mark.parametrize("size", [(64, 64), (50, 37), (130, 190)])
+@pytest.mark.parametrize("skip_known", [True, False])
+def test_the_number_of_threads_changes_no_byte(
+    rng: np.random.Generator, size: tuple[int, int], skip_known: bool
+) -> None:
+    image = rng.random((*size, 3), np.float32)
+    trimap = np.full(size, 128, np.uint8)
+    trimap[:, size[1] // 3 :] = 255 if skip_known else 128
+    network, mattes = fold_norms(sane_network()), set()
+    try:
+        for threads in (1, 2, 3, 5):
+            torch.set_num_threads(threads)
+            mattes.add(matte(network, image, trimap, skip_known=skip_known).tobytes())
+    finally:
+        torch.set_num_threads(1)
+    assert len(mattes) == 1

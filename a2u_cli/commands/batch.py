@@ -1,7 +1,7 @@
 """`a2u batch`: matte a folder, overnight if need be, and say in the morning what became of each."""
 
-import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,6 @@ from .options import (
     Band,
     Colours,
     Depth,
-    Device,
     Dtype,
     Fit,
     Force,
@@ -29,22 +28,23 @@ from .options import (
     Quality,
     Strict,
     Weights,
+    checking,
     choose,
     choose_fit,
     load_matter,
     refuse_idle,
 )
-from .progress import count_sources, progress, say_left_out, say_sources
-from .terminal import say, say_list, show, show_json
+from .plan import show_plan
+from .progress import progress, say_left_out, say_sources
+from .terminal import say, say_list, show_json
 
 if TYPE_CHECKING:
     from ..images.listing import LeftOut
     from ..jobs.journal import Outcome
     from ..jobs.options import Options
+    from ..jobs.spreading import Team
     from ..matting.matter import Matter
     from ..pairing import Pair, Pairs
-
-SAMPLE = (512, 512)  # pixels that the time is estimated from
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,23 @@ def batch(
     colours: Colours = None,
     depth: Depth = 8,
     weights: Weights = registry.DEFAULT,
-    device: Device = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            envvar="A2U_DEVICE",
+            help="auto, cpu, cuda, cuda:N or mps, or several, as cuda:0,cuda:1; never another.",
+        ),
+    ] = "auto",
     dtype: Dtype = "auto",
     max_memory: MaxMemory = None,
     quality: Quality = None,
+    workers: Annotated[
+        str,
+        typer.Option(
+            help="Processes: a number, or auto: one a thread where many pictures are small.",
+            callback=checking(lambda text: _read_workers(text)),
+        ),
+    ] = "auto",
     strict: Strict = False,
     shard: Annotated[
         str | None, typer.Option(help="Do part I of N, as 2/8; all parts share the output folder.")
@@ -159,8 +172,9 @@ def batch(
         say("warning: --band does nothing here: no picture has a mask")
     if invert and not any(pair.is_mask for pair in pairs):
         say("warning: --invert does nothing here: no picture has a mask")
+    devices = _read_devices(device, workers)
     matter = load_matter(
-        weights, device=device, dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
+        weights, device=devices[0], dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
     )
     say(f"device: {matter}")
     options = replace(
@@ -171,20 +185,21 @@ def batch(
         matter.quality = "fast"
         options = replace(options, quality="fast")
     rest = _rest(found, part)
+    team = _share_out(pairs, matter, options, out, workers, devices)
     if dry_run:
         rest.say()
-        _show_plan(pairs, rest, matter, options, as_json=as_json)
+        show_plan(pairs, out, matter, options, team, {"not_matted": rest.facts}, as_json=as_json)
         return
     tally, failures = _run(
-        pairs, inputs, matter, options, work, fail_fast=fail_fast, as_json=as_json
+        pairs, inputs, matter, options, work, team=team, fail_fast=fail_fast, as_json=as_json
     )
     _report(tally, failures, rest, as_json=as_json)
 
 
 def _began_fast(pairs: tuple["Pair", ...], matter: "Matter", options: "Options", out: Path) -> bool:
     """Tell whether a run began with one pass, which was the default before weights said theirs."""
-    from ..jobs.folder import was_made_by
     from ..jobs.journal import Journal
+    from ..jobs.outlook import was_made_by
 
     if matter.quality == "fast" or not out.is_dir():
         return False
@@ -239,6 +254,48 @@ def _read_shard(text: str | None) -> tuple[int, int]:
     return part, parts
 
 
+def _read_workers(text: str) -> int | None:
+    """Read a number of processes; None leaves it to the work that there is."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise A2UError(f"workers {text!r} were asked for, expected auto or a number from 1 on")
+    return int(text)
+
+
+def _read_devices(text: str, workers: str) -> tuple[str, ...]:
+    """Read one device, or several that get a worker each; raises A2UError where one is not there.
+
+    What was asked for is never replaced, so all of them are looked for before any work.
+    """
+    from ..matting.devices import pick_device
+
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) > 1:
+        refuse_idle("each --device of several has one", workers=_read_workers(workers))
+    return tuple(str(pick_device(name)) for name in names) if len(names) > 1 else names
+
+
+def _share_out(
+    pairs: tuple["Pair", ...],
+    matter: "Matter",
+    options: "Options",
+    out: Path,
+    workers: str,
+    devices: tuple[str, ...],
+) -> "Team":
+    """Decide what goes to worker processes, and say so."""
+    from ..jobs.spreading import share_out
+
+    several = devices if len(devices) > 1 else ()
+    number = _read_workers(workers)
+    team = share_out(pairs, out, matter, options, workers=number, devices=several)
+    if team.places:
+        rest = len(pairs) - len(team.pairs)
+        say(f"workers: {team}" + (f", then one process for {rest}" if rest else ""))
+    return team
+
+
 def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> "Pairs":
     """Find all pictures with their trimaps or masks, and those that have none."""
     from ..jobs.journal import find_own, find_results
@@ -283,13 +340,15 @@ def _run(
     options: "Options",
     work: _Work,
     *,
+    team: "Team",
     fail_fast: bool,
     as_json: bool,
 ) -> "tuple[Counter[str], list[Outcome]]":
     """Matte the pictures and report each; count what became of them, and keep the failures."""
     from ..images.files import locked
-    from ..jobs.folder import room_beside, run
     from ..jobs.journal import Journal
+    from ..jobs.spreading import run_team
+    from .process import prepare_process
 
     tally: Counter[str] = Counter()
     failures = []
@@ -297,24 +356,26 @@ def _run(
     try:
         lock = locked(work.out, work.journal, beside=work.beside, lock=not work.no_lock)
         with lock, progress(len(pairs)) as advance:
-            for outcome in run(
+            outcomes = run_team(
                 pairs,
                 work.out,
-                matter.matte,
+                matter,
                 options,
+                team=team,
+                prepare=prepare_process,
                 journal=Journal(work.out, work.journal),
                 inputs=inputs,
                 force=work.force,
                 fail_fast=fail_fast,
-                room=room_beside(matter),
-                max_memory=matter.max_memory,
-            ):
-                tally[outcome.state] += 1
-                advance(outcome.name, outcome.state)
-                if as_json:
-                    show_json(vars(outcome) | hints[outcome.name])
-                if outcome.state == "failed":
-                    failures.append(outcome)
+            )
+            with closing(outcomes):  # at once, also where this loop is interrupted
+                for outcome in outcomes:
+                    tally[outcome.state] += 1
+                    advance(outcome.name, outcome.state)
+                    if as_json:
+                        show_json(vars(outcome) | hints[outcome.name])
+                    if outcome.state == "failed":
+                        failures.append(outcome)
     except Interrupted as stop:
         raise Interrupted(
             f"interrupted after {sum(tally.values())} of {len(pairs)} pictures; "
@@ -337,50 +398,3 @@ def _report(
     say(f"{states}, {rest.counts}")
     if failures or rest.unpaired or rest.left_out:
         raise typer.Exit(1)
-
-
-def _show_plan(
-    pairs: tuple["Pair", ...],
-    rest: _Rest,
-    matter: "Matter",
-    options: "Options",
-    *,
-    as_json: bool,
-) -> None:
-    """Show what a run would take: sizes from the files' heads, the time from a sample's."""
-    from ..images import picture_size
-    from ..jobs.folder import unknown_share
-    from ..matting.planning import make_plan
-
-    sizes = [size for pair in pairs if (size := picture_size(pair.image))]
-    largest = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
-    pixels = sum(height * width for height, width in sizes)
-    shares = [share for pair in pairs if (share := unknown_share(pair, options)) is not None]
-    unknown = sum(shares) / len(shares) if shares else None
-    hours = _sample_seconds(matter) * pixels / (SAMPLE[0] * SAMPLE[1]) / 3600
-    memory = make_plan(largest, budget=2**62).memory if largest[0] else 0
-    if as_json:
-        facts = {"pictures": len(pairs), "pixels": pixels, "largest": largest, "unknown": unknown}
-        facts |= {"hours": hours, "memory": memory, "not_matted": rest.facts}
-        show_json(facts | {"sources": count_sources(pairs)})
-        return
-    show(f"pictures:   {len(pairs)}, {pixels / 1e6:.1f} megapixels")
-    show(f"largest:    {largest[1]}x{largest[0]}")
-    if unknown is not None:
-        show(f"unknown:    {unknown:.1%} on average")
-    show(f"time:       at most about {hours:.2f} hours (less where little is unknown)")
-    if memory:
-        show(f"memory:     about {memory / 1e9:.1f} GB for the largest, less if bounded")
-
-
-def _sample_seconds(matter: "Matter") -> float:
-    """Measure how long a sample takes, all of it unknown; the first run is for warmth."""
-    import numpy as np
-
-    trimap = np.full(SAMPLE, 128, np.uint8)
-    seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        matter.matte(np.zeros((*SAMPLE, 3), np.float32), trimap)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)

@@ -25,6 +25,7 @@ from .options import (
     load_matter,
 )
 from .pictures import STDOUT_AS, choose_hint, output_path, read_pair
+from .progress import watching
 from .terminal import say, show_json, show_path
 
 if TYPE_CHECKING:
@@ -93,10 +94,11 @@ def matte(
     say(f"device: {matter}")
     start = time.perf_counter()
     foreground = None
-    if cutout:
-        foreground, alpha = matter.cut_out(picture.image, parsed)
-    else:
-        alpha = matter.matte(picture.image, parsed)
+    with watching() as watch:
+        if cutout:
+            foreground, alpha = matter.cut_out(picture.image, parsed, watch=watch)
+        else:
+            alpha = matter.matte(picture.image, parsed, watch=watch)
     facts |= {"weights": weights, "device": str(matter.device), "dtype": matter.dtype_name}
     facts |= {"quality": matter.quality, "seconds": round(time.perf_counter() - start, 3)}
     metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}

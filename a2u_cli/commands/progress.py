@@ -1,5 +1,6 @@
 """What the commands that take a folder share: progress, and pictures that fail alone."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from .terminal import plain, say, say_list, show_path
 if TYPE_CHECKING:
     from ..pairing import Pair, Pairs
 
+PATIENCE = 2.0  # seconds before it is shown what one picture is at
 Advance = Callable[[str, str], None]  # told a picture's name and what became of it
 
 
@@ -164,3 +166,37 @@ def progress(total: int, *, lines: bool = True) -> Iterator[Advance]:
         yield lambda name, _state: bar.update(
             task, advance=1, description=f"{rate():.2f}/s {plain(name)}"
         )
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[str, float], object] | None]:
+    """Show what one picture's matting is at, and about how long it goes on, where it takes long.
+
+    Gives what is told of each step and of the share that is done by then, None where stderr is no
+    terminal: there nothing is shown.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    left = TextColumn("{task.fields[left]}", markup=False)
+    bar = Progress(*columns, left, console=console, transient=True)
+    task, begin = bar.add_task("", total=None, left=""), time.monotonic()
+
+    def tell(step: str, done: float) -> None:
+        elapsed = time.monotonic() - begin
+        more = f"about {elapsed * (1 - done) / done:.0f} s left" if done else ""
+        bar.update(task, description=step, left=more)
+
+    late = threading.Timer(PATIENCE, bar.start)
+    late.start()
+    try:
+        yield tell
+    finally:
+        late.cancel()
+        late.join()  # else it might begin when all is done
+        bar.stop()

@@ -1,5 +1,6 @@
 """`a2u render`: foregrounds with exact alpha, rendered from seeds, to train or to test on."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -54,8 +55,9 @@ def render(
     with locked(folder, JOURNAL, whole=True, lock=not no_lock):
         from .progress import progress
 
-        with progress(len(orders)) as advance:
-            for rendered in render_set(folder, orders, workers=workers):
+        each = render_set(folder, orders, workers=workers)
+        with progress(len(orders)) as advance, closing(each):
+            for rendered in each:
                 name = rendered.order.name
                 if rendered.failure:
                     failures.append(f"{name}: {rendered.failure}")

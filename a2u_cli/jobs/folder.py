@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import A2UError, ImageError, OutOfMemory, in_words
+from ..errors import A2UError, OutOfMemory, in_words
 from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
@@ -23,7 +23,7 @@ from ..images.memory import free_memory
 from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
 from ..images.writing import encode_for
 from ..pairing import Pair
-from ..trimap import band_pixels, check_pair, describe, make_trimap, read_trimap
+from ..trimap import band_pixels, check_pair, make_trimap, read_trimap
 from ..units import FloatArray, Size, Trimap
 from .journal import Journal, JournalError, Outcome
 from .options import Options
@@ -44,7 +44,7 @@ SHARE = 0.2  # of the free memory is for pictures in flight, unless bounded: mat
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """What all pictures of a run have in common."""
 
     folder: Path
@@ -57,7 +57,16 @@ class _Job:
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class Taken:
+    """A pair's files, and the recipes of what is still to be made of them, by kind."""
+
+    pair: Pair
+    recipes: dict[str, str]
+    data: tuple[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Loaded:
     """A picture and its trimap, and the recipes of what is still to be made of them, by kind."""
 
     pair: Pair
@@ -71,7 +80,7 @@ class _Reading:
     """A picture that is read ahead; `size` is None where its file's head does not tell."""
 
     size: Size | None  # before it is turned upright
-    loaded: Future[_Loaded | Outcome]
+    loaded: Future[Loaded | Outcome]
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,7 @@ def run(
     there is beside the one that is matted; at most a few are in memory in any case. A picture that
     takes more than `max_memory` to read, or than there is, is not read.
     """
-    job = _Job(folder, matte, options, Places(journal, inputs, force=force), room, max_memory)
+    job = Job(folder, matte, options, Places(journal, inputs, force=force), room, max_memory)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         try:
             flight = _Flight(job, pairs, reader, writer)
@@ -154,34 +163,18 @@ def run(
                 executor.shutdown(cancel_futures=True)
 
 
-def was_made_by(
-    options: Options, pairs: Iterable[Pair], folder: Path, matte: Matte, journal: Journal
-) -> bool:
-    """Tell whether the first result there is was made by these options, as the journal knows it."""
-    job = _Job(folder, matte, options, Places(journal), share_of_free, None)
-    for pair in pairs:
-        if not any(path.exists() for path in outputs(pair, folder, options).values()):
-            continue
-        try:
-            hashes = [bytes.fromhex(hash_file(path)) for path in (pair.image, pair.hint)]
-            return _held(pair, hashes, job) or not _missing(pair, hashes, job)
-        except ImageError:  # not read, or not ours: the next may tell
-            continue
-    return False
-
-
 class _Flight:
     """The pictures in flight, in their order: read ahead, and waiting to be written."""
 
     def __init__(
         self,
-        job: _Job,
+        job: Job,
         pairs: Iterable[Pair],
         reader: ThreadPoolExecutor,
         writer: ThreadPoolExecutor,
     ) -> None:
         self.job, self.reader, self.writer = job, reader, writer
-        self.coming = ((pair, _size_in_head(pair.image)) for pair in pairs)
+        self.coming = ((pair, size_in_head(pair.image)) for pair in pairs)
         self.next = next(self.coming, None)
         self.reading: deque[_Reading] = deque()
         self.writing: deque[_Writing] = deque()
@@ -218,11 +211,11 @@ class _Flight:
         reading = sum(_memory(ahead.size) for ahead in self.reading)
         return reading + sum(behind.memory for behind in self.writing)
 
-    def _fits(self, loaded: _Loaded | Outcome) -> bool:
+    def _fits(self, loaded: Loaded | Outcome) -> bool:
         """Tell whether a picture can be matted beside the others."""
         return isinstance(loaded, Outcome) or self._held() <= self.job.room(loaded.picture.size)
 
-    def _matte(self, loaded: _Loaded | Outcome) -> _Writing:
+    def _matte(self, loaded: Loaded | Outcome) -> _Writing:
         """Matte a picture, and leave what is written of it to the writer."""
         if isinstance(loaded, Outcome):
             return _settled(loaded)
@@ -230,14 +223,14 @@ class _Flight:
         try:
             alpha = self.job.matte(loaded.picture.image, loaded.trimap)
         except Exception as error:  # of one picture: the others go on
-            return _settled(_failed(loaded.pair, error, self.job))
+            return _settled(failed(loaded.pair, error, self.job))
         seconds = time.perf_counter() - start
         colours = COLOURS if self.job.options.saves_colours else 0
         memory = _memory(loaded.picture.size, IN_FLIGHT + colours)
         return _Writing(memory, self.writer.submit(_write, loaded, alpha, seconds, self.job))
 
 
-def _size_in_head(path: Path) -> Size | None:
+def size_in_head(path: Path) -> Size | None:
     """Tell a picture's size as it is stored; unlike `picture_size` this decodes nothing."""
     try:
         require_regular(path)
@@ -258,43 +251,54 @@ def _settled(outcome: Outcome) -> _Writing:
     return _Writing(0, future)
 
 
-def _load(pair: Pair, job: _Job) -> _Loaded | Outcome:
+def _load(pair: Pair, job: Job) -> Loaded | Outcome:
     """Read a pair, or say that it is done, or why it cannot be read."""
-    options = job.options
     try:
-        data = [read_bytes(path, str(path)) for path in (pair.image, pair.hint)]
-        hashes = [hashlib.sha256(part).digest() for part in data]
-        missing = {} if _held(pair, hashes, job) else _missing(pair, hashes, job)
-        if not missing:
-            return Outcome(pair.name, "skipped", "done before")
-        names = str(pair.image), str(pair.hint)
-        picture = read_image(data[0], name=names[0], max_memory=job.max_memory)
-        tell_of_hidden(picture, names[0])
-        trimap = _trimap(pair, data[1], options, job.max_memory)
-        for warning in check_pair(
-            picture.size,
-            trimap,
-            names=names,
-            image_orientation=picture.orientation,
-            image=picture.image,
-            of_mask=pair.is_mask,
-        ):
-            log.warning(warning)
-        return _Loaded(pair, missing, picture, trimap)
+        taken = take(pair, job)
+        return taken if isinstance(taken, Outcome) else decode(taken, job.options, job.max_memory)
     except JournalError:
         raise
     except Exception as error:  # of one picture: the others go on
-        return _failed(pair, error, job)
+        return failed(pair, error, job)
 
 
-def _held(pair: Pair, hashes: list[bytes], job: _Job) -> bool:
+def take(pair: Pair, job: Job) -> Taken | Outcome:
+    """Read a pair's files, or say that it is done; raises A2UError where that cannot be."""
+    image, hint = (read_bytes(path, str(path)) for path in (pair.image, pair.hint))
+    hashes = [hashlib.sha256(part).digest() for part in (image, hint)]
+    missing = {} if is_held(pair, hashes, job) else find_missing(pair, hashes, job)
+    if not missing:
+        return Outcome(pair.name, "skipped", "done before")
+    return Taken(pair, missing, (image, hint))
+
+
+def decode(taken: Taken, options: Options, max_memory: int | None) -> Loaded:
+    """Decode what was read, and tell of what is strange; raises A2UError where that cannot be."""
+    pair, names = taken.pair, (str(taken.pair.image), str(taken.pair.hint))
+    picture = read_image(taken.data[0], name=names[0], max_memory=max_memory)
+    tell_of_hidden(picture, names[0])
+    trimap = read_hint(pair, taken.data[1], options, max_memory)
+    turn = picture.orientation
+    for warning in check_pair(
+        picture.size,
+        trimap,
+        names=names,
+        image_orientation=turn,
+        image=picture.image,
+        of_mask=pair.is_mask,
+    ):
+        log.warning(warning)
+    return Loaded(pair, taken.recipes, picture, trimap)
+
+
+def is_held(pair: Pair, hashes: list[bytes], job: Job) -> bool:
     """Tell whether a version that kept no hashes of outputs did a picture."""
     options = job.options.of_picture(is_mask=pair.is_mask)
     inputs = hashlib.sha256(b"".join(hashes)).hexdigest()
     return job.places.journal.held(pair.name, inputs, {options.digest, job.options.digest})
 
 
-def _missing(pair: Pair, hashes: list[bytes], job: _Job) -> dict[str, str]:
+def find_missing(pair: Pair, hashes: list[bytes], job: Job) -> dict[str, str]:
     """Give the recipes of a picture's outputs that are not there yet, by their kind.
 
     Raises ImageError where one has no place.
@@ -310,7 +314,7 @@ def _missing(pair: Pair, hashes: list[bytes], job: _Job) -> dict[str, str]:
     return {kind: recipes[kind] for kind, path in places.items() if path in missing}
 
 
-def _hash_background(pair: Pair, job: _Job) -> str:
+def _hash_background(pair: Pair, job: Job) -> str:
     """Hash the picture behind a composite; what is no file is told by the options."""
     from ..backgrounds import choose_background
 
@@ -322,7 +326,8 @@ def _hash_background(pair: Pair, job: _Job) -> str:
     return job.backgrounds[chosen]
 
 
-def _trimap(pair: Pair, data: bytes, options: Options, max_memory: int | None = None) -> Trimap:
+def read_hint(pair: Pair, data: bytes, options: Options, max_memory: int | None = None) -> Trimap:
+    """Give a pair's trimap, drawn or made of its mask; raises A2UError."""
     name = str(pair.hint)
     if not pair.is_mask:
         return read_trimap(data, strict=options.strict, name=name, max_memory=max_memory)
@@ -334,28 +339,34 @@ def _trimap(pair: Pair, data: bytes, options: Options, max_memory: int | None = 
     return make_trimap(mask, inside=reach, outside=reach)
 
 
-def _write(loaded: _Loaded, alpha: FloatArray, seconds: float, job: _Job) -> Outcome:
-    picture, pair = loaded.picture, loaded.pair
-    options = replace(job.options, save=tuple(loaded.recipes))
-    metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
-    outcome = Outcome(pair.name, "done", seconds=round(seconds, 3))
+def _write(loaded: Loaded, alpha: FloatArray, seconds: float, job: Job) -> Outcome:
     try:
-        saved = results(picture.image, alpha, options, name=pair.name)
-        files = (
-            (
-                path,
-                loaded.recipes[kind],
-                encode_for(
-                    path, saved[kind], alpha=alpha if kind == "cutout" else None, **metadata
-                ),
-            )
-            for kind, path in outputs(pair, job.folder, options).items()
-        )
-        job.places.write(outcome, files, weights=options.weights)
+        return keep(loaded, encode(loaded, alpha, job.options), seconds, job)
     except JournalError:
         raise
     except Exception as error:  # of one picture: the others go on
-        return _failed(pair, error, job)
+        return failed(loaded.pair, error, job)
+
+
+def encode(loaded: Loaded, alpha: FloatArray, options: Options) -> Iterator[tuple[str, bytes]]:
+    """Make what is missing of a picture's outputs, one after the other: kinds and files' bytes."""
+    picture, pair = loaded.picture, loaded.pair
+    options = replace(options, save=tuple(loaded.recipes))
+    metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
+    saved = results(picture.image, alpha, options, name=pair.name)
+    for kind, path in outputs(pair, Path(), options).items():
+        shape = alpha if kind == "cutout" else None
+        yield kind, encode_for(path, saved[kind], alpha=shape, **metadata)
+
+
+def keep(
+    made: Taken | Loaded, files: Iterable[tuple[str, bytes]], seconds: float, job: Job
+) -> Outcome:
+    """Write a picture's outputs, by their kinds, and its line; raises A2UError."""
+    outcome = Outcome(made.pair.name, "done", seconds=round(seconds, 3))
+    places = outputs(made.pair, job.folder, replace(job.options, save=tuple(made.recipes)))
+    written = ((places[kind], made.recipes[kind], data) for kind, data in files)
+    job.places.write(outcome, written, weights=job.options.weights)
     return outcome
 
 
@@ -380,7 +391,8 @@ def results(
     return saved
 
 
-def _failed(pair: Pair, error: BaseException, job: _Job) -> Outcome:
+def failed(pair: Pair, error: BaseException, job: Job) -> Outcome:
+    """Keep account of a picture that could not be done."""
     outcome = Outcome(pair.name, "failed", reason(error))
     job.places.journal.add(outcome, weights=job.options.weights)
     return outcome
@@ -389,11 +401,3 @@ def _failed(pair: Pair, error: BaseException, job: _Job) -> Outcome:
 def reason(error: BaseException) -> str:
     """Say in one line why a picture failed."""
     return in_words(error)[0]
-
-
-def unknown_share(pair: Pair, options: Options) -> float | None:
-    """Measure how much of a picture is unknown; None where that cannot be read."""
-    try:
-        return describe(_trimap(pair, read_bytes(pair.hint, str(pair.hint)), options)).unknown
-    except A2UError:
-        return None

@@ -5,6 +5,7 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
+import cv2
 import torch
 
 from ..errors import A2UError
@@ -36,6 +37,12 @@ def pick_device(name: str = "auto") -> torch.device:
         present = f"{there[kind]} CUDA device(s)" if kind == "cuda" else "none"
         raise A2UError(f"device {name} is not there (found: {present}); use --device auto or cpu")
     return torch.device(name)
+
+
+def use_threads(count: int) -> None:
+    """Let this whole process compute in so many threads."""
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)
 
 
 def describe_device(device: torch.device) -> str:

@@ -12,7 +12,7 @@ from ..images.arrays import require_array
 from ..network.folding import fold_norms
 from ..network.model import ConvNorm, MattingNetwork
 from ..trimap import check_pair, halve_trimap, require_trimap, restore_known
-from ..units import UNKNOWN, FloatArray, Mask, Size, Trimap
+from ..units import UNKNOWN, FloatArray, Mask, Trimap
 from .devices import exactly, free_memory
 from .planning import Plan, make_plan
 from .refinement import refine
@@ -21,6 +21,7 @@ from .windows import Window
 
 SHARE = 0.8  # of the free memory is taken
 CACHED_TILE, LARGEST_TILE = 384, 2048  # sides: where caches matter, and where launches do
+Watch = Callable[[str, float], object]  # told what begins, and what share of all is done by then
 Quality = Literal["fast", "refined", "best"]
 FORMER = {"standard": "fast"}  # what a quality was called before
 HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
@@ -28,6 +29,7 @@ CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread 
 LEAST, SURE, SHARPNESS = 0.0007, 0.02, 4  # confidence in one pass: least, and more towards 0 and 1
 SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
 VIEWS = 36  # bytes a pixel that "best" holds beside a pass: a mirrored picture, three mattes
+HALF, SOLVER = 0.25, 0.6  # what the half size and the refinement take, about, of one pass
 WORTH_WINDOWS = 1 / 3  # of the whole's cost: dearer windows lose to the network in one piece
 
 
@@ -40,6 +42,7 @@ def matte(
     max_memory: int | None = None,
     skip_known: bool = True,
     quality: Quality = "fast",
+    watch: Watch | None = None,
 ) -> FloatArray:
     """Estimate the alpha matte of an image, on the device that the network is on.
 
@@ -55,7 +58,8 @@ def matte(
     leaves between 0 and 1 (`refinement.refine`). "best" takes about four times as long as one pass:
     it averages the matte with that of the mirrored picture, and deep in unknown regions with that
     of the picture at half size, where the network sees more of what surrounds them; the colours
-    decide where the three differ.
+    decide where the three differ. `watch` is told of each pass, and of the refinement, when it
+    begins.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
@@ -68,8 +72,10 @@ def matte(
 
         if max_memory is not None and quality == "best":
             max_memory -= VIEWS * trimap.size
+        steps = _Steps(quality, trimap, watch)
 
         def view(image: FloatArray, trimap: Trimap) -> FloatArray:
+            steps.begin()
             return _run(network, image, trimap, dtype, max_memory, skip_known=skip_known)
 
         if quality == "fast":
@@ -80,6 +86,7 @@ def matte(
         else:
             alpha, spread = _averaged(view, image, trimap)
             confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
+        steps.begin()
         refined = refine(image, trimap, alpha, confidence, device=network.mean.device)
         stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
         return np.clip(stretched, 0.0, 1.0, out=stretched)
@@ -88,6 +95,24 @@ def matte(
 def trust(alpha: FloatArray) -> FloatArray:
     """Say how far the colours must believe one pass's matte, (H, W): more towards 0 and 1."""
     return np.float32(LEAST) + np.float32(SURE) * np.abs(2 * alpha - 1) ** SHARPNESS
+
+
+class _Steps:
+    """The steps of a matte, told one by one to who watches, if any."""
+
+    def __init__(self, quality: Quality, trimap: Trimap, watch: Watch | None) -> None:
+        passes = [1.0]
+        if quality == "best":
+            passes += [1.0] + [HALF] * _has_depth(trimap)
+        names = [f"pass {number} of {len(passes)}" for number in range(1, len(passes) + 1)]
+        self.weights = passes + [SOLVER] * (quality != "fast")
+        self.names, self.watch, self.begun = [*names, "settling by colour"], watch, 0
+
+    def begin(self) -> None:
+        if self.watch:
+            done = sum(self.weights[: self.begun]) / sum(self.weights)
+            self.watch(self.names[self.begun], done)
+        self.begun += 1
 
 
 def require_quality(name: str) -> Quality:
@@ -110,12 +135,17 @@ def _averaged(
     mirrored = run(np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1]))
     views = [alpha, mirrored[:, ::-1]]
     mean = (views[0] + views[1]) * np.float32(0.5)
-    depth = cv2.distanceTransform((trimap == UNKNOWN).astype(np.uint8), cv2.DIST_L2, 5)
-    if min(trimap.shape) >= 2 and depth.max() >= 1:
+    if _has_depth(trimap):
+        depth = cv2.distanceTransform((trimap == UNKNOWN).astype(np.uint8), cv2.DIST_L2, 5)
         views.append(_at_half_size(run, image, trimap))
         weight = np.float32(HALF_WEIGHT) * np.minimum(depth / HALF_DEPTH, 1.0).astype(np.float32)
         mean = mean + weight * (views[2] - mean)
     return mean, np.std(views, axis=0)
+
+
+def _has_depth(trimap: Trimap) -> bool:
+    """Tell whether a picture has a half size, and anything in it is unknown."""
+    return min(trimap.shape) >= 2 and bool((trimap == UNKNOWN).any())
 
 
 def _at_half_size(
@@ -162,19 +192,28 @@ def raw_alpha(
     network: MattingNetwork, image: FloatArray, trimap: Trimap, plan: Plan, needed: Mask | None
 ) -> FloatArray:
     """Run a folded network in the way that is cheapest: whole, or the windows that are needed."""
-    if not streams(network) or _in_one_piece(plan, trimap.shape, needed):
+    if not streams(network) or _in_one_piece(plan, needed):
         return run_whole(network, image, trimap)
     return stream(network, image, trimap, plan, needed=needed)
 
 
-def _in_one_piece(plan: Plan, size: Size, needed: Mask | None) -> bool:
+def _in_one_piece(plan: Plan, needed: Mask | None) -> bool:
     """Tell whether the network itself is the way: it fits, and little of it could be left out."""
-    if needed is None or not plan.whole:
-        return plan.whole
-    height, width = padded_size(size)
+    return plan.whole and (needed is None or _share_in_windows(plan, needed) > WORTH_WINDOWS)
+
+
+def decoded_share(plan: Plan, needed: Mask) -> float:
+    """Tell how much of a picture is decoded for the needed pixels, bool (H, W): 1 is all of it."""
+    share = _share_in_windows(plan, needed)
+    return 1.0 if plan.whole and share > WORTH_WINDOWS else min(1.0, share)
+
+
+def _share_in_windows(plan: Plan, needed: Mask) -> float:
+    """Tell what the windows of needed pixels cost, against the whole picture in one."""
+    height, width = padded_size(needed.shape)
     whole = [Window(0, height, 0, width, (height, width))]
-    windows = needed_windows(size, plan, needed)[0]
-    return cost(windows, 0) > WORTH_WINDOWS * cost(whole, 0)
+    windows = needed_windows((needed.shape[0], needed.shape[1]), plan, needed)[0]
+    return cost(windows, 0) / cost(whole, 0)
 
 
 def plan_memory(

@@ -7,13 +7,13 @@ import torch
 
 from ..foreground import estimate_foreground
 from ..network.folding import fold_norms
-from ..units import FloatArray, Size, Trimap
+from ..units import FloatArray, Mask, Size, Trimap
 from ..weights import registry
 from ..weights.cache import sha256_of
 from ..weights.format import load_model
 from ..weights.header import read_header
-from .devices import DtypeName, describe_device, pick_device, pick_dtype
-from .inference import Quality, matte, plan_memory, require_quality
+from .devices import DtypeName, describe_device, free_memory, pick_device, pick_dtype
+from .inference import SHARE, Quality, Watch, decoded_share, matte, plan_memory, require_quality
 from .planning import PROCESS, Plan, parse_bytes
 
 
@@ -50,12 +50,14 @@ class Matter:
         self.dtype = (
             dtype if isinstance(dtype, torch.dtype) else pick_dtype(dtype, device=self.device)
         )
-        path = registry.locate(weights)
-        self.sha256 = sha256_of(path)
-        self.suited = read_header(path).quality  # what the weights are best used with, or nothing
+        self.path = registry.locate(weights)
+        self.sha256 = sha256_of(self.path)
+        self.suited = read_header(
+            self.path
+        ).quality  # what the weights are best used with, or nothing
         self.quality = require_quality(self.suited or "fast") if quality == "auto" else quality
         with torch.inference_mode():
-            self.network = fold_norms(load_model(path, device=self.device), self.dtype)
+            self.network = fold_norms(load_model(self.path, device=self.device), self.dtype)
 
     def __str__(self) -> str:
         return f"{describe_device(self.device)}, {self.dtype_name}"
@@ -65,10 +67,11 @@ class Matter:
         """The dtype's name, such as "float32", for journals and reports."""
         return str(self.dtype).removeprefix("torch.")
 
-    def matte(self, image: FloatArray, trimap: Trimap) -> FloatArray:
+    def matte(self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None) -> FloatArray:
         """Estimate the alpha matte: float32 (H, W) in [0, 1], the trimap's known pixels kept.
 
         `image` is float32 (H, W, 3) RGB in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}.
+        `watch` is as in `inference.matte`.
 
         Raises what `inference.matte` does.
         """
@@ -79,22 +82,42 @@ class Matter:
             dtype=self.dtype,
             max_memory=self.max_memory,
             quality=self.quality,
+            watch=watch,
         )
 
-    def cut_out(self, image: FloatArray, trimap: Trimap) -> tuple[FloatArray, FloatArray]:
+    def cut_out(
+        self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         """Estimate the foreground's own colours, float32 (H, W, 3) straight, and the alpha matte.
 
         Takes and raises what `matte` does.
         """
-        alpha = self.matte(image, trimap)
+        alpha = self.matte(image, trimap, watch=watch)
         bound = self.max_memory
         if bound is not None:  # what is left beside the process and the pictures it holds
             bound -= PROCESS + image.nbytes + trimap.nbytes + alpha.nbytes
         return estimate_foreground(image, alpha, max_memory=bound), alpha
 
-    def plan(self, size: Size) -> Plan:
+    def plan(self, size: Size, *, max_memory: int | None = None) -> Plan:
         """Tell how a picture of (height, width) would be walked, and in how much memory.
+
+        `max_memory` is another bound than the matter's. Raises OutOfMemory where it does not fit.
+        """
+        bound = self.max_memory if max_memory is None else max_memory
+        return plan_memory(size, device=self.device, dtype=self.dtype, max_memory=bound)
+
+    def decoded_share(self, unknown: Mask) -> float:
+        """Tell how much of a picture is decoded where only some pixels, bool (H, W), are unknown.
 
         Raises OutOfMemory where it does not fit.
         """
-        return plan_memory(size, device=self.device, dtype=self.dtype, max_memory=self.max_memory)
+        return decoded_share(self.plan(unknown.shape), unknown)
+
+    @property
+    def threads(self) -> int:
+        """How many threads it computes in on a CPU."""
+        return torch.get_num_threads()
+
+    def budget(self) -> int:
+        """Tell how many bytes it may take at present."""
+        return self.max_memory or int(SHARE * free_memory(self.device))

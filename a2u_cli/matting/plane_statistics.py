@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..operators.affinity import Moments
+from ..operators.steady import Moments
 from ..units import Size
 from .windows import Window, pool_bins
 
@@ -84,12 +84,7 @@ class Sums:
     def moments(self, groups: int) -> Moments:
         """Give each channel the mean and the variance of its group."""
         assert isinstance(self.total, Tensor) and isinstance(self.squares, Tensor)
-        total, squares = (
-            sums.unflatten(0, (groups, -1)).mean(1, keepdim=True).expand(-1, len(sums) // groups)
-            for sums in (self.total / self.count, self.squares / self.count)
-        )
-        mean, square = total.reshape(1, -1, 1, 1), squares.reshape(1, -1, 1, 1)
-        return Moments(mean, (square - mean.square()).clamp(min=0))
+        return Moments.of(self.total[None] / self.count, self.squares[None] / self.count, groups)
 
 
 def _pieces(edges: list[int], start: int, stop: int) -> Iterator[tuple[int, slice]]:

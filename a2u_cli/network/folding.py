@@ -1,6 +1,7 @@
 """Networks for inference: norms folded into convolutions, in the dtype of the device."""
 
 import copy
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..operators.affinity import LEAK
 from ..operators.fused import convolution
+from ..operators.steady import convolve_point
 from .model import ConvNorm, MattingNetwork
 
 
@@ -34,10 +36,15 @@ class Folded(nn.Module):
             slope = LEAK if self.activate else 1.0
             y = convolution.convolve(x, self.filter, bias, plus=plus, slope=slope)
         else:
-            y = self.conv(x)
+            y = self._convolve(x)
             y = y if plus is None else y.add_(plus)
             y = F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
         return y.to(self.dtype)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        if self.conv.kernel_size == self.conv.stride == (1, 1):
+            return convolve_point(x, self.conv.weight, self.conv.bias)
+        return cast(Tensor, self.conv(x))
 
 
 def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> MattingNetwork:

@@ -139,6 +139,16 @@ class DecoderStage(nn.Module):
         return cast(Tensor, self.second(self.first(doubled + self.skip(skip))))
 
 
+class Smooth(nn.Conv2d):
+    """A convolution of one channel, whose two layouts are one: torch takes either by its strides.
+
+    One of them does not give the same bytes in any number of threads.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.clone(memory_format=torch.contiguous_format))
+
+
 class MattingNetwork(nn.Module):
     """Image and trimap to raw alpha.
 
@@ -172,7 +182,7 @@ class MattingNetwork(nn.Module):
         self.decoder2 = _decoder("decoder2")
         self.decoder1 = _decoder("decoder1")
         self.head = ConvNorm(head.inputs, head.channels, 2 * head.reach + 1)
-        self.smooth = nn.Conv2d(1, 1, 3, padding=1, bias=False)
+        self.smooth = Smooth(1, 1, 3, padding=1, bias=False)
         self._initialise()
 
     def forward(self, image: Tensor, trimap: Tensor) -> Tensor:

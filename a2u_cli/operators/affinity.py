@@ -7,7 +7,6 @@ affinity value for each coarse position; projections of the pooled picture turn 
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from math import gcd, isqrt, sqrt
 from typing import Literal, cast, get_args
 
@@ -15,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import steady
 from .fused import resampling
+from .steady import Moments
 
 SCALE = 2
 LEAK = 0.01
@@ -92,7 +93,7 @@ def normalise_down(logits: Tensor, groups: int) -> Tensor:
 
 def normalise_up(logits: Tensor, groups: int) -> Tensor:
     """Sigmoid, then softmax over the taps of each group, so that no tap can take all."""
-    return normalise_down(logits.sigmoid(), groups)
+    return normalise_down(steady.sigmoid(logits), groups)
 
 
 NORMALISATIONS: dict[Normalisation, Callable[[Tensor, int], Tensor]] = {
@@ -108,14 +109,6 @@ class Constant(nn.Module):
     def __init__(self, outputs: int, size: int, deviation: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(deviation * torch.randn(1, outputs, size, size))
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Mean and biased variance of each channel's GroupNorm group, both (N, C, 1, 1)."""
-
-    mean: Tensor
-    variance: Tensor
 
 
 class KernelGenerator(nn.Module):
@@ -197,6 +190,9 @@ class KernelGenerator(nn.Module):
             if pooled is None:
                 pooled = F.adaptive_avg_pool2d(x.to(_wide(x)), self.encode_size)
             a, b = encode(x, *self.filters(pooled))  # (N, rank * C, h, w)
+            if steady.applies(a):
+                of_a = steady.measure(a, self.norm_u.num_groups)
+                return self.affinity_with(a, b, (of_a, steady.measure(b, self.norm_v.num_groups)))
             return self.bilinear(
                 F.leaky_relu(_apply(self.norm_u, a.to(_wide(x))), LEAK),
                 F.leaky_relu(_apply(self.norm_v, b.to(_wide(x))), LEAK),
@@ -385,4 +381,4 @@ def _apply(layer: nn.Module, x: Tensor) -> Tensor:
     bias = None if layer.bias is None else cast(Tensor, layer.bias).to(x.dtype)
     if isinstance(layer, nn.GroupNorm):
         return F.group_norm(x, layer.num_groups, weight, bias, layer.eps)
-    return F.conv2d(x, weight, bias)
+    return steady.convolve_point(x, weight, bias)

@@ -1,18 +1,11 @@
 """A folder of rendered foregrounds, or of composites of them: each file whole or not at all."""
 
 import json
-import multiprocessing
 import os
-import signal
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from itertools import islice
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +14,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..backgrounds import choose_background, make_background
-from ..errors import A2UError, OutOfMemory
+from ..errors import A2UError
 from ..foreground import composite
 from ..images import encode_image, quantise, write_bytes
 from ..images.files import replacing, words
+from ..jobs.crew import Crew
 from ..jobs.journal import read_lines
 from ..trimap import make_trimap
 from ..units import FloatArray
@@ -102,7 +96,9 @@ def orders_of(folder: Path, count: int | None = None) -> list[Order]:
     return plan
 
 
-def render_set(folder: Path, orders: Iterable[Order], *, workers: int = 1) -> Iterator[Rendered]:
+def render_set(
+    folder: Path, orders: Iterable[Order], *, workers: int = 1
+) -> Generator[Rendered, None, None]:
     """Render into a folder what its journal does not hold yet, and give each when it is on disk.
 
     A picture's files come first, its line in the journal last; an interrupt leaves neither half.
@@ -129,44 +125,8 @@ def _render_all(orders: list[Order], workers: int) -> Iterator[Rendered]:
     if workers == 1 or len(orders) < 2:
         yield from map(render_order, orders)
         return
-    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
-    with ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts) as pool:
-        coming, flying = iter(orders), deque[Future[Rendered]]()
-        try:
-            for order in islice(coming, 2 * workers):
-                flying.append(_submit(pool, order))
-            while flying:
-                yield flying.popleft().result()
-                for order in islice(coming, 1):
-                    flying.append(_submit(pool, order))
-        except BrokenProcessPool as error:
-            raise OutOfMemory(
-                "a worker process was ended from outside, as systems do that lack memory; run the "
-                "same command with fewer workers, what is done is kept"
-            ) from error
-        except BaseException:
-            for child in set(multiprocessing.active_children()) - set(others):
-                child.terminate()  # it writes nothing, and may have many seconds to go
-            raise
-
-
-def _submit(pool: ProcessPoolExecutor, order: Order) -> Future[Rendered]:
-    """Hand an order to the pool; a worker that this starts never hears Ctrl-C, from its birth on.
-
-    It would tell of it at length. The parent hears it as soon as the worker is there.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        return pool.submit(render_order, order)
-    resource_tracker.ensure_running()  # else its start would let the signal through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(render_order, order)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
+    crew = Crew([None] * workers)
+    yield from crew.each(lambda order: crew.call(render_order, order), orders)
 
 
 def render_order(order: Order) -> Rendered:

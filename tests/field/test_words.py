@@ -13,7 +13,6 @@ import time
 import weakref
 import zlib
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +155,9 @@ def test_a_worker_that_the_system_ends_is_a_shortage(
     run_a2u: RunA2U, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+        raise EOFError
 
-    monkeypatch.setattr("a2u_cli.rendering.sets._submit", fail)
+    monkeypatch.setattr("a2u_cli.jobs.crew._Worker.ask", fail)
     run = run_a2u("render", tmp_path / "r", "--count", "2", "--workers", "2")
     assert_words(run, "a worker process was ended from outside", "fewer workers", code=4)
 

@@ -1,0 +1,302 @@
+"""Matte a folder's small pictures in worker processes, the others as `folder.run` does.
+
+A worker decodes, mattes and encodes; files are read and written, and the journal kept, by this
+process alone. So whatever becomes of a worker, what is on disk is what one process would leave.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from ..errors import A2UError, OutOfMemory, WeightsError, in_words, is_memory
+from ..pairing import Pair
+from ..units import Size
+from .crew import Closed, Crew, WorkerDied
+from .folder import (
+    IN_FLIGHT,
+    Job,
+    Taken,
+    decode,
+    encode,
+    failed,
+    keep,
+    outputs,
+    room_beside,
+    run,
+    size_in_head,
+    take,
+)
+from .journal import Journal, JournalError, Outcome
+from .options import Options
+from .places import Places
+
+if TYPE_CHECKING:
+    from ..matting.matter import Matter
+
+SMALL = (
+    1_500_000  # pixels: a thread alone keeps busy with it; of a larger picture all do their part
+)
+WORTH = 3_000_000  # pixels to do for each worker: its start costs as much as half a million
+
+
+@dataclass(frozen=True)
+class Team:
+    """How the work is shared out: a place for each worker, if any, and what goes to them.
+
+    A place is a device, `threads` of it, and at most so many bytes of its memory.
+    """
+
+    places: tuple[tuple[str, int | None], ...] = ()
+    threads: int = 1
+    pairs: frozenset[Pair] = frozenset()
+
+    def __str__(self) -> str:
+        devices = dict.fromkeys(device for device, _ in self.places)
+        on = f" on {', '.join(devices)}" if len(devices) > 1 else f", {self.threads} thread(s) each"
+        return f"{len(self.places)} for {len(self.pairs)} pictures{on}"
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a worker has made of a picture, or why not; and what is told of it on the way."""
+
+    files: tuple[tuple[str, bytes], ...] = ()
+    seconds: float = 0.0
+    failure: str = ""
+    is_short: bool = False  # of memory: all of it may be enough
+    told: tuple[tuple[int, str], ...] = ()
+
+
+def share_out(
+    pairs: Iterable[Pair],
+    folder: Path,
+    matter: "Matter",
+    options: Options,
+    *,
+    workers: int | None = None,
+    devices: tuple[str, ...] = (),
+) -> Team:
+    """Decide what goes to how many workers: the one rule.
+
+    A small picture keeps one thread busy, and several threads wait for each other; of a large one
+    all threads do their part, and it takes memory as large as theirs. So small ones go to a worker
+    a thread, and large ones to one process with all threads; as many workers as memory is there
+    for, and as there is work enough to pay their starts. A number that was asked for is taken, and
+    so is a worker for each of several `devices`, whatever the size; but in no case does a picture
+    go where too little memory would walk it in another way: its bytes are those of one process.
+    """
+    threads = matter.threads if matter.device.type == "cpu" else 1
+    if (workers or threads) == 1 and not devices:
+        return Team()
+    sizes = {pair: size for pair in pairs if (size := size_in_head(pair.image))}
+    told = bool(workers or devices)
+    if not told:
+        sizes = {pair: size for pair, size in sizes.items() if _pixels(size) <= SMALL}
+    todo = sum(
+        _pixels(size)
+        for pair, size in sizes.items()
+        if not all(path.exists() for path in outputs(pair, folder, options).values())
+    )
+    kinds = {*sizes.values()}
+    count = workers or min(threads, todo // WORTH, _most(matter, kinds))
+    each = devices or (str(matter.device),) * count
+    if len(each) < 2 and not devices:
+        return Team()
+    places = tuple((device, _share(matter, each.count(device))) for device in each)
+    fits = {size for size in kinds if _fits(matter, size, places)}
+    taken = frozenset(pair for pair, size in sizes.items() if size in fits)
+    return Team(places, max(1, threads // len(each)), taken) if taken else Team()
+
+
+def _most(matter: "Matter", sizes: set[Size]) -> int:
+    """Tell for how many workers there is memory."""
+    from ..matting.planning import PROCESS
+
+    try:
+        need = max((matter.plan(size).memory + _waiting(size) for size in sizes), default=1)
+    except OutOfMemory:
+        return 0
+    return (matter.budget() - PROCESS) // need
+
+
+def _waiting(size: Size) -> int:
+    """Give the bytes of what is read and written beside a picture that is matted."""
+    return 2 * IN_FLIGHT * _pixels(size)
+
+
+def _pixels(size: Size) -> int:
+    return size[0] * size[1]
+
+
+def _share(matter: "Matter", count: int) -> int | None:
+    """Give the bytes that each of so many workers on a device may take; None: as one process."""
+    from ..matting.planning import PROCESS
+
+    if count == 1 and matter.device.type != "cpu":
+        return matter.max_memory
+    return (matter.budget() - PROCESS) // count  # beside them there is this process
+
+
+def _fits(matter: "Matter", size: Size, places: tuple[tuple[str, int | None], ...]) -> bool:
+    """Tell whether every worker would walk a picture as one process does."""
+    try:
+        whole = matter.plan(size)
+        for bound in {bound for _, bound in places}:
+            if bound is not None:
+                plan = matter.plan(size, max_memory=bound - _waiting(size))
+                if plan != whole:
+                    return False
+    except OutOfMemory:
+        return False
+    return True
+
+
+def run_team(
+    pairs: Iterable[Pair],
+    folder: Path,
+    matter: "Matter",
+    options: Options,
+    *,
+    team: Team,
+    prepare: Callable[[], object],
+    journal: Journal,
+    inputs: tuple[Path, ...] = (),
+    force: bool = False,
+    fail_fast: bool = False,
+) -> Generator[Outcome, None, None]:
+    """Do what `folder.run` does, with a team; `prepare` is what a worker's process does first.
+
+    Where workers are, their pictures come first, in order; with `fail_fast` what is under way at a
+    failure is finished. A picture that a worker is ended for is tried once more; one that it has
+    too little memory for is matted by this process, when the workers are gone.
+    """
+    pairs, late, stopped = tuple(pairs), set[Pair](), Event()
+    if team.places:
+        places = Places(journal, inputs, force=force)
+        job = Job(folder, matter.matte, options, places, room_beside(matter), matter.max_memory)
+        crew = Crew(setups(matter, team, prepare))
+        theirs = (pair for pair in pairs if pair in team.pairs)
+        coming = takewhile(lambda _: not stopped.is_set(), theirs)
+        for pair, outcome in crew.each(lambda pair: (pair, _make(pair, job, crew)), coming):
+            if outcome is None:
+                late.add(pair)
+                continue
+            if fail_fast and outcome.state == "failed":
+                stopped.set()
+            yield outcome
+    if stopped.is_set():
+        return
+    rest = [pair for pair in pairs if pair not in team.pairs or pair in late]
+    yield from run(
+        rest,
+        folder,
+        matter.matte,
+        options,
+        journal=journal,
+        inputs=inputs,
+        force=force,
+        fail_fast=fail_fast,
+        room=room_beside(matter),
+        max_memory=matter.max_memory,
+    )
+
+
+def _make(pair: Pair, job: Job, crew: Crew) -> Outcome | None:
+    """Read a picture, let a worker make its files, and write them; None: all memory is needed."""
+    try:
+        taken = take(pair, job)
+        if isinstance(taken, Outcome):
+            return taken
+        try:
+            made = crew.call(_make_here, taken, job.options)
+        except WorkerDied:  # perhaps beside another that took much
+            made = crew.call(_make_here, taken, job.options)
+        if made.is_short:
+            return None
+        for level, text in made.told:
+            logging.getLogger(__name__).log(level, text)
+        if made.failure:
+            return failed(pair, A2UError(made.failure), job)
+        return keep(taken, made.files, made.seconds, job)
+    except (JournalError, Closed):
+        raise
+    except Exception as error:  # of one picture: the others go on
+        return failed(pair, error, job)
+
+
+# In a worker's process
+
+
+class _Told(logging.Handler):
+    """Keep what is told of a picture, for the process that speaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.levelno, record.getMessage()))
+
+
+_hired: "Matter | None" = None  # of this process, if it is a worker
+_told = _Told()
+
+
+def setups(
+    matter: "Matter", team: Team, prepare: Callable[[], object]
+) -> list[Callable[[], object]]:
+    """Give what makes workers of a team's processes; `prepare` is what each does first."""
+    facts = str(matter.path), matter.sha256, matter.dtype_name, matter.quality
+    return [partial(_hire, prepare, *facts, team.threads, *place) for place in team.places]
+
+
+def hired() -> "Matter":
+    """Give the matter of this process, which is a worker."""
+    assert _hired
+    return _hired
+
+
+def _hire(
+    prepare: Callable[[], object],
+    path: str,
+    sha256: str,
+    dtype: str,
+    quality: str,
+    threads: int,
+    device: str,
+    max_memory: int | None,
+) -> None:
+    """Make this process a worker."""
+    global _hired
+    from ..matting.devices import use_threads
+    from ..matting.matter import Matter
+
+    prepare()
+    use_threads(threads)
+    matter = Matter(path, device=device, dtype=dtype, quality=quality, max_memory=max_memory)  # type: ignore[arg-type]
+    if matter.sha256 != sha256:
+        raise WeightsError(f"{path} was changed while the run began; run the same command again")
+    logging.getLogger("a2u_cli").handlers = [_told]
+    _hired = matter
+
+
+def _make_here(taken: Taken, options: Options) -> _Made:
+    """Make what is missing of a picture's files."""
+    matter, told = hired(), _told.lines
+    told.clear()
+    try:
+        loaded = decode(taken, options, matter.max_memory)
+        start = time.perf_counter()
+        alpha = matter.matte(loaded.picture.image, loaded.trimap)
+        seconds = time.perf_counter() - start
+        return _Made(tuple(encode(loaded, alpha, options)), seconds, told=tuple(told))
+    except Exception as error:  # of one picture: the others go on
+        text, code = in_words(error)
+        short = is_memory(error) or code == OutOfMemory.exit_code
+        return _Made(failure=text, is_short=short, told=tuple(told))
