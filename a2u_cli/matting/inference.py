@@ -13,10 +13,11 @@ from ..network.folding import fold_norms
 from ..network.model import ConvNorm, MattingNetwork
 from ..trimap import check_pair, halve_trimap, require_trimap, restore_known
 from ..units import UNKNOWN, FloatArray, Mask, Size, Trimap
+from .areas import cost, needed_areas, needed_windows, padded_size
 from .devices import exactly, free_memory
 from .planning import Plan, make_plan
 from .refinement import refine
-from .streaming import cost, needed_windows, padded_size, run_whole, stream, streams
+from .streaming import run_whole, stream, streams
 from .windows import Window
 
 SHARE = 0.8  # of the free memory is taken
@@ -165,7 +166,7 @@ def _in_one_piece(plan: Plan, size: Size, needed: Mask | None) -> bool:
         return plan.whole
     height, width = padded_size(size)
     whole = [Window(0, height, 0, width, (height, width))]
-    windows = needed_windows(size, plan, needed)[0]
+    windows = needed_windows(needed_areas(size, needed), plan, tiled=False)[0]
     return cost(windows, 0) > WORTH_WINDOWS * cost(whole, 0)
 
 
