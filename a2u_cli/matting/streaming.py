@@ -23,6 +23,7 @@ from ..network.folding import Folded
 from ..network.model import DecoderStage, DownBlock, MattingNetwork
 from ..network.stages import STAGES, walk
 from ..operators.affinity import AffinityPair, KernelGenerator, downsample, encode, upsample
+from ..operators.fused import encodings
 from ..operators.fused.area import TILE, Area
 from ..units import STRIDE, FloatArray, Mask, Size, Trimap
 from .areas import (
@@ -283,8 +284,14 @@ class WindowedPlanes:
         sums = Sums(), Sums()
         for window in self.plan.strips(_halved(x.size), 4 * channels):  # what is read is as large
             outer = window.grow(1)
-            for encoding, total in zip(encode(x.read(outer.double()), u, v), sums, strict=True):
-                total.add(_crop(encoding, window, outer))
+            fine, (rows, columns) = x.read(outer.double()), window.within(outer)
+            if encodings.usable(fine, u):
+                parts = encodings.sums(fine, u, v, rows, columns)
+                for total, (values, squares) in zip(sums, parts, strict=True):
+                    total.add_up(window.height * window.width, values, squares)
+                continue
+            for encoding, total in zip(encode(fine, u, v), sums, strict=True):
+                total.add(encoding[:, :, rows, columns])
         norms = generator.norm_u, generator.norm_v
         of_u, of_v = (
             total.moments(norm.num_groups) for total, norm in zip(sums, norms, strict=True)
@@ -293,7 +300,7 @@ class WindowedPlanes:
         def halve(window: Window) -> tuple[Tensor, Tensor]:
             outer = window.grow(1)
             fine = x.read(outer.double())
-            affinity = generator.affinity_with(*encode(fine, u, v), (of_u, of_v))
+            affinity = generator.affinity_of(fine, (u, v), (of_u, of_v))
             kernels = generator.down_kernels(affinity, mean)
             half = downsample(fine, kernels, groups=generator.groups)
             return _crop(affinity, window, outer), _crop(half, window, outer)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fused import resampling
+from .fused import encodings, resampling
 from .fused.area import Area
 
 SCALE = 2
@@ -211,8 +211,24 @@ class KernelGenerator(nn.Module):
 
     def affinity_with(self, a: Tensor, b: Tensor, moments: tuple[Moments, Moments]) -> Tensor:
         """Give the part of A that belongs to a part of the encodings, by the whole's moments."""
-        of_a, of_b = moments
-        return self.bilinear(_standardise(self.norm_u, a, of_a), _standardise(self.norm_v, b, of_b))
+        of_a, of_b = (
+            _gain_and_shift(norm, of) for norm, of in zip(self._norms, moments, strict=True)
+        )
+        return self.bilinear(_standardise(a, *of_a), _standardise(b, *of_b))
+
+    def affinity_of(
+        self, x: Tensor, filters: tuple[Tensor, Tensor], moments: tuple[Moments, Moments]
+    ) -> Tensor:
+        """Give the part of A that belongs to a part of a picture, by the whole's moments."""
+        if not encodings.usable(x, filters[0]):
+            return self.affinity_with(*encode(x, *filters), moments)
+        scales = [_gain_and_shift(norm, of) for norm, of in zip(self._norms, moments, strict=True)]
+        gain, shift = (torch.cat(parts).flatten(1) for parts in zip(*scales, strict=True))  # (2, C)
+        return encodings.affinity(x, *filters, gain, shift, LEAK)
+
+    @property
+    def _norms(self) -> tuple[nn.GroupNorm, nn.GroupNorm]:
+        return self.norm_u, self.norm_v
 
     def bilinear(self, a: Tensor, b: Tensor) -> Tensor:
         """Multiply two normed encodings, (N, rank * C, h, w), into (N, rank, h, w)."""
@@ -373,12 +389,16 @@ def _weighted(weights: Tensor, planes: Tensor) -> Tensor:
     return total
 
 
-def _standardise(norm: nn.GroupNorm, x: Tensor, moments: Moments) -> Tensor:
-    """Apply a GroupNorm with moments measured elsewhere, and the leak."""
+def _gain_and_shift(norm: nn.GroupNorm, moments: Moments) -> tuple[Tensor, Tensor]:
+    """Make a GroupNorm with moments measured elsewhere a product and a sum, each (N, C, 1, 1)."""
     weight, bias = (p.view(1, -1, 1, 1).to(moments.mean) for p in (norm.weight, norm.bias))
     gain = weight * (moments.variance + norm.eps).rsqrt()
-    shift = (bias - moments.mean * gain).to(_wide(x)).to(x.device)
-    gain = gain.to(_wide(x)).to(x.device)
+    return gain, bias - moments.mean * gain
+
+
+def _standardise(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    """Apply gain and shift, and the leak."""
+    gain, shift = (t.to(_wide(x)).to(x.device) for t in (gain, shift))
     return F.leaky_relu(torch.addcmul(shift, x.to(_wide(x)), gain), LEAK)
 
 

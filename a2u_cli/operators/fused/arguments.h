@@ -46,6 +46,18 @@ typedef struct {
     double slope;                           /* of the result where it is negative */
 } Convolution;
 
+/* Of a2u_encode: of one picture, whose coarse size is (h, w). */
+typedef struct {
+    int64_t h, w, channels, k, start, stop; /* coarse rows; channels in multiples of BLOCK */
+    int64_t left, right;                    /* columns that are summed up */
+    Picture x;
+    const float *filters;      /* (2, k * k) */
+    const float *gain, *shift; /* (2, channels) of what is standardised */
+    double scale, slope;       /* of the affinities; of what is negative */
+    float *affinity;           /* (h, w) */
+    double *sums;              /* (h, 2, 2, channels): of both encodings values and squares; null: affinities */
+} Encoding;
+
 /* Of the steps of `laplacian.c`: planes (height, width), and ties to the pixels that look like one. */
 typedef struct {
     int64_t height, width, top, bottom; /* rows of the strip */

@@ -46,6 +46,18 @@ class Convolution(Structure):
     ]
 
 
+class Encoding(Structure):
+    """Of `a2u_encode`."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("h", "w", "channels", "k", "start", "stop", "left", "right")),
+        ("x", Picture),
+        *((n, c_void_p) for n in ("filters", "gain", "shift")),
+        *((n, c_double) for n in ("scale", "slope")),
+        *((n, c_void_p) for n in ("affinity", "sums")),
+    ]
+
+
 class Strip(Structure):
     """Of the steps of `laplacian.c`."""
 
