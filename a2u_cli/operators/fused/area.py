@@ -28,17 +28,22 @@ class Area:
 
     @cached_property
     def around(self) -> "Area":
-        return Area(_with_neighbours(_with_neighbours(self.pixels).T).T)
+        rows = self.pixels.copy()
+        rows[1:] |= self.pixels[:-1]
+        rows[:-1] |= self.pixels[1:]
+        wide = rows.copy()
+        wide[:, 1:] |= rows[:, :-1]
+        wide[:, :-1] |= rows[:, 1:]
+        return Area(wide)
 
     def halve(self) -> "Area":
         """Give the pixels of the plane of half the size that lie under these."""
-        return Area(_any(_any(self.pixels, 2).T, 2).T)
+        return Area(_any(self.pixels, 2))
 
     @cached_property
     def known(self) -> npt.NDArray[np.uint8]:
         """Whether any pixel of a tile is needed, for every tile."""
-        tiles = _any(_any(self.pixels, TILE).T, TILE).T
-        return np.ascontiguousarray(tiles, np.uint8)
+        return _any(self.pixels, TILE).astype(np.uint8)
 
     @cached_property
     def tiles(self) -> npt.NDArray[np.int32]:
@@ -54,17 +59,14 @@ class Area:
         return rows, columns
 
 
-def _with_neighbours(pixels: Mask) -> Mask:
-    wide = pixels.copy()
-    wide[1:] |= pixels[:-1]
-    wide[:-1] |= pixels[1:]
-    return wide
-
-
-def _any(pixels: Mask, rows: int) -> Mask:
-    """Join so many rows to one; the last may be fewer."""
-    joined = pixels[::rows].copy()
-    for row in range(1, rows):
-        part = pixels[row::rows]
-        joined[: len(part)] |= part
+def _any(pixels: Mask, side: int) -> Mask:
+    """Join blocks of so many pixels a side to one; the last may be smaller."""
+    rows = pixels[::side].copy()
+    for row in range(1, side):
+        part = pixels[row::side]
+        rows[: len(part)] |= part
+    joined = rows[:, ::side].copy()
+    for column in range(1, side):
+        part = rows[:, column::side]
+        joined[:, : part.shape[1]] |= part
     return joined

@@ -28,7 +28,7 @@ typedef ptrdiff_t Index;
  * channels. A gradient's blocks are larger, since for each the whole filter passes by. SKEW keeps the 36 planes of a
  * block from falling into the same few sets of the cache. */
 enum { TILE = 4, REACH = 6, PLACES = 36, LANES = 8, PANEL = 16, ROWS = 6, INPUTS = 4, SKEW = 16 };
-enum { BLOCK = 24, GRADIENT_BLOCK = 96 };
+enum { BLOCK = 24, GRADIENT_BLOCK = 96, FEW = 4 /* channels of a picture and its trimap */ };
 
 typedef float Floats __attribute__((vector_size(32)));
 typedef int32_t Mask __attribute__((vector_size(32)));
@@ -221,8 +221,9 @@ static void forward(const Convolution *job, Index first, Index count, float *x, 
     for (Index t = 0; t < count; t++) write_tile(job, tile(job, first + t), products + t * outputs, out);
 }
 
-/* Sums up over the taps, a row of a tile and a panel of outputs at a time. */
-INLINE void sum_taps(const Convolution *job, Tile at, Index size, const float *zeros) {
+/* Sums up over the taps, a row of a tile and a panel of outputs at a time; `size` is a constant, and `inputs` too where
+ * they are few. */
+INLINE void sum_taps(const Convolution *job, Tile at, Index size, Index inputs, const float *zeros) {
     const Index margin = size / 2, rows = job->height - at.top, columns = job->width - at.left;
     const float *from[REACH][REACH];
     for (Index i = 0; i < TILE + size - 1; i++)
@@ -235,7 +236,7 @@ INLINE void sum_taps(const Convolution *job, Tile at, Index size, const float *z
                 for (Index v = 0; v < size; v++) {
                     const float *weights = panel_of(job, u * size + v, panel), *const *x = &from[i + u][v];
                     const float *const at[TILE] = {x[0], x[1], x[2], x[3]};
-                    for (Index c = 0; c < job->inputs; c++, weights += PANEL) {
+                    for (Index c = 0; c < inputs; c++, weights += PANEL) {
                         const Floats a = load(weights), b = load(weights + LANES);
                         UNROLL for (int j = 0; j < TILE; j++) {
                             sum[j][0] += at[j][c] * a;
@@ -252,8 +253,9 @@ INLINE void sum_taps(const Convolution *job, Tile at, Index size, const float *z
 
 static void direct(const Convolution *job, const float *zeros) {
     for (Index t = job->start; t < job->stop; t++)
-        if (job->size == 1) sum_taps(job, tile(job, t), 1, zeros);
-        else sum_taps(job, tile(job, t), 3, zeros);
+        if (job->size == 1) sum_taps(job, tile(job, t), 1, job->inputs, zeros);
+        else if (job->inputs == FEW) sum_taps(job, tile(job, t), 3, FEW, zeros);
+        else sum_taps(job, tile(job, t), 3, job->inputs, zeros);
 }
 
 static void backward(const Convolution *job, Index first, Index count, float *x, float *grad, const float *zeros) {
