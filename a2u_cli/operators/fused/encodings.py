@@ -45,8 +45,12 @@ def affinity(x: Tensor, u: Tensor, v: Tensor, gain: Tensor, shift: Tensor, leak:
     channels, height, width = x.shape[1], x.shape[2] // 2, x.shape[3] // 2
     out = torch.empty((1, 1, height, width), dtype=torch.float32)
     gain, shift = gain.float().contiguous(), shift.float().contiguous()
-    more = {"affinity": out.data_ptr(), "gain": gain.data_ptr(), "shift": shift.data_ptr()}
-    more |= {"scale": channels**-0.5, "slope": leak}
+    pointers: dict[str, float] = {
+        "affinity": out.data_ptr(),
+        "gain": gain.data_ptr(),
+        "shift": shift.data_ptr(),
+    }
+    more = pointers | {"scale": channels**-0.5, "slope": leak}
     _on_threads(x, u, v, slice(0, height), more)
     return out
 
