@@ -36,7 +36,7 @@ setup(
             "a2u_cli.operators.fused._compiled",
             [
                 f"{FUSED}/{name}.c"
-                for name in ("library", "resampling", "resampling_avx2", "winograd")
+                for name in ("library", "resampling", "resampling_avx2", "winograd", "encodings")
             ]
             + [LAPLACIAN],
             depends=[f"{FUSED}/arguments.h", f"{FUSED}/resampling.c"],

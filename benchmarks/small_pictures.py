@@ -15,12 +15,14 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated
 
+import cv2
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from a2u_cli.images import write_image
 
 from . import describe_machine
-from .quality import sample
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks/results"
@@ -56,6 +58,17 @@ def run(
     missed = "" if ratio >= BAR else " MISSED"
     typer.echo(f"auto / 1: {ratio:.2f} (at least {BAR} on two cores){missed}")
     append(results / "small_pictures.csv", HEADER, rows)
+
+
+def sample(side: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Draw smooth colours with noise, and a ring of which a sixth of the picture is unknown."""
+    rng = np.random.default_rng(0)
+    smooth = cv2.resize(rng.random((8, 8, 3), np.float32), (side, side))
+    image = np.clip(smooth + rng.normal(0, 0.01, smooth.shape), 0, 1).astype(np.float32)
+    trimap = np.zeros((side, side), np.uint8)
+    centre = side // 2, side // 2
+    trimap = np.asarray(cv2.circle(trimap, centre, side // 3, 255, -1), np.uint8)
+    return image, np.asarray(cv2.circle(trimap, centre, side // 3, 128, side // 12), np.uint8)
 
 
 def make_pictures(folder: Path, count: int, side: int, *, name: str = "s") -> None:

@@ -21,6 +21,7 @@ from a2u_cli.operators.affinity import (
     pool,
     upsample,
 )
+from a2u_cli.operators.fused import convolution, encodings
 
 AUTHORS = {
     "bnu.0": "norm_u",
@@ -352,3 +353,37 @@ def test_pooling_is_torchs_and_so_is_its_gradient(size: tuple[int, int], dtype) 
     (theirs,) = torch.autograd.grad(expected, wide, weights)
     assert ours.dtype == dtype
     torch.testing.assert_close(ours.float(), theirs, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.skipif(not convolution.available(), reason="no compiled library, or no AVX2")
+@pytest.mark.parametrize(("channels", "height", "width"), [(32, 1, 1), (64, 5, 9), (128, 3, 4)])
+def test_c_relates_encodings_as_torch_does_and_sums_them_up(
+    channels: int, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    generator = KernelGenerator(channels).double()
+    x = torch.randn(1, channels, 2 * height + 4, 2 * width + 6, dtype=torch.float64)
+    plane = x.float().contiguous(memory_format=torch.channels_last)
+    x, narrow = x[:, :, 2:-2, 4:-2], plane[:, :, 2:-2, 4:-2]  # a window, not copied
+    with torch.inference_mode():
+        filters = generator.filters(F.adaptive_avg_pool2d(x, 6))
+        coded = encode(x, *filters)
+        moments = tuple(
+            Moments(*torch.randn(2, 1, channels, 1, 1, dtype=torch.float64).square()) for _ in "uv"
+        )
+        expected = generator.affinity_with(*coded, moments)
+        results = []
+        for threads in (1, 2, 3):
+            monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+            single = tuple(f.float() for f in filters)
+            found = generator.affinity_of(narrow, single, moments)
+            inner = slice(0, max(1, height - 1)), slice(min(1, width - 1), width)
+            results.append((found, encodings.sums(narrow, *single, *inner)))
+        for other in results[1:]:
+            assert all(map(torch.equal, results[0], other))
+    scale = expected.abs().max()
+    assert (results[0][0] - expected).abs().max() / scale < 1e-5
+    for of, (values, squares) in zip(coded, results[0][1], strict=True):
+        part = of[0][:, inner[0], inner[1]]
+        torch.testing.assert_close(values, part.sum((1, 2)), rtol=0, atol=2e-5 * part.numel())
+        torch.testing.assert_close(squares, part.square().sum((1, 2)), rtol=1e-4, atol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a2u_cli.matting.windows import Window, blocks_with, cover, grid, pool_bins, touched
+from a2u_cli.matting.windows import Window, blocks_with, cover, grid, pool_bins
 
 SIDES = st.integers(1, 40)
 SIZES = st.tuples(SIDES, SIDES)
@@ -100,30 +100,25 @@ def test_a_cover_holds_the_needed_blocks_once_and_nothing_else(
 
 
 @settings(deadline=None)
-@given(st.lists(windows(), max_size=4), SIZES, st.integers(1, 9))
-def test_touched_blocks_are_those_that_share_a_pixel(
-    parts: list[Window], size: tuple[int, int], block: int
+@given(SIZES, st.integers(1, 9), st.integers(0, 99))
+def test_blocks_are_needed_that_hold_a_marked_pixel(
+    size: tuple[int, int], block: int, seed: int
 ) -> None:
-    height, width = size
-    parts = [
-        Window(p.top, min(p.bottom, height), p.left, min(p.right, width), size)
-        for p in parts
-        if p.top < height and p.left < width
-    ]
-    pixels = painted(parts, size) > 0
-    expected = blocks_with(pixels, size, block)
-    assert np.array_equal(touched(parts, size, block), expected)
-    for i, j in np.ndindex(*expected.shape):
+    pixels = np.random.default_rng(seed).random(size) < 0.05
+    for (i, j), needed in np.ndenumerate(blocks_with(pixels, block)):
         part = pixels[i * block : (i + 1) * block, j * block : (j + 1) * block]
-        assert expected[i, j] == part.any()
+        assert needed == part.any()
 
 
-def test_blocks_beyond_the_marked_pixels_are_not_needed() -> None:
-    assert blocks_with(np.ones((5, 3), bool), (16, 16), 4).tolist() == [
-        [True, False, False, False],
-        [True, False, False, False],
-        *[[False] * 4] * 2,
-    ]
+@settings(deadline=None)
+@given(windows(), st.integers(0, 9), st.integers(1, 4))
+def test_a_window_that_grows_begins_where_a_tile_does(
+    window: Window, margin: int, tile: int
+) -> None:
+    plain, grown = window.grow(margin), window.grow(margin, tile)
+    assert (grown.bottom, grown.right) == (plain.bottom, plain.right)
+    assert grown.top == plain.top // tile * tile
+    assert grown.left == plain.left // tile * tile
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from ..network.folding import fold_norms
 from ..network.model import ConvNorm, MattingNetwork
 from ..trimap import check_pair, halve_trimap, require_trimap, restore_known
 from ..units import UNKNOWN, FloatArray, Mask, Trimap
+from .areas import cost, needed_areas, needed_windows, padded_size
 from .devices import exactly, free_memory
 from .planning import Plan, make_plan
 from .refinement import refine
-from .streaming import cost, needed_windows, padded_size, run_whole, stream, streams
+from .streaming import run_whole, stream, streams
 from .windows import Window
 
 SHARE = 0.8  # of the free memory is taken
@@ -212,7 +213,8 @@ def _share_in_windows(plan: Plan, needed: Mask) -> float:
     """Tell what the windows of needed pixels cost, against the whole picture in one."""
     height, width = padded_size(needed.shape)
     whole = [Window(0, height, 0, width, (height, width))]
-    windows = needed_windows((needed.shape[0], needed.shape[1]), plan, needed)[0]
+    size = needed.shape[0], needed.shape[1]
+    windows = needed_windows(needed_areas(size, needed), plan, tiled=False)[0]
     return cost(windows, 0) / cost(whole, 0)
 
 

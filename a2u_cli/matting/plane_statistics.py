@@ -77,9 +77,14 @@ class Sums:
 
     def add(self, x: Tensor) -> None:
         values = x.to(torch.promote_types(x.dtype, torch.float32)).permute(0, 2, 3, 1)
-        self.count += x.shape[2] * x.shape[3]
-        self.total = self.total + _total(values, (0, 1, 2))
-        self.squares = self.squares + _total(values.square(), (0, 1, 2))
+        count = x.shape[2] * x.shape[3]
+        self.add_up(count, _total(values, (0, 1, 2)), _total(values.square(), (0, 1, 2)))
+
+    def add_up(self, count: int, total: Tensor, squares: Tensor) -> None:
+        """Add what so many values of each channel, and their squares, amount to: float64 (C)."""
+        self.count += count
+        self.total = self.total + total
+        self.squares = self.squares + squares
 
     def moments(self, groups: int) -> Moments:
         """Give each channel the mean and the variance of its group."""

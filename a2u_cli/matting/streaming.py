@@ -23,17 +23,22 @@ from ..network.folding import Folded
 from ..network.model import DecoderStage, DownBlock, MattingNetwork
 from ..network.stages import STAGES, walk
 from ..operators.affinity import AffinityPair, KernelGenerator, downsample, encode, upsample
+from ..operators.fused import encodings
+from ..operators.fused.area import TILE, Area
 from ..units import STRIDE, FloatArray, Mask, Size, Trimap
+from .areas import (
+    DECODED,
+    leaves_tiles_out,
+    needed_areas,
+    needed_windows,
+    padded_size,
+    reach_below,
+)
 from .plane_statistics import Pools, Sums
 from .planning import Plan
-from .windows import Window, blocks_with, cover, touched
+from .windows import Window
 
 Read = Callable[[Window], Tensor]  # window -> (1, C, height, width)
-# By level, from the full resolution down: what is decoded there, over planes as wide as those.
-DECODED = ("decoder1", "decoder2", "decoder3", "decoder4", "context")
-ENCODED = ("stem", "pair1", "stage1", "stage2", "stage3")
-GRAINS = (16, 32, 64, 128, 256, 512)  # sides of the blocks that are left out or computed
-OVERHEADS = (4096, 1024, 768, 256, 256)  # what starting on a window costs, in its level's pixels
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,15 @@ class Resampling:
 
         return Plane(_halved(fine.size), compute)
 
-    def up(self, coarse: Plane) -> Plane:
+    def up(self, coarse: Plane, needed: Area | None) -> Plane:
         def compute(window: Window) -> Tensor:
-            outer = window.halve().grow(1)
-            kernels = self.generator.up_kernels(_cut(self.affinity, outer), self.mean)
-            doubled = upsample(coarse.read(outer), kernels, groups=self.generator.groups)
-            return _crop(doubled, window, outer.double())
+            outer = window.halve().grow(1, TILE // 2)
+            fine = outer.double()
+            area = needed and Area(needed.pixels[fine.rows, fine.columns])
+            kernels = self.generator.up_kernels(_cut(self.affinity, outer), self.mean, area)
+            groups = self.generator.groups
+            doubled = upsample(coarse.read(outer), kernels, groups=groups, needed=area)
+            return _crop(doubled, window, fine)
 
         height, width = coarse.size
         return Plane((2 * height, 2 * width), compute)
@@ -92,9 +100,10 @@ def stream(
     `AffinityPair`s. Work that no pixel in `needed`, bool (H, W), depends on is left out; the
     others may hold anything.
     """
-    windows = needed_windows(trimap.shape, plan, needed)
+    areas = needed_areas(trimap.shape, needed)
+    windows = needed_windows(areas, plan, tiled=leaves_tiles_out(network))
     picture = Plane(padded_size(trimap.shape), _reader(network, image, trimap))
-    matte = walk(WindowedPlanes(network, plan, windows), picture)
+    matte = walk(WindowedPlanes(network, plan, areas, windows), picture)
     raw = np.zeros(trimap.shape, np.float32)
     for window in windows[0]:
         part = raw[window.rows, window.columns]
@@ -128,41 +137,6 @@ def pad_to_stride(array: npt.NDArray[Any], stride: int = STRIDE) -> npt.NDArray[
     return np.pad(array, edges, mode="reflect")
 
 
-def padded_size(size: tuple[int, ...]) -> Size:
-    """Give the height and width that `pad_to_stride` pads to."""
-    height, width = (-(-length // STRIDE) * STRIDE for length in size[:2])
-    return height, width
-
-
-def needed_windows(size: Size, plan: Plan, needed: Mask | None = None) -> list[list[Window]]:
-    """Cover, on each level from the full resolution down, what the needed pixels depend on."""
-    height, width = padded_size(size)
-    pixels = np.ones(size, np.bool_) if needed is None else needed
-    mark: Callable[[Size, int], Mask] = partial(blocks_with, pixels)
-    levels = []
-    for level, encoded in enumerate(ENCODED):
-        plane = height >> level, width >> level
-        tile = plan.tile_for(plane, STAGES[encoded].channels)
-        blocks = {min(grain, *tile) for grain in GRAINS}
-        ways = [cover(mark(plane, block), plane, tile, block) for block in sorted(blocks)]
-        windows = min(ways, key=partial(cost, level=level))
-        levels.append(windows)
-        mark = partial(touched, [w.grow(_margin(level)).halve().grow(1) for w in windows])
-    return levels
-
-
-def cost(windows: list[Window], level: int) -> int:
-    """Tell what windows cost, in pixels: their own, their margins' and those of starting."""
-    margin = _margin(level)
-    return sum((w.height + 2 * margin) * (w.width + 2 * margin) + OVERHEADS[level] for w in windows)
-
-
-def _margin(level: int) -> int:
-    """Give how far beyond a window its level's planes are read, for what is decoded there."""
-    last = STAGES["head"].reach + STAGES["smooth"].reach if level == 0 else 0
-    return STAGES[DECODED[level]].reach + last
-
-
 def _reader(network: MattingNetwork, image: FloatArray, trimap: Trimap) -> Read:
     """Read the network's input from a picture that is mirrored at the bottom and at the right."""
     height, width = trimap.shape
@@ -189,11 +163,22 @@ class WindowedPlanes:
     A stored plane that a stage reads for the last time is overwritten by what the stage gives.
     """
 
-    def __init__(self, network: MattingNetwork, plan: Plan, windows: list[list[Window]]) -> None:
+    def __init__(
+        self,
+        network: MattingNetwork,
+        plan: Plan,
+        areas: dict[str, Area],
+        windows: list[list[Window]],
+    ) -> None:
         self.network, self.plan, self.windows = network, plan, windows
+        partly = leaves_tiles_out(network)
+        self.areas = {name: a for name, a in areas.items() if partly and not a.pixels.all()}
 
     def run(self, stage: str, x: Plane) -> Plane:
-        return self._keep(stage, _convolve(getattr(self.network, stage), x, STAGES[stage].reach))
+        module = getattr(self.network, stage)
+        if stage == "head":
+            return self._partly(stage, module, x)
+        return self._keep(stage, _convolve(module, x, STAGES[stage].reach))
 
     def refine(self, stage: str, x: Plane) -> Plane:
         """Run residual blocks over a stored plane, one after the other, in place."""
@@ -242,21 +227,31 @@ class WindowedPlanes:
         return half, resampling
 
     def double(self, stage: str, features: Plane, state: Resampling) -> Plane:
-        return state.up(features)
+        decoder = DECODED[STAGES[stage].level - 1]
+        area = self.areas.get(decoder)
+        return state.up(features, area and area.grow(reach_below(decoder)))
 
     def decode(self, stage: str, doubled: Plane, skip: Plane) -> Plane:
         decoder: DecoderStage = getattr(self.network, stage)
-        reach = STAGES[stage].reach
-
-        def compute(window: Window) -> Tensor:
-            outer = window.grow(reach)
-            return _crop(decoder(doubled.read(outer), skip.read(outer)), window, outer)
-
-        decoded = Plane(doubled.size, compute)
+        decoded = self._partly(stage, decoder, doubled, skip)
         if skip.stored is None:
             return decoded
-        _replace(skip, decoded, self.windows[STAGES[stage].level], reach)
+        _replace(skip, decoded, self.windows[STAGES[stage].level], STAGES[stage].reach)
         return skip
+
+    def _partly(self, stage: str, module: Callable[..., Tensor], *planes: Plane) -> Plane:
+        """Run what may leave out all that is not needed, on windows with a halo."""
+        whole, reach = self.areas.get(stage), STAGES[stage].reach
+
+        def compute(window: Window) -> Tensor:
+            outer = window.grow(reach, TILE)
+            area = whole and _within(whole, window, outer)
+            part = module(*(plane.read(outer) for plane in planes), needed=area)
+            if area and STAGES[stage].level:  # upsampling reads what lies beside, and must not fail
+                part.masked_fill_(torch.from_numpy(~area.pixels), 0.0)
+            return _crop(part, window, outer)
+
+        return Plane(planes[0].size, compute)
 
     def _keep(self, stage: str, plane: Plane) -> Plane:
         """Store what a stage reads more than once, where the plan has room for it."""
@@ -289,8 +284,14 @@ class WindowedPlanes:
         sums = Sums(), Sums()
         for window in self.plan.strips(_halved(x.size), 4 * channels):  # what is read is as large
             outer = window.grow(1)
-            for encoding, total in zip(encode(x.read(outer.double()), u, v), sums, strict=True):
-                total.add(_crop(encoding, window, outer))
+            fine, (rows, columns) = x.read(outer.double()), window.within(outer)
+            if encodings.usable(fine, u):
+                parts = encodings.sums(fine, u, v, rows, columns)
+                for total, (values, squares) in zip(sums, parts, strict=True):
+                    total.add_up(window.height * window.width, values, squares)
+                continue
+            for encoding, total in zip(encode(fine, u, v), sums, strict=True):
+                total.add(encoding[:, :, rows, columns])
         norms = generator.norm_u, generator.norm_v
         of_u, of_v = (
             total.moments(norm.num_groups) for total, norm in zip(sums, norms, strict=True)
@@ -299,7 +300,7 @@ class WindowedPlanes:
         def halve(window: Window) -> tuple[Tensor, Tensor]:
             outer = window.grow(1)
             fine = x.read(outer.double())
-            affinity = generator.affinity_with(*encode(fine, u, v), (of_u, of_v))
+            affinity = generator.affinity_of(fine, (u, v), (of_u, of_v))
             kernels = generator.down_kernels(affinity, mean)
             half = downsample(fine, kernels, groups=generator.groups)
             return _crop(affinity, window, outer), _crop(half, window, outer)
@@ -315,6 +316,13 @@ def _convolve(module: Callable[[Tensor], Tensor], x: Plane, reach: int) -> Plane
         return _crop(module(x.read(outer)), window, outer)
 
     return Plane(x.size, compute)
+
+
+def _within(area: Area, window: Window, outer: Window) -> Area:
+    """Give what is needed in a window, in the pixels of a larger one."""
+    pixels = np.zeros((outer.height, outer.width), np.bool_)
+    pixels[window.within(outer)] = area.pixels[window.rows, window.columns]
+    return Area(pixels)
 
 
 def _store(

@@ -1,6 +1,6 @@
 """Geometry of the bounded pass: windows of a plane, their halos, and how they cover it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,14 +34,18 @@ class Window:
     def columns(self) -> slice:
         return slice(self.left, self.right)
 
-    def grow(self, margin: int) -> "Window":
-        """Add a margin on all sides, cut off at the plane's borders."""
+    def grow(self, margin: int, tile: int = 1) -> "Window":
+        """Add a margin on all sides, cut off at the plane's borders.
+
+        It begins where a tile does: then windows of a plane agree on what is one.
+        """
         height, width = self.size
+        top, left = max(0, self.top - margin), max(0, self.left - margin)
         return replace(
             self,
-            top=max(0, self.top - margin),
+            top=top - top % tile,
             bottom=min(height, self.bottom + margin),
-            left=max(0, self.left - margin),
+            left=left - left % tile,
             right=min(width, self.right + margin),
         )
 
@@ -100,23 +104,11 @@ def cover(needed: Mask, size: Size, tile: Size, block: int) -> list[Window]:
     return windows
 
 
-def touched(windows: Iterable[Window], size: Size, block: int) -> Mask:
-    """Mark the blocks of a plane that any of the windows reaches into."""
-    needed = np.zeros([-(-length // block) for length in size], np.bool_)
-    for window in windows:
-        rows = slice(window.top // block, -(-window.bottom // block))
-        needed[rows, window.left // block : -(-window.right // block)] = True
-    return needed
-
-
-def blocks_with(pixels: Mask, size: Size, block: int) -> Mask:
-    """Mark the blocks of a plane of `size` that hold a marked pixel; `pixels` may be smaller."""
+def blocks_with(pixels: Mask, block: int) -> Mask:
+    """Mark the blocks of a plane that hold a marked pixel."""
     height, width = pixels.shape
     rows = np.logical_or.reduceat(pixels, np.arange(0, height, block), 0)
-    filled = np.logical_or.reduceat(rows, np.arange(0, width, block), 1)
-    needed = np.zeros([-(-length // block) for length in size], np.bool_)
-    needed[: filled.shape[0], : filled.shape[1]] = filled
-    return needed
+    return np.logical_or.reduceat(rows, np.arange(0, width, block), 1)
 
 
 def pool_bins(length: int, bins: int) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..operators.affinity import LEAK
 from ..operators.fused import convolution
+from ..operators.fused.area import Area
 from ..operators.steady import convolve_point
 from .model import ConvNorm, MattingNetwork
 
@@ -25,26 +26,40 @@ class Folded(nn.Module):
     def __init__(self, conv: nn.Conv2d, dtype: torch.dtype, *, activate: bool = False) -> None:
         super().__init__()
         self.conv, self.dtype, self.activate = conv, dtype, activate
-        fast = conv.weight.dtype == torch.float32 and convolution.suits(conv)
-        filter = convolution.transform(conv.weight.detach()) if fast else None
-        self.register_buffer("filter", filter, persistent=False)
+        self.register_buffer("filter", convolution.prepare(conv), persistent=False)
 
-    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        plus: Tensor | None = None,
+        *,
+        then: Tensor | None = None,
+        needed: Area | None = None,
+    ) -> Tensor:
         wide, bias = self.conv.weight.dtype, self.conv.bias
-        x, plus = x.to(wide), None if plus is None else plus.to(wide)
-        if self.filter is not None and bias is not None and convolution.usable(x, self.conv):
+        x = x.to(wide)
+        plus, then = (t if t is None else t.to(wide) for t in (plus, then))
+        if self._fast(x, needed) and self.filter is not None and bias is not None:
             slope = LEAK if self.activate else 1.0
-            y = convolution.convolve(x, self.filter, bias, plus=plus, slope=slope)
+            y = convolution.convolve(
+                x, self.filter, bias, plus=plus, then=then, slope=slope, needed=needed
+            )
         else:
             y = self._convolve(x)
             y = y if plus is None else y.add_(plus)
             y = F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
+            y = y if then is None else y.add_(then)
         return y.to(self.dtype)
 
     def _convolve(self, x: Tensor) -> Tensor:
         if self.conv.kernel_size == self.conv.stride == (1, 1):
             return convolve_point(x, self.conv.weight, self.conv.bias)
         return cast(Tensor, self.conv(x))
+
+    def _fast(self, x: Tensor, needed: Area | None) -> bool:
+        """Tell whether C does it: torch sums up over taps as fast, but leaves nothing out."""
+        kind = self.filter is not None and (needed is not None or convolution.minimal(self.filter))
+        return kind and convolution.takes(x, self.conv.weight)
 
 
 def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> MattingNetwork:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..operators.affinity import LEAK, AffinityPair
 from ..operators.fused import convolution
+from ..operators.fused.area import Area
 from ..operators.pair import PairFactory, ResamplingPair, as_pair
 from .stages import BLOCKS, DILATIONS, RESAMPLING, STAGES, walk
 
@@ -22,6 +23,7 @@ DEVIATION = (0.229, 0.224, 0.225)
 class ConvNorm(nn.Module):
     """Convolution without bias, batch norm, a sum if asked for, leaky ReLU unless told not to.
 
+    `then` is added after that. `needed` says where the result is: `folding` may leave out the rest.
     Where a frozen norm, one in evaluation, is differentiated, it is folded into the convolution.
     """
 
@@ -50,11 +52,19 @@ class ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
         self.activate = activate
 
-    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        plus: Tensor | None = None,
+        *,
+        then: Tensor | None = None,
+        needed: Area | None = None,
+    ) -> Tensor:
         frozen = torch.is_grad_enabled() and not self.norm.training
         y = self._folded(x) if frozen else cast(Tensor, self.norm(self.conv(x)))
         y = y if plus is None else y.add_(plus)
-        return F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
+        y = F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
+        return y if then is None else y + then
 
     def _folded(self, x: Tensor) -> Tensor:
         """Convolve and norm at once: gradients reach the filter and the norm's gain and shift."""
@@ -82,8 +92,11 @@ class ResidualBlock(nn.Module):
         same = inputs == outputs
         self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, 1, activate=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.second(self.first(x), self.shortcut(x)))
+    def forward(self, x: Tensor, needed: Area | None = None) -> Tensor:
+        around = needed and needed.around
+        same = isinstance(self.shortcut, nn.Identity)
+        short = x if same else self.shortcut(x, needed=needed)
+        return cast(Tensor, self.second(self.first(x, needed=around), short, needed=needed))
 
 
 class DownBlock(nn.Module):
@@ -135,8 +148,10 @@ class DecoderStage(nn.Module):
         self.first = ResidualBlock(inputs, outputs)
         self.second = ResidualBlock(outputs, outputs)
 
-    def forward(self, doubled: Tensor, skip: Tensor) -> Tensor:
-        return cast(Tensor, self.second(self.first(doubled + self.skip(skip))))
+    def forward(self, doubled: Tensor, skip: Tensor, needed: Area | None = None) -> Tensor:
+        inner, outer = needed and needed.grow(2), needed and needed.grow(4)  # by residual blocks
+        joined = self.skip(skip, then=doubled, needed=outer)
+        return cast(Tensor, self.second(self.first(joined, inner), needed))
 
 
 class Smooth(nn.Conv2d):

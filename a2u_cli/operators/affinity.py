@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import steady
-from .fused import resampling
-from .steady import Moments
+from .fused import encodings, resampling
+from .fused.area import Area
+from .steady import Moments as Moments
 
 SCALE = 2
 LEAK = 0.01
@@ -53,12 +54,13 @@ def downsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
     return total.flatten(1, 2).to(x.dtype)
 
 
-def upsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
+def upsample(x: Tensor, kernels: Tensor, *, groups: int = 1, needed: Area | None = None) -> Tensor:
     """Double `x` with a kernel of its own for every output position (paper, section 3.1).
 
     `x` is (N, C, h, w), `kernels` (N, groups * K * K, 2h, 2w) with odd K; the result is
     (N, C, 2h, 2w) in the dtype of `x`. Tap u * K + v of output (y, x) weighs
-    x[y // 2 - p + u, x // 2 - p + v] with p = (K - 1) // 2; outside the picture is zero.
+    x[y // 2 - p + u, x // 2 - p + v] with p = (K - 1) // 2; outside the picture is zero. What is
+    not `needed` of the result may be left out.
 
     Raises ValueError where the shapes do not fit together.
     """
@@ -70,7 +72,7 @@ def upsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
             f"got x {tuple(x.shape)} and kernels {tuple(kernels.shape)} of size {size}"
         )
     if resampling.usable(x, size, groups):
-        return resampling.upsample(x, kernels)
+        return resampling.upsample(x, kernels, needed)
     pad = (size - 1) // 2
     padded = F.pad(x, (pad, pad, pad, pad)).unflatten(1, (groups, -1))
     taps = kernels.to(_wide(x)).unflatten(1, (groups, size * size))
@@ -205,8 +207,24 @@ class KernelGenerator(nn.Module):
 
     def affinity_with(self, a: Tensor, b: Tensor, moments: tuple[Moments, Moments]) -> Tensor:
         """Give the part of A that belongs to a part of the encodings, by the whole's moments."""
-        of_a, of_b = moments
-        return self.bilinear(_standardise(self.norm_u, a, of_a), _standardise(self.norm_v, b, of_b))
+        of_a, of_b = (
+            _gain_and_shift(norm, of) for norm, of in zip(self._norms, moments, strict=True)
+        )
+        return self.bilinear(_standardise(a, *of_a), _standardise(b, *of_b))
+
+    def affinity_of(
+        self, x: Tensor, filters: tuple[Tensor, Tensor], moments: tuple[Moments, Moments]
+    ) -> Tensor:
+        """Give the part of A that belongs to a part of a picture, by the whole's moments."""
+        if not encodings.usable(x, filters[0]):
+            return self.affinity_with(*encode(x, *filters), moments)
+        scales = [_gain_and_shift(norm, of) for norm, of in zip(self._norms, moments, strict=True)]
+        gain, shift = (torch.cat(parts).flatten(1) for parts in zip(*scales, strict=True))  # (2, C)
+        return encodings.affinity(x, *filters, gain, shift, LEAK)
+
+    @property
+    def _norms(self) -> tuple[nn.GroupNorm, nn.GroupNorm]:
+        return self.norm_u, self.norm_v
 
     def bilinear(self, a: Tensor, b: Tensor) -> Tensor:
         """Multiply two normed encodings, (N, rank * C, h, w), into (N, rank, h, w)."""
@@ -219,14 +237,27 @@ class KernelGenerator(nn.Module):
         logits = _weighted(weights, affinity.movedim(1, -1)[..., None])  # (N, h, w, M)
         return NORMALISATIONS[self.normalise[0]](logits.movedim(-1, 1), self.groups)
 
-    def up_kernels(self, affinity: Tensor, mean: Tensor) -> Tensor:
-        """Project A as `down_kernels` does; (N, groups * up_size^2, 2h, 2w)."""
+    def up_kernels(self, affinity: Tensor, mean: Tensor, needed: Area | None = None) -> Tensor:
+        """Project A as `down_kernels` does; (N, groups * up_size^2, 2h, 2w).
+
+        Of a single picture, what is not `needed` may be left out.
+        """
+        if needed is not None:
+            return self._some_up_kernels(affinity, mean, needed)
         weights = self._projection(self.project_up, mean).unflatten(2, (-1, SCALE, SCALE))
         weights = weights.permute(0, 3, 4, 1, 2)[:, None, :, None]  # (N, 1, 2, 1, 2, rank, M / 4)
         planes = affinity.movedim(1, -1)[:, :, None, :, None, :, None]
         logits = _weighted(weights, planes)  # (N, h, 2, w, 2, M / 4)
         logits = logits.flatten(3, 4).flatten(1, 2).movedim(-1, 1)
         return NORMALISATIONS[self.normalise[1]](logits, self.groups)
+
+    def _some_up_kernels(self, affinity: Tensor, mean: Tensor, needed: Area) -> Tensor:
+        height, width = affinity.shape[2:]
+        rows, columns = map(torch.from_numpy, needed.under())
+        some = self.up_kernels(affinity[:, :, rows, columns][:, :, None], mean)  # (1, M, 2, 2n)
+        fine = torch.empty(height, SCALE, width, SCALE, some.shape[1], dtype=some.dtype)
+        fine[rows, :, columns] = some[0].unflatten(2, (-1, SCALE)).permute(2, 1, 3, 0)
+        return fine.flatten(2, 3).flatten(0, 1).permute(2, 0, 1)[None]  # (1, M, 2h, 2w)
 
     def _projection(self, project: nn.Module, mean: Tensor) -> Tensor:
         weights: Tensor = _apply(project, mean)[..., 0, 0].unflatten(1, (-1, self.rank))
@@ -354,12 +385,16 @@ def _weighted(weights: Tensor, planes: Tensor) -> Tensor:
     return total
 
 
-def _standardise(norm: nn.GroupNorm, x: Tensor, moments: Moments) -> Tensor:
-    """Apply a GroupNorm with moments measured elsewhere, and the leak."""
+def _gain_and_shift(norm: nn.GroupNorm, moments: Moments) -> tuple[Tensor, Tensor]:
+    """Make a GroupNorm with moments measured elsewhere a product and a sum, each (N, C, 1, 1)."""
     weight, bias = (p.view(1, -1, 1, 1).to(moments.mean) for p in (norm.weight, norm.bias))
     gain = weight * (moments.variance + norm.eps).rsqrt()
-    shift = (bias - moments.mean * gain).to(_wide(x)).to(x.device)
-    gain = gain.to(_wide(x)).to(x.device)
+    return gain, bias - moments.mean * gain
+
+
+def _standardise(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    """Apply gain and shift, and the leak."""
+    gain, shift = (t.to(_wide(x)).to(x.device) for t in (gain, shift))
     return F.leaky_relu(torch.addcmul(shift, x.to(_wide(x)), gain), LEAK)
 
 

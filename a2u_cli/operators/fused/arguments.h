@@ -8,13 +8,15 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-enum { ABI = 2 };
+enum { ABI = 3 };
 
 enum { DOWN, UP, FILTER, DOWN_BACKWARD, UP_BACKWARD, FILTER_BACKWARD };
 
 /* Of a2u_resample. */
 typedef struct {
-    int64_t op, bf16, h, w, channels, k, start, stop; /* h, w: coarse size; the fine size is twice that */
+    int64_t op, bf16, h, w, channels, k; /* h, w: coarse size; the fine size is twice that */
+    int64_t start, stop;                 /* coarse rows, or places in `tiles` */
+    const int32_t *tiles;                /* UP: numbers of the tiles of 4x4 fine pixels to write, or null: all */
     const void *x;
     const float *kernels, *kernels2;
     const void *grad, *grad2;
@@ -30,15 +32,31 @@ typedef struct {
 
 /* Of a2u_convolve and a2u_convolve_backward. */
 typedef struct {
-    int64_t height, width, inputs, outputs; /* channels in multiples of PANEL */
-    int64_t start, stop;                    /* tiles */
+    int64_t height, width, inputs, outputs; /* outputs in multiples of PANEL; inputs of LANES where size is 0 */
+    int64_t size;                           /* side of the filter, 1 or 3; 0: 3, by minimal filtering */
+    int64_t start, stop;                    /* tiles, or places in `tiles` */
+    const int32_t *tiles;                   /* numbers of the tiles to write; null: all */
+    const uint8_t *known;                   /* of every tile of x: whether it is to be read, else zero; null: all */
     Picture x, other;                       /* forward: what is added to the result, or null; else the gradient */
-    float *filter;                          /* (36, outputs / PANEL, inputs, PANEL); or its gradient, added to */
+    int64_t late;                           /* whether that is added after the activation */
+    float *filter;                          /* (36 or taps, outputs / PANEL, inputs, PANEL); or its gradient, added to */
     const float *bias;                      /* (outputs) */
     float *out;                             /* (images, height, width, outputs) */
     float *space;                           /* as much as a2u_convolution_space says */
     double slope;                           /* of the result where it is negative */
 } Convolution;
+
+/* Of a2u_encode: of one picture, whose coarse size is (h, w). */
+typedef struct {
+    int64_t h, w, channels, k, start, stop; /* coarse rows; channels in multiples of BLOCK */
+    int64_t left, right;                    /* columns that are summed up */
+    Picture x;
+    const float *filters;      /* (2, k * k) */
+    const float *gain, *shift; /* (2, channels) of what is standardised */
+    double scale, slope;       /* of the affinities; of what is negative */
+    float *affinity;           /* (h, w) */
+    double *sums;              /* (h, 2, 2, channels): of both encodings values and squares; null: affinities */
+} Encoding;
 
 /* Of the steps of `laplacian.c`: planes (height, width), and ties to the pixels that look like one. */
 typedef struct {

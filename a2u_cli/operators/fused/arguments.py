@@ -3,7 +3,7 @@
 from ctypes import Structure, c_double, c_int64, c_void_p
 from enum import IntEnum
 
-ABI = 2
+ABI = 3
 
 
 class Operation(IntEnum):
@@ -22,7 +22,7 @@ class Resampling(Structure):
 
     _fields_ = [
         *((n, c_int64) for n in ("op", "bf16", "h", "w", "channels", "k", "start", "stop")),
-        *((n, c_void_p) for n in ("x", "kernels", "kernels2", "grad", "grad2")),
+        *((n, c_void_p) for n in ("tiles", "x", "kernels", "kernels2", "grad", "grad2")),
         *((n, c_void_p) for n in ("out", "out2", "sums")),
     ]
 
@@ -37,10 +37,24 @@ class Convolution(Structure):
     """Of `a2u_convolve` and `a2u_convolve_backward`."""
 
     _fields_ = [
-        *((n, c_int64) for n in ("height", "width", "inputs", "outputs", "start", "stop")),
+        *((n, c_int64) for n in ("height", "width", "inputs", "outputs", "size", "start", "stop")),
+        *((n, c_void_p) for n in ("tiles", "known")),
         *((n, Picture) for n in ("x", "other")),
+        ("late", c_int64),
         *((n, c_void_p) for n in ("filter", "bias", "out", "space")),
         ("slope", c_double),
+    ]
+
+
+class Encoding(Structure):
+    """Of `a2u_encode`."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("h", "w", "channels", "k", "start", "stop", "left", "right")),
+        ("x", Picture),
+        *((n, c_void_p) for n in ("filters", "gain", "shift")),
+        *((n, c_double) for n in ("scale", "slope")),
+        *((n, c_void_p) for n in ("affinity", "sums")),
     ]
 
 

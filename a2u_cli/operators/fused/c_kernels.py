@@ -10,6 +10,7 @@ from math import isqrt
 import torch
 from torch import Tensor
 
+from .area import Area
 from .arguments import Operation, Resampling
 from .library import library, spread
 
@@ -17,22 +18,33 @@ _WORTH_A_THREAD = 4_000_000  # products; about a millisecond of one core
 
 
 def weigh(
-    operation: Operation, images: list[Tensor], kernels: list[Tensor], outs: list[Tensor]
+    operation: Operation,
+    images: list[Tensor],
+    kernels: list[Tensor],
+    outs: list[Tensor],
+    needed: Area | None = None,
 ) -> None:
-    """Write weighted sums of windows of `images` to `outs`; of each there are one or two."""
+    """Write weighted sums of windows of `images` to `outs`; of each there are one or two.
+
+    Upsampling a single picture may leave out the tiles of the result that are not `needed`.
+    """
     backward = operation >= Operation.DOWN_BACKWARD
     pointers = _pointers(("grad", "grad2") if backward else ("x",), images)
     pointers |= _pointers(("kernels", "kernels2"), kernels) | _pointers(("out", "out2"), outs)
     coarse, size = _coarse(images[0], outs[0]), isqrt(kernels[0].shape[1])
     threads = _threads(coarse, size)
-    _resample(operation, coarse, size, [pointers] * threads)
+    if needed is not None:
+        pointers["tiles"] = needed.tiles.ctypes.data
+    rows = _rows(coarse) if needed is None else len(needed.tiles)
+    _resample(operation, coarse, size, [pointers] * threads, rows)
 
 
 def dot(operation: Operation, x: Tensor, grad: Tensor, out: Tensor) -> None:
     """Write the gradient of the kernels to `out`, for the gradient of the results."""
     coarse, size = _coarse(x, grad), isqrt(out.shape[1])
     pointers = _pointers(("x", "grad", "out2"), (x, grad, out))
-    _resample(operation, coarse, size, [pointers] * _threads(coarse, size))
+    shares = [pointers] * _threads(coarse, size)
+    _resample(operation, coarse, size, shares, _rows(coarse))
 
 
 def dot_filters(x: Tensor, grad: Tensor, grad2: Tensor, size: int) -> Tensor:
@@ -41,17 +53,17 @@ def dot_filters(x: Tensor, grad: Tensor, grad2: Tensor, size: int) -> Tensor:
     sums = x.new_zeros(shape, dtype=torch.float64)
     pointers = _pointers(("x", "grad", "grad2"), (x, grad, grad2))
     shares = [pointers | _pointers(("sums",), (part,)) for part in sums]
-    _resample(Operation.FILTER_BACKWARD, grad, size, shares)
+    _resample(Operation.FILTER_BACKWARD, grad, size, shares, _rows(grad))
     return sums.sum(0)
 
 
 def _resample(
-    operation: Operation, coarse: Tensor, size: int, shares: list[dict[str, int]]
+    operation: Operation, coarse: Tensor, size: int, shares: list[dict[str, int]], rows: int
 ) -> None:
-    """Share the coarse rows out, and call C with the pointers of every share."""
-    samples, channels, height, width = coarse.shape
+    """Share the coarse rows, or tiles, out, and call C with the pointers of every share."""
+    _, channels, height, width = coarse.shape
     image = (operation, coarse.dtype == torch.bfloat16, height, width, channels, size)
-    rows, threads, jobs = samples * height, len(shares), []
+    threads, jobs = len(shares), []
     for thread, pointers in enumerate(shares):
         start, stop = rows * thread // threads, rows * (thread + 1) // threads
         jobs.append(Resampling(*image, start, stop, **pointers))
@@ -61,8 +73,12 @@ def _resample(
 
 
 def _threads(coarse: Tensor, size: int) -> int:
-    rows, products = coarse.shape[0] * coarse.shape[2], coarse.numel() * size * size
-    return max(1, min(torch.get_num_threads(), rows, products // _WORTH_A_THREAD))
+    products = coarse.numel() * size * size
+    return max(1, min(torch.get_num_threads(), _rows(coarse), products // _WORTH_A_THREAD))
+
+
+def _rows(coarse: Tensor) -> int:
+    return coarse.shape[0] * coarse.shape[2]
 
 
 def _coarse(one: Tensor, other: Tensor) -> Tensor:

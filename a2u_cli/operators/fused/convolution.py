@@ -2,21 +2,25 @@
 
 F(4x4, 3x3) of https://arxiv.org/abs/1509.09308 in plain C (`winograd.c`), for float32 on x86-64
 processors with AVX2; all else is torch's. Through the whole network its rounding is no larger than
-that of the sum over the taps.
+that of the sum over the taps. Inference has it, and filters of one tap, leave out what is not
+needed.
 """
 
 import ctypes
 import functools
+from math import isqrt
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
+from .area import Area
 from .arguments import Convolution, Picture
 from .library import compiled, has_avx2, library, spread
 
-PANEL = 16  # as in winograd.c
+PANEL, LANES = 16, 8  # as in winograd.c
 PLACES = 36
 _WORTH_A_THREAD = 16  # tiles
 FILTER_TRANSFORM = (  # by the interpolation points 0, 2/3, -2/3, 3/2, -3/2 and infinity
@@ -47,11 +51,15 @@ def available() -> bool:
 
 
 def usable(x: Tensor, layer: nn.Conv2d) -> bool:
-    """Tell whether `convolve` can do a layer's work on `x`. `A2U_NATIVE=0` says no."""
+    """Tell whether a layer's work on `x` can be done here, and differentiated."""
+    return suits(layer) and takes(x, layer.weight)
+
+
+def takes(x: Tensor, weight: Tensor) -> bool:
+    """Tell whether `convolve` can take `x` with such a weight's filter. `A2U_NATIVE=0` says no."""
     return (
-        x.dtype == layer.weight.dtype == torch.float32
-        and x.device.type == layer.weight.device.type == "cpu"
-        and suits(layer)
+        x.dtype == weight.dtype == torch.float32
+        and x.device.type == weight.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
         and available()
     )
@@ -66,17 +74,44 @@ def computes_in(dtype: torch.dtype) -> bool:
 
 def suits(layer: nn.Conv2d) -> bool:
     """Tell whether a layer is 3x3, of stride 1, with channels in multiples of 16."""
-    shape = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups)
-    plain = shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1) and layer.padding_mode == "zeros"
+    plain = _plain(layer) and layer.kernel_size == (3, 3)
     return plain and not layer.in_channels % PANEL and not layer.out_channels % PANEL
+
+
+def _plain(layer: nn.Conv2d) -> bool:
+    """Tell whether a layer keeps the size, by one square filter of adjoining taps."""
+    height, width = layer.kernel_size
+    shape = (layer.stride, layer.padding, layer.dilation, layer.groups, layer.padding_mode)
+    return height == width and shape == ((1, 1), (height // 2, height // 2), (1, 1), 1, "zeros")
+
+
+def prepare(layer: nn.Conv2d) -> Tensor | None:
+    """Lay a layer's filter out for `convolve`, with any number of channels; None where it can't."""
+    weight = layer.weight.detach()
+    size = layer.kernel_size[0]
+    if weight.dtype != torch.float32 or not _plain(layer) or size not in (1, 3):
+        return None
+    weight = F.pad(weight, (0, 0) * 3 + (0, -len(weight) % PANEL))
+    return transform(weight) if size == 3 and not weight.shape[1] % LANES else _taps(weight)
+
+
+def minimal(filter: Tensor) -> bool:
+    """Tell whether a filter is for minimal filtering, or else for a sum over its taps."""
+    return len(filter) == PLACES
 
 
 def transform(weight: Tensor) -> Tensor:
     """Transform a filter (outputs, inputs, 3, 3) for `convolve`: (36, outputs/16, inputs, 16)."""
-    panels = weight.unflatten(0, (-1, PANEL))  # (outputs/16, 16, inputs, 3, 3)
-    taps = panels.permute(3, 4, 0, 2, 1).flatten(0, 1)  # (9, outputs/16, inputs, 16)
-    places: Tensor = torch.tensordot(_matrix(weight.dtype, weight.device), taps, 1)
+    matrix = _matrix(weight.dtype, weight.device)
+    places: Tensor = torch.tensordot(matrix, _taps(weight), 1)
     return places
+
+
+def _taps(weight: Tensor) -> Tensor:
+    """Lay a filter (outputs, inputs, K, K) out by taps: (K*K, outputs/16, inputs, 16)."""
+    panels = weight.unflatten(0, (-1, PANEL))  # (outputs/16, 16, inputs, K, K)
+    taps: Tensor = panels.permute(3, 4, 0, 2, 1).flatten(0, 1).contiguous()
+    return taps
 
 
 def _matrix(dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -86,19 +121,39 @@ def _matrix(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def convolve(
-    x: Tensor, filter: Tensor, bias: Tensor, *, plus: Tensor | None = None, slope: float = 1.0
+    x: Tensor,
+    filter: Tensor,
+    bias: Tensor,
+    *,
+    plus: Tensor | None = None,
+    then: Tensor | None = None,
+    slope: float = 1.0,
+    needed: Area | None = None,
 ) -> Tensor:
     """Convolve with zeros outside, add a bias and `plus`, multiply what is negative by `slope`.
 
-    x: float32 (N, inputs, H, W); filter: from `transform`; bias: (outputs); plus and the result:
-    (N, outputs, H, W). Not differentiable.
+    x: float32 (N, inputs, H, W); filter: from `transform` or `prepare`; bias: (outputs); the
+    result: (N, outputs, H, W). As large is `plus`, or in its place `then`, which is added last.
+    Where `needed` is given the result holds anything elsewhere, N is 1, and x is read only in the
+    tiles that lie `around`. Not differentiable.
     """
-    shape = (x.shape[0], filter.shape[1] * PANEL, *x.shape[2:])
+    channels = filter.shape[1] * PANEL
     last = torch.channels_last
+    shape = (x.shape[0], channels, *x.shape[2:])
     # C writes here: by the defaults of the process it might lie elsewhere, or be of another dtype
     out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=last)
-    _on_threads("a2u_convolve", x, plus, [filter] * _threads(x), bias=bias, out=out, slope=slope)
-    return out
+    _on_threads(
+        "a2u_convolve",
+        x,
+        plus if then is None else then,
+        [filter] * _threads(_tiles(x) if needed is None else len(needed.tiles)),
+        bias=F.pad(bias, (0, channels - len(bias))),
+        out=out,
+        slope=slope,
+        late=then is not None,
+        needed=needed,
+    )
+    return out if len(bias) == channels else out[:, : len(bias)]
 
 
 class _Convolve(torch.autograd.Function):
@@ -117,7 +172,7 @@ class _Convolve(torch.autograd.Function):
             dx = convolve(grad, transform(mirrored), weight.new_zeros(weight.shape[1]))
         if ctx.needs_input_grad[1]:
             shape = (PLACES, weight.shape[0] // PANEL, weight.shape[1], PANEL)
-            parts = [x.new_zeros(shape) for _ in range(_threads(x))]
+            parts = [x.new_zeros(shape) for _ in range(_threads(_tiles(x)))]
             _on_threads("a2u_convolve_backward", x, grad, parts)
             taps = torch.tensordot(_matrix(x.dtype, x.device).T, torch.stack(parts).sum(0), 1)
             dweight = taps.unflatten(0, (3, 3)).permute(2, 4, 3, 0, 1).reshape(weight.shape)
@@ -143,8 +198,8 @@ def _space(inputs: int, outputs: int, gradient: bool) -> int:
     return int(function(inputs, outputs, gradient))
 
 
-def _threads(x: Tensor) -> int:
-    return max(1, min(torch.get_num_threads(), _tiles(x) // _WORTH_A_THREAD))
+def _threads(tiles: int) -> int:
+    return max(1, min(torch.get_num_threads(), tiles // _WORTH_A_THREAD))
 
 
 def _tiles(x: Tensor) -> int:
@@ -160,18 +215,24 @@ def _on_threads(
     bias: Tensor | None = None,
     out: Tensor | None = None,
     slope: float = 1.0,
+    late: bool = False,
+    needed: Area | None = None,
 ) -> None:
     """Call a function in as many threads as there are filters; each has its own."""
     x, other = _last(x), other if other is None else _last(other)
-    inputs, outputs = x.shape[1], filters[0].shape[1] * PANEL
-    space = _space(inputs, outputs, out is None)
+    taps, panels, inputs = filters[0].shape[:3]
+    space = _space(inputs, panels * PANEL, out is None)
     spaces = [x.new_empty(space) for _ in filters]
-    tiles, threads = _tiles(x), len(filters)
+    tiles = _tiles(x) if needed is None else len(needed.tiles)
+    threads = len(filters)
+    masks = () if needed is None else (needed.tiles, needed.around.known)
     jobs = [
         Convolution(
-            *(x.shape[2], x.shape[3], inputs, outputs),
+            *(x.shape[2], x.shape[3], inputs, panels * PANEL),
+            0 if minimal(filters[0]) else isqrt(taps),
             *(tiles * thread // threads, tiles * (thread + 1) // threads),
-            *(_picture(x), _picture(other)),
+            *([mask.ctypes.data for mask in masks] or (None, None)),
+            *(_picture(x), _picture(other), late),
             *(None if t is None else t.data_ptr() for t in (filter, bias, out, spaces[thread])),
             slope,
         )

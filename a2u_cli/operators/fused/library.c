@@ -3,8 +3,8 @@
 
 /* ABI, then the sizes of the arguments, then -1. */
 EXPORT int64_t a2u_abi(int64_t at) {
-    static const int64_t numbers[] = {ABI, sizeof(Resampling), sizeof(Picture), sizeof(Convolution), sizeof(Strip),
-                                      sizeof(Team)};
+    static const int64_t numbers[] = {ABI, sizeof(Resampling), sizeof(Picture), sizeof(Convolution), sizeof(Encoding),
+                                      sizeof(Strip), sizeof(Team)};
     return at >= 0 && at < (int64_t)(sizeof numbers / sizeof *numbers) ? numbers[at] : -1;
 }
 

@@ -48,6 +48,7 @@ def _misfit(library: ctypes.CDLL) -> str:
         arguments.Resampling,
         arguments.Picture,
         arguments.Convolution,
+        arguments.Encoding,
         arguments.Strip,
         arguments.Team,
     )

@@ -347,6 +347,20 @@ INLINE void resample_rows(const Resampling *job, int bf16) {
         }
 }
 
+/* Writes the results of UP in tiles of 4x4 fine pixels, which are 2x2 coarse ones. */
+INLINE void upsample_tiles(const Resampling *job, int bf16) {
+    const Index across = (job->w + 1) / 2, down = (job->h + 1) / 2;
+    for (Index t = job->start; t < job->stop; t++) {
+        const Index number = job->tiles[t], i = number / across % down * 2, j = number % across * 2;
+        const Index n = number / (across * down);
+        for (Index y = i; y < smaller(i + 2, job->h); y++)
+            for (Index x = j; x < smaller(j + 2, job->w); x++) {
+                const Place p = place(job, n * job->h + y, x);
+                write_images(job, &p, bf16);
+            }
+    }
+}
+
 /* `resampling_avx2.c` compiles all of the above once more, for wider vectors. */
 #if !defined(RESAMPLE)
 #define RESAMPLE resample_anywhere
@@ -354,7 +368,9 @@ INLINE void resample_rows(const Resampling *job, int bf16) {
 #endif
 
 void RESAMPLE(const Resampling *job) {
-    if (job->bf16) resample_rows(job, 1);
+    if (job->tiles && job->bf16) upsample_tiles(job, 1);
+    else if (job->tiles) upsample_tiles(job, 0);
+    else if (job->bf16) resample_rows(job, 1);
     else resample_rows(job, 0);
 }
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from . import c_kernels
+from .area import Area
 from .arguments import Operation
 from .library import absence, available, has_avx2, switched_off
 
@@ -108,19 +109,26 @@ def downsample(x: Tensor, kernels: Tensor) -> Tensor:
     return result
 
 
-def upsample(x: Tensor, kernels: Tensor) -> Tensor:
+def upsample(x: Tensor, kernels: Tensor, needed: Area | None = None) -> Tensor:
     """Weigh, for every fine pixel, the K x K coarse pixels around its own with its own kernel.
 
     x: (N, C, H, W); kernels: (N, K*K, 2H, 2W), the same for all channels. Returns (N, C, 2H, 2W).
     The window of (y, x) begins at (y // 2 - p, x // 2 - p), p = (K - 1) // 2; outside is zero.
+    Where `needed` is given, the C form may leave out the rest of a single picture, and the result
+    is not differentiable.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit, or there is no fused form for them.
     """
     size = _check("upsample", x, kernels)
     _fits("upsample", x, kernels, (x.shape[0], size * size, 2 * x.shape[2], 2 * x.shape[3]))
-    result: Tensor = _upsample(_last(x), _last(kernels.float()))
-    return result
+    x, kernels = _last(x), _last(kernels.float())
+    if needed is None or x.device.type != "cpu":
+        result: Tensor = _upsample(x, kernels)
+        return result
+    out = _doubled(x)
+    c_kernels.weigh(Operation.UP, [x], [kernels], [out], needed)
+    return out
 
 
 def filter_pair(x: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,9 @@
  *
  * Outputs are made in tiles of 4x4, and tiles in blocks: transform the inputs of a block, multiply at each of the 36
  * places, transform back. The gradient of the filter goes the same way: transform inputs and gradients of a block,
- * multiply at each place, add up. Tiles are counted over the whole batch, so that callers may split them over threads.
+ * multiply at each place, add up. Tiles are counted over the whole batch, so that callers may split them over threads,
+ * or name those that are to be written. Filters of one tap, or for few channels, are summed up over the taps, tile by
+ * tile.
  */
 #include <stddef.h>
 
@@ -26,7 +28,7 @@ typedef ptrdiff_t Index;
  * channels. A gradient's blocks are larger, since for each the whole filter passes by. SKEW keeps the 36 planes of a
  * block from falling into the same few sets of the cache. */
 enum { TILE = 4, REACH = 6, PLACES = 36, LANES = 8, PANEL = 16, ROWS = 6, INPUTS = 4, SKEW = 16 };
-enum { BLOCK = 24, GRADIENT_BLOCK = 96 };
+enum { BLOCK = 24, GRADIENT_BLOCK = 96, FEW = 4 /* channels of a picture and its trimap */ };
 
 typedef float Floats __attribute__((vector_size(32)));
 typedef int32_t Mask __attribute__((vector_size(32)));
@@ -40,7 +42,8 @@ typedef struct {
     Index image, top, left;
 } Tile;
 
-INLINE Tile tile(const Convolution *job, Index number) {
+INLINE Tile tile(const Convolution *job, Index place) {
+    const Index number = job->tiles ? job->tiles[place] : place;
     const Index across = (job->width + TILE - 1) / TILE, down = (job->height + TILE - 1) / TILE;
     const Tile at = {number / (across * down), number / across % down * TILE, number % across * TILE};
     return at;
@@ -48,6 +51,15 @@ INLINE Tile tile(const Convolution *job, Index number) {
 
 INLINE const float *pixel(const Picture *picture, Index image, Index y, Index x) {
     return picture->at + image * picture->image + y * picture->row + x * picture->pixel;
+}
+
+/* The pixel of x or other at (y, x): zeros where there is none, or where nothing is known of it. */
+INLINE const float *find(const Convolution *job, const Picture *picture, Index image, Index y, Index x,
+                         const float *zeros) {
+    const Index across = (job->width + TILE - 1) / TILE, down = (job->height + TILE - 1) / TILE;
+    if (y < 0 || y >= job->height || x < 0 || x >= job->width) return zeros;
+    if (job->known && picture == &job->x && !job->known[(image * down + y / TILE) * across + x / TILE]) return zeros;
+    return pixel(picture, image, y, x);
 }
 
 /* The interpolation points are 0, A, -A, B, -B and infinity: at A = 2/3 and B = 1/A, rounding is a fourth of what it is
@@ -94,11 +106,8 @@ INLINE void read_tile(const Convolution *job, const Picture *picture, Tile at, I
     const Index margin = (size - TILE) / 2;
     const float *from[REACH][REACH];
     for (Index i = 0; i < size; i++)
-        for (Index j = 0; j < size; j++) {
-            const Index y = at.top + i - margin, x = at.left + j - margin;
-            const int inside = y >= 0 && y < job->height && x >= 0 && x < job->width;
-            from[i][j] = inside ? pixel(picture, at.image, y, x) : zeros;
-        }
+        for (Index j = 0; j < size; j++)
+            from[i][j] = find(job, picture, at.image, at.top + i - margin, at.left + j - margin, zeros);
     for (Index c = 0; c < channels; c += LANES) {
         Floats half[REACH][REACH], line[REACH], row[REACH];
         UNROLL for (int j = 0; j < size; j++) {
@@ -158,13 +167,23 @@ INLINE void accumulate(float *sum, const float *x, Index inputs, const float *gr
     }
 }
 
-/* Transforms a tile's products back, adds and activates, and writes what lies inside the picture. */
+/* Adds and activates, and writes LANES channels from c on of pixel (y, x). */
+INLINE void finish(const Convolution *job, Index image, Index y, Index x, Index c, Floats sum) {
+    const Floats zero = {0};
+    const Floats other = job->other.at ? load(pixel(&job->other, image, y, x) + c) : zero;
+    sum += load(job->bias + c);
+    if (!job->late) sum += other;
+    const Mask positive = sum > zero;
+    sum = (Floats)((positive & (Mask)sum) | (~positive & (Mask)((float)job->slope * sum)));
+    if (job->late) sum += other;
+    store(job->out + ((image * job->height + y) * job->width + x) * job->outputs + c, sum);
+}
+
+/* Transforms a tile's products back, and writes what lies inside the picture. */
 static void write_tile(const Convolution *job, Tile at, const float *from, Index plane) {
     const Index rows = job->height - at.top, columns = job->width - at.left;
-    const Floats zero = {0};
     for (Index c = 0; c < job->outputs; c += LANES) {
         Floats half[REACH][TILE], line[REACH], row[TILE];
-        const Floats bias = load(job->bias + c);
         UNROLL for (int j = 0; j < REACH; j++) {
             UNROLL for (int i = 0; i < REACH; i++) line[i] = load(from + (i * REACH + j) * plane + c);
             transform_out(half[j], line);
@@ -172,14 +191,8 @@ static void write_tile(const Convolution *job, Tile at, const float *from, Index
         for (Index i = 0; i < TILE && i < rows; i++) {
             UNROLL for (int j = 0; j < REACH; j++) line[j] = half[j][i];
             transform_out(row, line);
-            float *out = job->out + ((at.image * job->height + at.top + i) * job->width + at.left) * job->outputs + c;
-            for (Index j = 0; j < TILE && j < columns; j++) {
-                Floats y = row[j] + bias;
-                if (job->other.at) y += load(pixel(&job->other, at.image, at.top + i, at.left + j) + c);
-                const Mask positive = y > zero;
-                y = (Floats)((positive & (Mask)y) | (~positive & (Mask)((float)job->slope * y)));
-                store(out + j * job->outputs, y);
-            }
+            for (Index j = 0; j < TILE && j < columns; j++)
+                finish(job, at.image, at.top + i, at.left + j, c, row[j]);
         }
     }
 }
@@ -208,6 +221,43 @@ static void forward(const Convolution *job, Index first, Index count, float *x, 
     for (Index t = 0; t < count; t++) write_tile(job, tile(job, first + t), products + t * outputs, out);
 }
 
+/* Sums up over the taps, a row of a tile and a panel of outputs at a time; `size` is a constant, and `inputs` too where
+ * they are few. */
+INLINE void sum_taps(const Convolution *job, Tile at, Index size, Index inputs, const float *zeros) {
+    const Index margin = size / 2, rows = job->height - at.top, columns = job->width - at.left;
+    const float *from[REACH][REACH];
+    for (Index i = 0; i < TILE + size - 1; i++)
+        for (Index j = 0; j < TILE + size - 1; j++)
+            from[i][j] = find(job, &job->x, at.image, at.top + i - margin, at.left + j - margin, zeros);
+    for (Index panel = 0; panel < job->outputs / PANEL; panel++)
+        for (Index i = 0; i < TILE && i < rows; i++) {
+            Floats sum[TILE][2] = {{{0}}};
+            for (Index u = 0; u < size; u++)
+                for (Index v = 0; v < size; v++) {
+                    const float *weights = panel_of(job, u * size + v, panel), *const *x = &from[i + u][v];
+                    const float *const at[TILE] = {x[0], x[1], x[2], x[3]};
+                    for (Index c = 0; c < inputs; c++, weights += PANEL) {
+                        const Floats a = load(weights), b = load(weights + LANES);
+                        UNROLL for (int j = 0; j < TILE; j++) {
+                            sum[j][0] += at[j][c] * a;
+                            sum[j][1] += at[j][c] * b;
+                        }
+                    }
+                }
+            UNROLL for (int j = 0; j < TILE; j++)
+                UNROLL for (int half = 0; half < 2; half++)
+                    if (j < columns)
+                        finish(job, at.image, at.top + i, at.left + j, panel * PANEL + half * LANES, sum[j][half]);
+        }
+}
+
+static void direct(const Convolution *job, const float *zeros) {
+    for (Index t = job->start; t < job->stop; t++)
+        if (job->size == 1) sum_taps(job, tile(job, t), 1, job->inputs, zeros);
+        else if (job->inputs == FEW) sum_taps(job, tile(job, t), 3, FEW, zeros);
+        else sum_taps(job, tile(job, t), 3, job->inputs, zeros);
+}
+
 static void backward(const Convolution *job, Index first, Index count, float *x, float *grad, const float *zeros) {
     const Index inputs = job->inputs, outputs = job->outputs;
     const Index in = plane_of(inputs, GRADIENT_BLOCK), out = plane_of(outputs, GRADIENT_BLOCK);
@@ -227,6 +277,10 @@ INLINE void convolve_tiles(const Convolution *job, int gradient) {
     float *x = job->space, *other = x + PLACES * plane_of(job->inputs, block);
     float *zeros = other + PLACES * plane_of(job->outputs, block);
     for (Index c = 0; c < job->inputs || c < job->outputs; c++) zeros[c] = 0;
+    if (job->size) {
+        direct(job, zeros);
+        return;
+    }
     for (Index first = job->start; first < job->stop; first += block) {
         const Index count = job->stop - first < block ? job->stop - first : block;
         (gradient ? backward : forward)(job, first, count, x, other, zeros);
