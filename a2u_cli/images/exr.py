@@ -5,7 +5,7 @@ the stored window is smaller (a bounding box) there is nothing, 0.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -77,7 +77,7 @@ def read_exr(
         stored, frame = _window(header, "dataWindow"), _window(header, "displayWindow")
         _require_plain(header, layer, name, deep=(OpenEXR.deepscanline, OpenEXR.deeptile))
         planes = _planes(data, layer, headers, name)
-        values = np.nan_to_num(_in_frame(planes, stored, frame, name))
+        values = _in_frame(planes, len(layer.channels), stored, frame, name)
     except A2UError:
         raise
     except Exception as error:  # the package raises bare RuntimeError, and more
@@ -90,12 +90,16 @@ def read_exr(
             f"{name} is truncated or damaged ({words(error)}), expected a whole OpenEXR picture; "
             "export it again"
         ) from error
-    if colour and len(planes) + ("A" not in layer.channels) > 1:  # an alpha alone is no light
+    if colour and set(layer.channels) != {"A"}:  # an alpha alone is no light
         if "A" in layer.channels:
-            values[..., :-1] /= np.maximum(values[..., -1:], 1e-6)
+            for row in values:
+                row[..., :-1] /= np.maximum(row[..., -1:], 1e-6)
         light = values[..., :-1] if "A" in layer.channels else values
-        light[...] = from_linear(np.clip(light, 0.0, 1.0))
-    levels: npt.NDArray[np.uint16] = np.rint(np.clip(values, 0, 1) * 65535.0).astype(np.uint16)
+        for row in light:
+            row[...] = from_linear(np.clip(row, 0.0, 1.0))
+    np.clip(values, 0, 1, out=values)
+    values *= 65535.0
+    levels: npt.NDArray[np.uint16] = np.rint(values, out=values).astype(np.uint16)
     return levels[..., [0, 0, 0, 1]] if levels.shape[2] == 2 else levels
 
 
@@ -157,8 +161,8 @@ def _require_plain(
 
 def _planes(
     data: bytes, layer: _Layer, headers: list[dict[str, Any]], name: str
-) -> list[npt.NDArray[np.float32]]:
-    """Read the layer's channels, (h, w) each, and of a file of one part nothing else."""
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Read the layer's channels, (h, w) each, and of a file of one part one at a time."""
     import Imath
     import OpenEXR
 
@@ -167,10 +171,9 @@ def _planes(
     if len(headers) == 1:
         file = OpenEXR.InputFile(BytesIO(data))
         kind = Imath.PixelType(Imath.PixelType.FLOAT)
-        return [
-            np.frombuffer(file.channel(channel, kind), np.float32).reshape(shape)
-            for channel in layer.channels.values()
-        ]
+        for channel in layer.channels.values():
+            yield np.frombuffer(file.channel(channel, kind), np.float32).reshape(shape)
+        return
     taken = 0
     for header in headers:
         x0, y0, x1, y1 = _window(header, "dataWindow")
@@ -181,16 +184,18 @@ def _planes(
             f"{MOST_AT_ONCE / 1e9:.1f} GB; export the picture alone"
         )
     part = OpenEXR.File(BytesIO(data), separate_channels=True).parts[layer.part]
-    return [np.asarray(part.channels[c].pixels, np.float32) for c in layer.channels.values()]
+    for channel in layer.channels.values():
+        yield np.asarray(part.channels[channel].pixels, np.float32)
 
 
 def _in_frame(
-    planes: list[npt.NDArray[np.float32]],
+    planes: Iterable[npt.NDArray[np.float32]],
+    count: int,
     stored: tuple[int, int, int, int],
     frame: tuple[int, int, int, int],
     name: str,
 ) -> npt.NDArray[np.float32]:
-    """Lay planes (h, w) into the frame (H, W, C)."""
+    """Lay `count` planes (h, w) into the frame (H, W, C)."""
     x0, y0, x1, y1 = (
         *(max(pair) for pair in zip(stored[:2], frame[:2], strict=True)),
         *(min(pair) for pair in zip(stored[2:], frame[2:], strict=True)),
@@ -199,10 +204,10 @@ def _in_frame(
         raise ImageError(
             f"{name} has no pixel inside its display window, expected a picture; export it again"
         )
-    shape = frame[3] - frame[1], frame[2] - frame[0], len(planes)
+    shape = frame[3] - frame[1], frame[2] - frame[0], count
     canvas = np.zeros(shape, np.float32)
     inside = slice(y0 - frame[1], y1 - frame[1]), slice(x0 - frame[0], x1 - frame[0])
     taken = slice(y0 - stored[1], y1 - stored[1]), slice(x0 - stored[0], x1 - stored[0])
     for number, plane in enumerate(planes):
-        canvas[(*inside, number)] = plane[taken]
+        canvas[(*inside, number)] = np.nan_to_num(plane[taken])
     return canvas

@@ -336,7 +336,8 @@ def _write(loaded: _Loaded, alpha: FloatArray, seconds: float, job: _Job) -> Out
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
     outcome = Outcome(pair.name, "done", seconds=round(seconds, 3))
     try:
-        saved = results(picture.image, alpha, options, name=pair.name)
+        made = picture.image, alpha, options
+        saved = results(*made, name=pair.name, max_memory=job.max_memory)
         files = (
             (
                 path,
@@ -356,7 +357,7 @@ def _write(loaded: _Loaded, alpha: FloatArray, seconds: float, job: _Job) -> Out
 
 
 def results(
-    image: FloatArray, alpha: FloatArray, options: Options, *, name: str
+    image: FloatArray, alpha: FloatArray, options: Options, *, name: str, max_memory: int | None
 ) -> dict[str, FloatArray]:
     """Make what is to be saved, from an image (H, W, 3) and its alpha (H, W), by its kind.
 
@@ -371,7 +372,7 @@ def results(
         from ..backgrounds import choose_background, make_background
 
         chosen = choose_background(options.background, name)
-        background = make_background(chosen, image, fit=options.fit)
+        background = make_background(chosen, image, fit=options.fit, max_memory=max_memory)
         saved["composite"] = composite(foreground, alpha, background, linear=options.linear)
     return saved
 
