@@ -1,5 +1,6 @@
 """Make what a cut-out is laid on: a colour, a gradient, a checker, a blur or a picture."""
 
+import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,17 +22,20 @@ DRAWN = ("gradient", "checker", "blur")
 GRADIENT = ((0.93, 0.94, 0.96), (0.55, 0.6, 0.68))  # from top to bottom
 CHECKER = ((1.0, 1.0, 1.0), (0.8, 0.8, 0.8))
 CHECKER_CELLS = 32  # along the longer side
+BEYOND = 16  # times the pixels that are wanted: so many more are not scaled, only to be cut off
 BLUR = 0.03  # sigma, of the longer side
 
 
-def make_background(what: str, image: FloatArray, *, fit: Fit = "cover") -> FloatArray:
+def make_background(
+    what: str, image: FloatArray, *, fit: Fit = "cover", max_memory: int | None = None
+) -> FloatArray:
     """Make a background for an image, float32 (H, W, 3) in [0, 1]; so is the result.
 
     `what` is "gradient", "checker", "blur" (of the image itself), a colour as CSS writes it
     ("white", "#2b5f9e", "rgb(10, 20, 30)"), or a picture's path.
 
     Raises ImageError where it is none of these, the picture cannot be read, or the image is no such
-    array.
+    array; OutOfMemory where the picture takes more than `max_memory` bytes to read.
     """
     require_array(image, "image", channels=(3,))
     height, width = image.shape[:2]
@@ -48,7 +52,7 @@ def make_background(what: str, image: FloatArray, *, fit: Fit = "cover") -> Floa
         sigma = max(1.0, BLUR * max(height, width))
         return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
     if Path(what).is_file():
-        picture = read_image(Path(what))
+        picture = read_image(Path(what), max_memory=max_memory)
         tell_of_hidden(picture, what)
         return fit_to(picture.image, (height, width), fit)
     return np.full(image.shape, _colour(what), np.float32)
@@ -122,6 +126,8 @@ def fit_to(picture: FloatArray, size: tuple[int, int], fit: Fit) -> FloatArray:
         return _resize(picture, height, width)
     scales = height / rows, width / columns
     scale = max(scales) if fit == "cover" else min(scales)
+    if fit == "cover" and rows * columns * scale**2 > BEYOND * height * width:
+        return _cover_thin(picture, size, scale)
     tall, wide = max(1, round(rows * scale)), max(1, round(columns * scale))
     scaled = _resize(picture, tall, wide)
     if fit == "cover":
@@ -131,6 +137,18 @@ def fit_to(picture: FloatArray, size: tuple[int, int], fit: Fit) -> FloatArray:
     top, left = (height - tall) // 2, (width - wide) // 2
     canvas[top : top + tall, left : left + wide] = scaled
     return canvas
+
+
+def _cover_thin(picture: FloatArray, size: tuple[int, int], scale: float) -> FloatArray:
+    """Scale the middle of a picture (h, w, 3) alone, the side that is cut off first."""
+    if scale * picture.shape[1] < size[1] + 0.5:  # then the rows are what is cut off
+        return _cover_thin(picture.swapaxes(0, 1), size[::-1], scale).swapaxes(0, 1)
+    height, width = size
+    left = max(0, picture.shape[1] - math.ceil(width / scale) - 2) // 2
+    middle = np.ascontiguousarray(picture[:, left : picture.shape[1] - left])
+    wide = _resize(middle, middle.shape[0], max(width, round(middle.shape[1] * scale)))
+    left = (wide.shape[1] - width) // 2
+    return _resize(np.ascontiguousarray(wide[:, left : left + width]), height, width)
 
 
 def _resize(picture: FloatArray, height: int, width: int) -> FloatArray:

@@ -77,11 +77,11 @@ def in_words(error: BaseException) -> tuple[str, int | None]:
 
     This is the one rule: our own errors speak for themselves, a shortage of memory is called that,
     and where the system refuses a file (no permission, too long a name, links in a circle, a full
-    disk) it is named, with what the system said. Of what is longer than any line should be, the
+    disk) it is named, with what the system said. Names stay as they are: whoever prints them
+    escapes what they hold. Of what is longer than any line should be, the
     middle is left out.
     """
     text, code = _said(error)
-    text = " ".join(text.split())
     if len(text) > MOST_LETTERS:
         half = MOST_LETTERS // 2
         text = f"{text[:half]} [...] {text[-half:]}"
@@ -102,5 +102,5 @@ def _said(error: BaseException) -> tuple[str, int | None]:
     elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib
         text, code = f"a path cannot be followed ({error}); mend the links", A2UError.exit_code
     else:
-        return f"unexpected {type(error).__name__}: {error}", None
+        return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}", None
     return text, code

@@ -1,5 +1,6 @@
 """Backgrounds are what their names say, and pictures fill as asked."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from a2u_cli import backgrounds
 from a2u_cli.backgrounds import fit_to, make_background
 from a2u_cli.errors import ImageError
 from a2u_cli.images import write_image
@@ -56,6 +58,24 @@ def test_a_picture_fills_as_asked(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         make_background(str(path), IMAGE), fit_to(picture, (24, 40), "cover")
     )
+
+
+def test_what_covers_a_thin_picture_is_not_scaled_to_be_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strip = np.random.default_rng(4).random((8, 301, 3), np.float32)
+    found = fit_to(strip, (200, 10), "cover")
+    monkeypatch.setattr(backgrounds, "BEYOND", 10**9)
+    np.testing.assert_allclose(found, fit_to(strip, (200, 10), "cover"), atol=1e-4)
+    monkeypatch.undo()
+    tracemalloc.start()
+    assert fit_to(np.zeros((1, 60_000, 3), np.float32), (60_000, 1), "cover").shape == (
+        60_000,
+        1,
+        3,
+    )
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3)])

@@ -43,6 +43,7 @@ class Hub:
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
     cuts: int = 0  # how many downloads still break off at three quarters
+    of_part: str = ""  # how it answers who goes on: 416, or a part from elsewhere
     etag: str | None = None  # in place of the true sha256
     drips: str = ""  # what comes a byte every `pause` seconds: HEAD, GET (their heads), or body
     pause: float = 0.02
@@ -110,6 +111,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, X_Error_Code=code, X_Repo_Commit=COMMIT)
             return
         start = int(self.headers.get("Range", "bytes=0-").split("=")[1].split("-")[0])
+        if start and self.hub.of_part == "416":
+            self.answer(416)
+            return
+        if start and self.hub.of_part == "elsewhere":
+            start += 1
         etag = self.hub.etag or hashlib.sha256(data).hexdigest()
         self.send_response(206 if start else self.hub.status if self.command == "GET" else 200)
         self.send_header("ETag", f'"{etag}"')

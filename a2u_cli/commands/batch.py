@@ -158,7 +158,9 @@ def batch(
     from ..backgrounds import list_backgrounds
     from ..images.listing import OUTPUT_FOLDER
 
-    options = _choose_results(save, background=background, fit=fit, linear=linear, colours=colours)
+    options = _choose_results(
+        save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
+    )
     options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
@@ -213,6 +215,7 @@ def _choose_results(
     fit: str | None,
     linear: bool,
     colours: str | None,
+    max_memory: str | None,
 ) -> "Options":
     """Take what is to be saved and how it looks; raises A2UError for what nothing saved shows."""
     from ..foreground import METHODS
@@ -232,18 +235,20 @@ def _choose_results(
     if not options.saves_colours:
         refuse_idle("an alpha has no colours; --save more", colours=colours)
     if "composite" in kinds:
-        _try_background(options)
+        _try_background(options, max_memory)
     return options
 
 
-def _try_background(options: "Options") -> None:
-    """Refuse what is no background before any work is done; raises ImageError."""
+def _try_background(options: "Options", max_memory: str | None) -> None:
+    """Refuse what is no background before any work is done; raises ImageError, OutOfMemory."""
     import numpy as np
 
     from ..backgrounds import choose_background, make_background
+    from ..matting.planning import parse_bytes
 
     chosen = choose_background(options.background, "any")
-    make_background(chosen, np.zeros((1, 1, 3), np.float32), fit=options.fit)
+    pixel, bound = np.zeros((1, 1, 3), np.float32), parse_bytes(max_memory)
+    make_background(chosen, pixel, fit=options.fit, max_memory=bound)
 
 
 def _read_shard(text: str | None) -> tuple[int, int]:

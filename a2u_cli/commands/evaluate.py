@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from ..errors import A2UError
-from .options import Force, choose, refuse_idle
+from .options import Force, MaxMemory, bound_memory, choose, refuse_idle
 from .progress import progress
 from .terminal import say, show, show_json, show_list, show_table, show_text
 
 if TYPE_CHECKING:
+    from ..images.memory import Bound
     from ..scoring.comparison import Change
     from ..scoring.evaluation import Row
     from ..scoring.layouts import Set
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PREDICTIONS = Path("a2u_output/alpha")
 STDOUT = Path("-")
+# Bytes for a pixel and beside the picture, by the process's size at 4 and 17 million pixels.
+EVAL = {"a_pixel": 100, "process": 320 << 20}
 CONDITION_HELD, SOME_FAILED = 5, 1
 
 
@@ -59,6 +62,7 @@ def evaluate(
     against: Annotated[
         Path | None, typer.Option(help="Compare with another run's --json, picture by picture.")
     ] = None,
+    max_memory: MaxMemory = None,
     force: Force = False,
     fail_if: Annotated[
         list[str] | None, typer.Option(help='Exit with 5 if it holds: "sad>30", "sad>+1%".')
@@ -80,6 +84,7 @@ def evaluate(
     where = choose("region", region, ("auto", "unknown", "whole"))
     if where == "whole":
         refuse_idle("--region whole scores without trimaps", trimap=trimap)
+    bound = bound_memory(max_memory, **EVAL)
     _refuse_files(images, as_json, as_csv, html)
     for condition in fail_if or ():
         comparison.read_condition(condition, compared=against is not None)
@@ -99,10 +104,11 @@ def evaluate(
         rows = score_all(
             data_set,
             conn_rule=rule,
-            workers=os.cpu_count() or 1,
+            workers=1 if max_memory else os.cpu_count() or 1,
+            max_memory=bound,
             report=lambda row: advance(row.item.name, row.state),
         )
-    _write_reports(data_set, rows, rule, as_json=as_json, as_csv=as_csv, html=html)
+    _write_reports(data_set, rows, rule, as_json=as_json, as_csv=as_csv, html=html, bound=bound)
     taken = STDOUT in (as_json, as_csv)
     if not taken:
         _show(rows, report.conventions(data_set, rule))
@@ -150,6 +156,7 @@ def _write_reports(
     as_json: Path | None,
     as_csv: Path | None,
     html: Path | None,
+    bound: "Bound",
 ) -> None:
     from ..scoring import report
 
@@ -162,7 +169,7 @@ def _write_reports(
     elif as_csv:
         _write(as_csv, report.to_csv(rows))
     if html:
-        _write(html, report.page(data_set, rows, rule))
+        _write(html, report.page(data_set, rows, rule, max_memory=bound))
 
 
 def _write(path: Path, text: str) -> None:

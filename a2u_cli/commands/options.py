@@ -12,6 +12,7 @@ from .terminal import say
 
 if TYPE_CHECKING:
     from ..backgrounds import Fit as FitWord
+    from ..images.memory import Bound
     from ..matting.matter import Matter
 
 BAND, BACKGROUND = "1.5%", "white"
@@ -87,6 +88,12 @@ def _require_band(text: str) -> None:
     band_pixels(text, (1, 1))
 
 
+def _require_amount(text: str) -> None:
+    from ..matting.planning import parse_bytes
+
+    parse_bytes(text)
+
+
 def _require_background(what: str) -> None:
     from ..backgrounds import require_background
 
@@ -111,7 +118,10 @@ Dtype = Annotated[
 ]
 MaxMemory = Annotated[
     str | None,
-    typer.Option(help="Bound on memory, as 2GB or 800MB. [default: most of what is free]"),
+    typer.Option(
+        help="Bound on memory, as 2GB or 800MB. [default: most of what is free]",
+        callback=checking(_require_amount),
+    ),
 ]
 Quality = Annotated[
     str | None,
@@ -232,6 +242,14 @@ def refuse_idle(why: str, **options: object) -> None:
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise A2UError(f"{names} would do nothing: {why}")
+
+
+def bound_memory(text: str | None, *, a_pixel: int, process: int) -> "Bound":
+    """Bound work that takes so many bytes for a pixel, and beside the picture, by --max-memory."""
+    from ..images.memory import Bound
+    from ..matting.planning import parse_bytes
+
+    return Bound(parse_bytes(text), a_pixel, process)
 
 
 def load_matter(

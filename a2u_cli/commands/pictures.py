@@ -11,6 +11,7 @@ from .terminal import say, show_path
 
 if TYPE_CHECKING:
     from ..images import Picture
+    from ..images.memory import Bound
     from ..units import FloatArray, Trimap
 
 
@@ -29,7 +30,7 @@ class Hint:
     outside: str = BAND
     invert: bool = False
 
-    def read(self, *, max_memory: int | None = None) -> "Trimap":
+    def read(self, *, max_memory: "int | Bound | None" = None) -> "Trimap":
         """Give the trimap, uint8 (H, W) in {0, 128, 255}, and say what of the file was taken.
 
         Raises ImageError or TrimapError; OutOfMemory where it takes more than `max_memory` bytes.
@@ -37,7 +38,7 @@ class Hint:
         from ..trimap import band_pixels, make_trimap, parse_trimap
 
         name = file_name(self.file)
-        source = file_source(self.file)
+        source = file_source(self.file, max_memory)
         words = {"drawn": not self.is_mask, "invert": self.invert}
         values = read_said(source, name, max_memory=max_memory, **words)
         if not self.is_mask:
@@ -56,7 +57,7 @@ def read_said(
     *,
     drawn: bool = False,
     invert: bool = False,
-    max_memory: int | None = None,
+    max_memory: "int | Bound | None" = None,
 ) -> "FloatArray":
     """Read a matte, a mask or a trimap, and say in a line what of the file was taken.
 
@@ -99,7 +100,7 @@ def choose_hint(
 
 
 def read_pair(
-    image: str, hint: Hint, *, max_memory: int | None = None
+    image: str, hint: Hint, *, max_memory: "int | Bound | None" = None
 ) -> tuple["Picture", "Trimap", dict[str, Any]]:
     """Read a picture and its trimap, and say how the trimap was understood, also as facts.
 
@@ -110,7 +111,9 @@ def read_pair(
     from .. import trimap as trimaps
 
     require_one_stdin(image, hint.file)
-    picture = images.read_image(file_source(image), name=file_name(image), max_memory=max_memory)
+    picture = images.read_image(
+        file_source(image, max_memory), name=file_name(image), max_memory=max_memory
+    )
     images.tell_of_hidden(picture, file_name(image))
     parsed = hint.read(max_memory=max_memory)
     warnings = trimaps.check_pair(
@@ -169,11 +172,11 @@ def file_name(argument: str | Path) -> str:
     return "stdin" if str(argument) == STDIN else str(argument)
 
 
-def file_source(argument: str | Path) -> Path | bytes:
+def file_source(argument: str | Path, max_memory: "int | Bound | None" = None) -> Path | bytes:
     """Give a file's path, or what comes in on stdin; raises ImageError, OutOfMemory."""
     argument = str(argument)
     if argument != STDIN:
         return Path(argument)
     from ..images import read_stream
 
-    return read_stream(sys.stdin.buffer, file_name(argument))
+    return read_stream(sys.stdin.buffer, file_name(argument), max_memory=max_memory)

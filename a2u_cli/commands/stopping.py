@@ -18,6 +18,15 @@ from ..errors import Interrupted
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 KILLED = 128  # what shells add to a signal's number: 130 for Ctrl-C, 143 for SIGTERM
 SOON = 0.05  # seconds
+# What leaves traces when it is broken off: an import, a worker's birth until its pool knows of it,
+# a thread's. By the ends of files, and functions there.
+UNTIMELY = (
+    ("<frozen importlib._bootstrap>", ""),
+    ("<frozen importlib._bootstrap_external>", ""),
+    ("popen_spawn_posix.py", ""),
+    ("/concurrent/futures/process.py", "submit"),
+    ("/threading.py", "start"),
+)
 
 
 def listen() -> None:
@@ -67,10 +76,10 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def _is_untimely(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported, or a worker born: broken off, they leave traces."""
+    """Tell whether something is under way that must not be broken off."""
     while frame is not None:
-        file = frame.f_code.co_filename
-        if file.startswith("<frozen importlib") or file.endswith("popen_spawn_posix.py"):
+        file, function = frame.f_code.co_filename.replace(os.sep, "/"), frame.f_code.co_name
+        if any(file.endswith(end) and name in ("", function) for end, name in UNTIMELY):
             return True
         frame = frame.f_back
     return False

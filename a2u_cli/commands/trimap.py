@@ -8,7 +8,18 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import TrimapError
-from .options import AsJson, Band, Force, Inside, Invert, NoLock, Outside, refuse_idle
+from .options import (
+    AsJson,
+    Band,
+    Force,
+    Inside,
+    Invert,
+    MaxMemory,
+    NoLock,
+    Outside,
+    bound_memory,
+    refuse_idle,
+)
 from .pictures import (
     STDOUT_AS,
     Hint,
@@ -23,6 +34,10 @@ from .terminal import say, show, show_json
 
 if TYPE_CHECKING:
     from ..images import Matte
+    from ..images.memory import Bound
+
+# Bytes for a pixel and beside the picture, by the processes' sizes at 4 and 17 million pixels.
+MAKE, CHECK = {"a_pixel": 24, "process": 100 << 20}, {"a_pixel": 60, "process": 100 << 20}
 
 
 class _MakeByDefault(TyperGroup):
@@ -59,6 +74,7 @@ def make(
     inside: Inside = None,
     outside: Outside = None,
     invert: Invert = False,
+    max_memory: MaxMemory = None,
     force: Force = False,
     no_lock: NoLock = False,
 ) -> None:
@@ -66,6 +82,7 @@ def make(
 
     Example: a2u trimap make mask.png --inside 5 --outside 2%
     """
+    bound = bound_memory(max_memory, **MAKE)
     hint = mask_hint(str(mask), band=band, inside=inside, outside=outside, invert=invert)
     if not mask.is_dir():
         from ..images import require_free
@@ -73,7 +90,7 @@ def make(
         path = output_path(mask, output, kind="trimap")
         if path:
             require_free(path, [mask], force=force)
-        put(path, _make(hint, path or STDOUT_AS))
+        put(path, _make(hint, path or STDOUT_AS, bound))
         return
     from ..images.listing import OUTPUT_FOLDER
     from ..jobs.journal import find_own, find_results
@@ -92,20 +109,20 @@ def make(
     make_each(
         dataclasses.replace(masks, unpaired=()),
         Filling(folder, shaping, force=force, no_lock=no_lock),
-        lambda pair, path: _make(dataclasses.replace(hint, file=str(pair.image)), path),
+        lambda pair, path: _make(dataclasses.replace(hint, file=str(pair.image)), path, bound),
         reads=lambda pair: [pair.image],
         others=masks.unpaired,
     )
 
 
-def _make(hint: Hint, path: Path) -> bytes:
+def _make(hint: Hint, path: Path, bound: "Bound") -> bytes:
     """Make a trimap's file, and say what it holds; raises ImageError or TrimapError."""
     from ..images import encode_for, output_format
     from ..trimap import require_unknown
 
     if output_format(path, channels=1, depth=8) == "jpeg":
         raise TrimapError(f"{path}: JPEG would blur the trimap; choose .png or .tif")
-    trimap = hint.read()
+    trimap = hint.read(max_memory=bound)
     say(f"trimap: {require_unknown(trimap, file_name(hint.file), of_mask=True)}")
     return encode_for(path, trimap)
 
@@ -117,6 +134,7 @@ def check(
     image: Annotated[
         Path | None, typer.Option(help="Also check that it fits this picture.")
     ] = None,
+    max_memory: MaxMemory = None,
     as_json: AsJson = False,
 ) -> None:
     """Describe a trimap: what is in the file, how it is read, what is wrong with it.
@@ -124,8 +142,10 @@ def check(
     Example: a2u trimap check trimap.png --image photo.jpg
     """
 
+    bound = bound_memory(max_memory, **CHECK)
+
     def report(path: Path) -> None:
-        facts, lines = _check(path, image)
+        facts, lines = _check(path, image, bound)
         if as_json:
             show_json(facts)
             return
@@ -143,20 +163,21 @@ def check(
     for_each(found.found, lambda pair: report(pair.image), left_out=found.left_out)
 
 
-def _check(path: Path, image: Path | None) -> tuple[dict[str, Any], list[str]]:
+def _check(path: Path, image: Path | None, bound: "Bound") -> tuple[dict[str, Any], list[str]]:
     """Give what there is to say of a trimap, as facts and as lines."""
     from ..images import read_image, read_matte
     from ..trimap import check_pair, describe, parse_trimap
 
     require_one_stdin(path, image)
     name = file_name(path)
-    matte = read_matte(file_source(path), name=name, drawn=True)
+    matte = read_matte(file_source(path, bound), name=name, drawn=True, max_memory=bound)
     parsed = parse_trimap(matte.values, name=name)
     height, width = parsed.shape
     shares, fitted = describe(parsed), (height, width)
     turn: dict[str, Any] = {}
     if image:
-        picture = read_image(file_source(image), name=file_name(image))
+        its = file_name(image)
+        picture = read_image(file_source(image, bound), name=its, max_memory=bound)
         fitted = picture.size
         turn = {"image_orientation": picture.orientation, "image": picture.image}
     names = (file_name(image or path), name)

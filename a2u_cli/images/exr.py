@@ -5,7 +5,7 @@ the stored window is smaller (a bounding box) there is nothing, 0.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -76,8 +76,8 @@ def read_exr(
         _require_plain(header, layer, name, deep=(OpenEXR.deepscanline, OpenEXR.deeptile))
         planes = _planes(data, layer, headers, name)
         if colour:
-            _require_light(planes, name)
-        values = np.nan_to_num(_in_frame(planes, stored, frame, name))
+            planes = _require_light(planes, name)
+        values = _in_frame(planes, len(layer.channels), stored, frame, name)
     except A2UError:
         raise
     except Exception as error:  # the package raises bare RuntimeError, and more
@@ -94,16 +94,21 @@ def read_exr(
         return _matte_levels(values, layer, name)
     has_alpha = "A" in layer.channels
     light = values[..., :-1] if has_alpha else values  # of an alpha alone there is none
-    if has_alpha:
-        alpha = values[..., -1:]
-        light /= np.where(alpha > 0, np.maximum(alpha, 1e-6), 1)  # 0: it shines without matter
-    light[...] = _to_srgb(light, header, name)
+    matrix = _to_primaries(header, name) if light.shape[2] == 3 else None
+    for row, shown in zip(values, light, strict=True):  # a row at a time takes no memory
+        if has_alpha:
+            alpha = row[..., -1:]
+            shown /= np.where(alpha > 0, np.maximum(alpha, 1e-6), 1)  # 0: it shines without matter
+        linear = shown if matrix is None else shown @ matrix.T
+        shown[...] = from_linear(np.clip(linear, 0.0, 1.0))
     return _steps(values)
 
 
 def _steps(values: npt.NDArray[np.float32]) -> Levels:
     """Give values in 65536 steps from 0 to 1, clipped to it; grey with alpha becomes RGBA."""
-    levels: npt.NDArray[np.uint16] = np.rint(np.clip(values, 0, 1) * 65535.0).astype(np.uint16)
+    np.clip(values, 0, 1, out=values)
+    values *= 65535.0
+    levels: npt.NDArray[np.uint16] = np.rint(values, out=values).astype(np.uint16)
     return levels[..., [0, 0, 0, 1]] if levels.shape[2] == 2 else levels
 
 
@@ -119,19 +124,16 @@ def _matte_levels(values: npt.NDArray[np.float32], layer: _Layer, name: str) -> 
     return _steps(values)
 
 
-def _to_srgb(
-    light: npt.NDArray[np.float32], header: dict[str, Any], name: str
-) -> npt.NDArray[np.float32]:
-    """Bring linear light (H, W, C) of a file's primaries to sRGB values in [0, 1]."""
-    if light.shape[2] == 3 and (primaries := header.get("chromaticities")):
-        try:
-            matrix = primaries_to_srgb(primaries)
-        except (ValueError, TypeError):
-            log.warning("%s has primaries that are no colours; its light counts as sRGB's", name)
-        else:
-            if np.abs(matrix - np.eye(3)).max() > SAME_PRIMARIES:
-                light = light @ matrix.T
-    return from_linear(np.clip(light, 0.0, 1.0))
+def _to_primaries(header: dict[str, Any], name: str) -> npt.NDArray[Any] | None:
+    """Give what brings a file's linear light to sRGB's primaries, (3, 3); None: nothing need."""
+    if not (primaries := header.get("chromaticities")):
+        return None
+    try:
+        matrix = primaries_to_srgb(primaries)
+    except (ValueError, TypeError):
+        log.warning("%s has primaries that are no colours; its light counts as sRGB's", name)
+        return None
+    return matrix if np.abs(matrix - np.eye(3)).max() > SAME_PRIMARIES else None
 
 
 def _choose(headers: list[dict[str, Any]], name: str) -> _Layer:
@@ -190,15 +192,19 @@ def _require_plain(
         raise ImageError(f"{name} {what}, expected a flat picture; export it as RGB")
 
 
-def _require_light(planes: list[npt.NDArray[Any]], name: str) -> None:
-    if any(plane.dtype == np.uint32 for plane in planes):
-        raise ImageError(f"{name} holds whole numbers, expected light; export it as half floats")
+def _require_light(planes: Iterable[npt.NDArray[Any]], name: str) -> Iterator[npt.NDArray[Any]]:
+    for plane in planes:
+        if plane.dtype == np.uint32:
+            raise ImageError(
+                f"{name} holds whole numbers, expected light; export it as half floats"
+            )
+        yield plane
 
 
 def _planes(
     data: bytes, layer: _Layer, headers: list[dict[str, Any]], name: str
-) -> list[npt.NDArray[Any]]:
-    """Read the layer's channels as stored, (h, w) each, and of a file of one part nothing else."""
+) -> Iterator[npt.NDArray[Any]]:
+    """Read the layer's channels as stored, (h, w), and of a file of one part one at a time."""
     import OpenEXR
 
     left, top, right, bottom = _window(headers[layer.part], "dataWindow")
@@ -206,10 +212,9 @@ def _planes(
     if len(headers) == 1:
         file = OpenEXR.InputFile(BytesIO(data))
         types = {c: DTYPES[stored.type.v] for c, stored in file.header()["channels"].items()}
-        return [
-            np.frombuffer(file.channel(channel), types[channel]).reshape(shape)
-            for channel in layer.channels.values()
-        ]
+        for channel in layer.channels.values():
+            yield np.frombuffer(file.channel(channel), types[channel]).reshape(shape)
+        return
     taken = 0
     for header in headers:
         x0, y0, x1, y1 = _window(header, "dataWindow")
@@ -220,16 +225,18 @@ def _planes(
             f"{MOST_AT_ONCE / 1e9:.1f} GB; export the picture alone"
         )
     part = OpenEXR.File(BytesIO(data), separate_channels=True).parts[layer.part]
-    return [np.asarray(part.channels[c].pixels) for c in layer.channels.values()]
+    for channel in layer.channels.values():
+        yield np.asarray(part.channels[channel].pixels)
 
 
 def _in_frame(
-    planes: list[npt.NDArray[Any]],
+    planes: Iterable[npt.NDArray[Any]],
+    count: int,
     stored: tuple[int, int, int, int],
     frame: tuple[int, int, int, int],
     name: str,
 ) -> npt.NDArray[np.float32]:
-    """Lay planes (h, w) into the frame (H, W, C)."""
+    """Lay `count` planes (h, w) into the frame (H, W, C)."""
     x0, y0, x1, y1 = (
         *(max(pair) for pair in zip(stored[:2], frame[:2], strict=True)),
         *(min(pair) for pair in zip(stored[2:], frame[2:], strict=True)),
@@ -238,10 +245,10 @@ def _in_frame(
         raise ImageError(
             f"{name} has no pixel inside its display window, expected a picture; export it again"
         )
-    shape = frame[3] - frame[1], frame[2] - frame[0], len(planes)
+    shape = frame[3] - frame[1], frame[2] - frame[0], count
     canvas = np.zeros(shape, np.float32)
     inside = slice(y0 - frame[1], y1 - frame[1]), slice(x0 - frame[0], x1 - frame[0])
     taken = slice(y0 - stored[1], y1 - stored[1]), slice(x0 - stored[0], x1 - stored[0])
     for number, plane in enumerate(planes):
-        canvas[(*inside, number)] = plane[taken]
+        canvas[(*inside, number)] = np.nan_to_num(plane[taken])
     return canvas

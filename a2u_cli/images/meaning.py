@@ -16,6 +16,7 @@ from ..errors import ImageError, is_memory, listed
 from ..units import FloatArray, Levels
 from .decoding import DAMAGE, open_picture
 from .exr import is_exr
+from .memory import Bound
 from .metadata import read_exif, turn_upright
 from .reading import read_bytes, read_levels
 
@@ -49,7 +50,7 @@ def read_matte(
     *,
     name: str | None = None,
     max_pixels: int | None = None,
-    max_memory: int | None = None,
+    max_memory: int | Bound | None = None,
     drawn: bool = False,
     invert: bool = False,
 ) -> Matte:

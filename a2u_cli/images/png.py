@@ -35,9 +35,12 @@ def split_png(data: bytes) -> tuple[bytes, bytes | None]:
             raise OSError(f"the checksum of {kind.decode('latin-1')} is wrong")
         if kind == b"iCCP":
             profile = profile or _profile(bytes(chunk[8:-4]))
-        size = _unpacked_size(kind, bytes(chunk[8:-4])) if kind in TEXTS else 0
-        room -= size
-        if kind == b"iCCP" or size > MOST_TEXT or (size and room < 0):
+        dropped = kind == b"iCCP" or kind in TEXTS
+        if kind in TEXTS and room > 0:  # what goes beyond is not even unpacked
+            size = _unpacked_size(kind, bytes(chunk[8:-4]))
+            room -= size
+            dropped = size > MOST_TEXT or room < 0
+        if dropped:
             whole = False
         else:
             kept.append(chunk)

@@ -20,7 +20,7 @@ from .decoding import DAMAGE, begins_as_picture, decode_levels, open_picture
 from .exr import is_exr, read_exr
 from .files import require_regular, words
 from .jpeg import refuse_unusual_jpeg
-from .memory import free_memory
+from .memory import Bound, bounded, free_memory
 from .metadata import read_exif, turn_upright
 from .png import SIGNATURE
 from .profiles import to_srgb
@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 MAX_PIXELS = 300_000_000  # unless A2U_MAX_PIXELS says otherwise
 BYTES_A_PIXEL, OTHER_BYTES = 16, 64 << 20  # of a file at most: four channels of float32, metadata
 PIECE = 1 << 20  # bytes read from a pipe at once
-MANY_PIXELS = 4_000_000  # only then is asked how much memory is free
-READING = 24  # bytes a pixel that reading takes at most, beside the file: levels twice, float32
 
 # What is taken for a picture in a folder.
 SUFFIXES = {
@@ -78,7 +76,7 @@ def read_image(
     *,
     name: str | None = None,
     max_pixels: int | None = None,
-    max_memory: int | None = None,
+    max_memory: int | Bound | None = None,
 ) -> Picture:
     """Read a picture as upright sRGB at the precision of its file.
 
@@ -117,7 +115,7 @@ def read_levels(
     *,
     name: str | None = None,
     max_pixels: int | None = None,
-    max_memory: int | None = None,
+    max_memory: int | Bound | None = None,
 ) -> Levels:
     """Read a file's own levels, upright: (H, W, C), grey, RGB or RGBA; no colour is converted.
 
@@ -160,7 +158,7 @@ def _decode(
     max_pixels: int | None,
     *,
     colour: bool,
-    max_memory: int | None = None,
+    max_memory: int | Bound | None = None,
 ) -> _Decoded:
     most = _limit() if max_pixels is None else max_pixels
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
@@ -168,8 +166,9 @@ def _decode(
     if not data:
         raise ImageError(f"{name} is empty (0 bytes), expected a picture; write or copy it again")
 
-    def require(size: tuple[int, int]) -> None:
-        _require_room(size, name, most, max_memory)
+    def require(size: tuple[int, int], a_pixel: int = 0) -> None:
+        _require_room(size, name, most)
+        bounded(max_memory).require(size, name, a_pixel=a_pixel)
 
     if is_exr(data):
         light = read_exr(data, name, colour=colour, require=require)
@@ -193,7 +192,7 @@ def _decode(
             if icc is None:  # of a JPEG, in pieces that do not fit: told as damaged
                 icc = b"in pieces"
             if isinstance(picture, TiffImageFile):
-                levels = decode_tiff(picture, data, name, icc)
+                levels = decode_tiff(picture, data, name, icc, require=require)
             else:
                 levels = turn_upright(decode_levels(picture, data, name, icc), orientation)
             turned = picture.mode in ("CMYK", "LAB")  # to sRGB already
@@ -276,7 +275,7 @@ def _size_in_head(data: bytes) -> tuple[int, int] | None:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def read_stream(stream: IO[bytes], name: str, *, max_memory: int | None = None) -> bytes:
+def read_stream(stream: IO[bytes], name: str, *, max_memory: int | Bound | None = None) -> bytes:
     """Read a picture from a pipe, which may go on for ever.
 
     It is given up where it does not begin as a picture, or goes on beyond what one of its size
@@ -290,7 +289,8 @@ def read_stream(stream: IO[bytes], name: str, *, max_memory: int | None = None) 
         refuse_unreadable(start, name)
         raise _no_picture(name)
     data, most = BytesIO(), OTHER_BYTES
-    max_memory = free_memory() // 2 if max_memory is None else max_memory
+    most_memory = bounded(max_memory).most
+    max_memory = free_memory() // 2 if most_memory is None else most_memory
     data.write(start)
     while piece := stream.read(PIECE):
         data.write(piece)
@@ -349,8 +349,8 @@ def _limit() -> int:
     return int(text)
 
 
-def _require_room(size: tuple[int, int], name: str, most: int, max_memory: int | None) -> None:
-    """Refuse a picture of more pixels, or that takes more memory to read, than it may."""
+def _require_room(size: tuple[int, int], name: str, most: int) -> None:
+    """Refuse a picture of more pixels than it may have; raises ImageError."""
     width, height = size
     pixels = width * height
     if pixels > most:
@@ -358,11 +358,4 @@ def _require_room(size: tuple[int, int], name: str, most: int, max_memory: int |
             f"{name} is {width}x{height} ({pixels / 1e6:.1f} million pixels), expected at "
             f"most {most / 1e6:.1f} million; make it smaller, or raise the limit with "
             f"a2u --max-pixels {pixels} ..."
-        )
-    if max_memory is None and pixels > MANY_PIXELS:
-        max_memory = free_memory()
-    if max_memory is not None and READING * pixels > max_memory:
-        raise OutOfMemory(
-            f"{name} is {width}x{height} and takes about {READING * pixels / 1e9:.1f} GB to read, "
-            f"expected at most {max_memory / 1e9:.1f} GB; allow more, or make it smaller"
         )

@@ -9,7 +9,7 @@ tifffile, which writes TIFFs here, reads no LZW by itself and unpacks a strip to
 
 import logging
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -35,14 +35,23 @@ LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
 WEBP = 50001  # which libtiff behind Pillow has been built without
 PREMULTIPLIED, STRAIGHT = 1, (2, 999)  # 999: as CorelDRAW writes it
 SAMPLES = {2: "signed integers", 3: "floating-point numbers", 5: "complex", 6: "complex numbers"}
+UNPACKING = 3  # copies of the samples that there are at once
 RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"\0MRM")
 
 
-def decode_tiff(picture: TiffImageFile, data: bytes, name: str, icc: bytes | None) -> Levels:
+def decode_tiff(
+    picture: TiffImageFile,
+    data: bytes,
+    name: str,
+    icc: bytes | None,
+    *,
+    require: Callable[[tuple[int, int], int], None],
+) -> Levels:
     """Decode to upright (H, W, C): grey, RGB or RGBA, uint8 or, where the file has 16 bits, uint16.
 
     Transparency is a channel that the file calls so, or a lone further one of which it says
-    nothing at all. Others are not used, and a line in the log says so.
+    nothing at all. Others are not used, and a line in the log says so. `require` refuses a size
+    (width, height) of which a pixel takes so many bytes.
 
     Raises ImageError for samples that are no unsigned integers, one of DAMAGE for broken files.
     """
@@ -59,6 +68,8 @@ def decode_tiff(picture: TiffImageFile, data: bytes, name: str, icc: bytes | Non
     compression = tags.get(Base.Compression, 1)
     if photometric in COLOURS and len(bits) == 1 and bits < {8, 16} and compression in LOSSLESS:
         orientation = tags.get(Base.Orientation, 1)
+        sample = UNPACKING * tags.get(Base.SamplesPerPixel, 1) * -(-max(bits) // 8)
+        require(picture.size, sample)  # of any number of channels
         return turn_upright(_sorted(picture, data, name), orientation)
     if max(bits) == 16:
         raise ImageError(

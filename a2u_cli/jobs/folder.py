@@ -341,19 +341,22 @@ def read_hint(pair: Pair, data: bytes, options: Options, max_memory: int | None 
 
 def _write(loaded: Loaded, alpha: FloatArray, seconds: float, job: Job) -> Outcome:
     try:
-        return keep(loaded, encode(loaded, alpha, job.options), seconds, job)
+        return keep(loaded, encode(loaded, alpha, job.options, job.max_memory), seconds, job)
     except JournalError:
         raise
     except Exception as error:  # of one picture: the others go on
         return failed(loaded.pair, error, job)
 
 
-def encode(loaded: Loaded, alpha: FloatArray, options: Options) -> Iterator[tuple[str, bytes]]:
+def encode(
+    loaded: Loaded, alpha: FloatArray, options: Options, max_memory: int | None
+) -> Iterator[tuple[str, bytes]]:
     """Make what is missing of a picture's outputs, one after the other: kinds and files' bytes."""
     picture, pair = loaded.picture, loaded.pair
     options = replace(options, save=tuple(loaded.recipes))
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
-    saved = results(picture.image, alpha, options, name=pair.name)
+    made = picture.image, alpha, options
+    saved = results(*made, name=pair.name, max_memory=max_memory)
     for kind, path in outputs(pair, Path(), options).items():
         shape = alpha if kind == "cutout" else None
         yield kind, encode_for(path, saved[kind], alpha=shape, **metadata)
@@ -371,7 +374,7 @@ def keep(
 
 
 def results(
-    image: FloatArray, alpha: FloatArray, options: Options, *, name: str
+    image: FloatArray, alpha: FloatArray, options: Options, *, name: str, max_memory: int | None
 ) -> dict[str, FloatArray]:
     """Make what is to be saved, from an image (H, W, 3) and its alpha (H, W), by its kind.
 
@@ -386,7 +389,7 @@ def results(
         from ..backgrounds import choose_background, make_background
 
         chosen = choose_background(options.background, name)
-        background = make_background(chosen, image, fit=options.fit)
+        background = make_background(chosen, image, fit=options.fit, max_memory=max_memory)
         saved["composite"] = composite(foreground, alpha, background, linear=options.linear)
     return saved
 

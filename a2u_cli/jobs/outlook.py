@@ -132,7 +132,7 @@ def _measure(matter: "Matter", options: Options, side: int) -> tuple[float, ...]
         loaded = Loaded(
             Pair("sample", Path(), Path()), dict.fromkeys(options.save, ""), picture, trimap
         )
-        for _ in encode(loaded, alpha, options):
+        for _ in encode(loaded, alpha, options, matter.max_memory):
             pass
         costs.append(_count(trimap, matter))
         seconds.append(time.perf_counter() - start)

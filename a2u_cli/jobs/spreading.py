@@ -295,7 +295,8 @@ def _make_here(taken: Taken, options: Options) -> _Made:
         start = time.perf_counter()
         alpha = matter.matte(loaded.picture.image, loaded.trimap)
         seconds = time.perf_counter() - start
-        return _Made(tuple(encode(loaded, alpha, options)), seconds, told=tuple(told))
+        files = tuple(encode(loaded, alpha, options, matter.max_memory))
+        return _Made(files, seconds, told=tuple(told))
     except Exception as error:  # of one picture: the others go on
         text, code = in_words(error)
         short = is_memory(error) or code == OutOfMemory.exit_code

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import A2UError, TrimapError
 from ..images.meaning import read_matte
+from ..images.memory import Bound
 from ..images.writing import quantise
 from ..units import FOREGROUND, UNKNOWN
 from .layouts import Item, Set
@@ -46,15 +47,18 @@ def evaluate(
     *,
     conn_rule: ConnRule = "dim",
     workers: int = 1,
+    max_memory: int | Bound | None = None,
     report: Callable[[Row], None] = lambda _: None,
 ) -> list[Row]:
     """Score every item, in order, and `report` each as it is done; a failure is a row.
 
-    At last comes what is left out, by its path.
+    A picture that takes more than `max_memory` is a failure. At last comes what is left out, by its
+    path.
     """
 
     def score_one(item: Item) -> Row:
-        return score_item(item, whole=not data_set.has_trimaps, conn_rule=conn_rule)
+        whole = not data_set.has_trimaps
+        return score_item(item, whole=whole, conn_rule=conn_rule, max_memory=max_memory)
 
     rows = []
     with ThreadPoolExecutor(workers) as executor:
@@ -67,7 +71,13 @@ def evaluate(
     ]
 
 
-def score_item(item: Item, *, whole: bool = False, conn_rule: ConnRule = "dim") -> Row:
+def score_item(
+    item: Item,
+    *,
+    whole: bool = False,
+    conn_rule: ConnRule = "dim",
+    max_memory: int | Bound | None = None,
+) -> Row:
     """Score one item where its trimap is exactly 128, or over the whole picture."""
     if item.prediction is None:
         return Row(item, "missing", "there is no prediction")
@@ -77,11 +87,11 @@ def score_item(item: Item, *, whole: bool = False, conn_rule: ConnRule = "dim") 
         return Row(item, "failed", "there is no trimap for it, and others have one")
     notes: list[str] = []
     try:
-        prediction = read_levels(item.prediction, "prediction", notes)
-        truth = read_levels(item.truth, "truth", notes)
+        prediction = read_levels(item.prediction, "prediction", notes, max_memory)
+        truth = read_levels(item.truth, "truth", notes, max_memory)
         trimap = np.full_like(truth, UNKNOWN)
         if item.trimap is not None:
-            trimap = read_levels(item.trimap, "trimap", notes)
+            trimap = read_levels(item.trimap, "trimap", notes, max_memory)
             _mind_other_greys(trimap, item.trimap, notes)
         scores = score(prediction, truth, trimap, conn_rule=conn_rule)
     except A2UError as error:
@@ -92,9 +102,11 @@ def score_item(item: Item, *, whole: bool = False, conn_rule: ConnRule = "dim") 
     return Row(item, "scored", scores=scores, strays=strays_of, notes=tuple(notes))
 
 
-def read_levels(path: Path, role: str, notes: list[str]) -> Levels:
+def read_levels(
+    path: Path, role: str, notes: list[str], max_memory: int | Bound | None = None
+) -> Levels:
     """Read a matte or a trimap as `read_matte` does, uint8 (H, W); notes what it took of a file."""
-    matte = read_matte(path, drawn=role == "trimap")
+    matte = read_matte(path, drawn=role == "trimap", max_memory=max_memory)
     if note := matte.note(role):
         notes.append(note)
     return np.asarray(quantise(matte.values, 8), np.uint8)

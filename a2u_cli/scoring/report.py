@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ImageError, listed
+from ..errors import A2UError, listed
+from ..images.memory import Bound
 from ..images.reading import read_image
 from ..images.writing import encode_image, quantise
 from .evaluation import COLUMNS, LEFT_OUT, STATES, THOUSANDTHS, Row, means, read_levels, to_json
@@ -134,7 +135,13 @@ def _no_formula(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def page(data_set: Set, rows: list[Row], conn_rule: ConnRule) -> str:
+def page(
+    data_set: Set,
+    rows: list[Row],
+    conn_rule: ConnRule,
+    *,
+    max_memory: int | Bound | None = None,
+) -> str:
     """Lay everything out as one page that needs nothing else."""
     import jinja2
 
@@ -150,7 +157,7 @@ def page(data_set: Set, rows: list[Row], conn_rule: ConnRule) -> str:
         titles=[TITLES[name] for name in COLUMNS],
         means=[printed(name, value) for name, value in means(rows).items()],
         rows=[(row, cells(row)) for row in rows],
-        worst=[(row, cells(row)[0], pictures(row)) for row in scored[:WORST]],
+        worst=[(row, cells(row)[0], pictures(row, max_memory)) for row in scored[:WORST]],
         bars=histogram([row.scores.sad for row in scored if row.scores]),
     )
 
@@ -166,20 +173,21 @@ def histogram(values: list[float]) -> list[tuple[float, float, int, str]]:
     ]
 
 
-def pictures(row: Row) -> list[tuple[str, str]]:
+def pictures(row: Row, max_memory: int | Bound | None = None) -> list[tuple[str, str]]:
     """Show image, trimap, truth, prediction and error side by side: a title and a data address."""
     item = row.item
     shown: list[tuple[str, npt.NDArray[Any]]] = []
     if item.image:
-        with contextlib.suppress(ImageError):  # the page is about mattes: it does without
-            shown.append(("image", quantise(read_image(item.image).image, 8)))
+        with contextlib.suppress(A2UError):  # the page is about mattes: it does without
+            image = read_image(item.image, max_memory=max_memory).image
+            shown.append(("image", quantise(image, 8)))
     for title, path in (
         ("trimap", item.trimap),
         ("truth", item.truth),
         ("prediction", item.prediction),
     ):
         if path:
-            shown.append((title, read_levels(path, title, [])))
+            shown.append((title, read_levels(path, title, [], max_memory)))
     truth, prediction = (
         next(a for t, a in shown if t == k).astype(np.int16) for k in ("truth", "prediction")
     )

@@ -1,10 +1,12 @@
 """Fetch weights from the Hugging Face Hub and Google Drive, and check what came."""
 
+import os
 import re
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -49,6 +51,7 @@ class HubFile:
 class _Promise:
     """What the Hub says of a file before it sends it: the sha256 where it knows one."""
 
+    etag: str
     sha256: str | None
     commit: str
     size: int
@@ -95,9 +98,9 @@ def download(
     if path.is_file() and not force:
         _check_sum(path, promise, str(path))
         return path
-    with writing(path) as temporary:
-        _receive(address, promise.size, temporary, name=name, token=token)
-        _check_sum(temporary, promise, address)
+    with _goes_on(path, promise) as part:
+        _receive(address, promise.size, part, name=name, token=token)
+        _check_sum(Path(part.name), promise, address)
     if file.revision != promise.commit:
         with writing(folder / "refs" / file.revision) as temporary:
             temporary.write_text(promise.commit)
@@ -120,7 +123,7 @@ def _check_promise(
                 f"expected {what}; get the file from elsewhere"
             )
     sha256 = etag if etag and re.fullmatch("[0-9a-f]{64}", etag) else None
-    return _Promise(sha256, str(commit), int(size or 0))
+    return _Promise(str(etag), sha256, str(commit), int(size or 0))
 
 
 def _check_sum(path: Path, promise: _Promise, origin: str) -> None:
@@ -131,7 +134,51 @@ def _check_sum(path: Path, promise: _Promise, origin: str) -> None:
         )
 
 
-def _receive(address: str, size: int, target: Path, *, name: str, token: str | bool | None) -> None:
+@contextmanager
+def _goes_on(path: Path, promise: _Promise) -> Iterator[BinaryIO]:
+    """Open what takes `path`'s name when it is whole, at the end of what came before.
+
+    What an interrupt or a kill leaves of it is the next download's, of the same bytes; what cannot
+    be gone on with is removed. Raises WeightsError where it cannot be written.
+    """
+    place = path.with_name(f".{promise.etag[:64]}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(place):
+            with place.open("ab") as part:
+                try:
+                    yield part
+                    os.fsync(part.fileno())
+                except BaseException:
+                    if not 0 < part.tell() < promise.size:
+                        place.unlink(missing_ok=True)
+                    raise
+            place.replace(path)
+    except OSError as error:
+        raise WeightsError(f"cannot write {path} ({reason(error)})") from error
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Wait until no other process writes a file; not on Windows, where a sum must tell."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    while True:
+        with place.open("ab") as held:
+            with suppress(OSError):  # a disk without locks
+                fcntl.flock(held, fcntl.LOCK_EX)
+            there = place.exists() and os.path.samestat(os.fstat(held.fileno()), place.stat())
+            if there:  # else another was done with it meanwhile
+                yield
+                return
+
+
+def _receive(
+    address: str, size: int, file: BinaryIO, *, name: str, token: str | bool | None
+) -> None:
     """Receive a file in at most TRIES requests, each going on where the last one broke off.
 
     The library's own way asks again as long as a single byte comes.
@@ -143,10 +190,13 @@ def _receive(address: str, size: int, target: Path, *, name: str, token: str | b
 
     headers = {**build_hf_headers(token=token), "Accept-Encoding": "identity"}
     cause: Exception | None = None
-    with (
-        target.open("wb") as file,
-        tqdm(total=size, unit="B", unit_scale=True, desc=name, disable=None) as bar,  # type: ignore[no-untyped-call]
-    ):
+    if file.tell() > size:
+        _empty(file)
+    if file.tell() == size:
+        return
+    with tqdm(  # type: ignore[no-untyped-call]
+        total=size, initial=file.tell(), unit="B", unit_scale=True, desc=name, disable=None
+    ) as bar:
         for attempt in range(TRIES):
             time.sleep(PAUSE * attempt)
             headers["Range"] = f"bytes={file.tell()}-"
@@ -157,10 +207,16 @@ def _receive(address: str, size: int, target: Path, *, name: str, token: str | b
                 raise no_download(name, address, error) from error
             except Exception as error:  # of the connection: its kind differs by version
                 cause = error
+            file.flush()
             if file.tell() == size:
                 return
         came = f"{file.tell()} of {size} bytes came in {TRIES} requests"
     raise no_download(name, address, f"{came}, {reason(cause)}" if cause else came) from cause
+
+
+def _empty(file: BinaryIO) -> None:
+    file.seek(0)
+    file.truncate()
 
 
 class _Refusal(Exception):
@@ -180,11 +236,14 @@ def _receive_more(
     asked = hub.get_session().stream("GET", address, headers=headers, timeout=timeout)
     with ExitStack() as stack:
         response = _within(PATIENCE, lambda: stack.enter_context(asked))
-        if response.status_code not in (200, 206):  # its words may have no end
-            raise _Refusal(f"the server answers {response.status_code}")
-        if response.status_code == 200:  # all of it, from the start
-            file.seek(0)
-            file.truncate()
+        code, range_ = response.status_code, str(response.headers.get("content-range"))
+        elsewhere = code == 206 and not range_.startswith(f"bytes {file.tell()}-")
+        if code not in (200, 206, 416):  # its words may have no end
+            raise _Refusal(f"the server answers {code}")
+        if code != 206 or elsewhere:  # all of it, from the start
+            _empty(file)
+        if code == 416 or elsewhere:
+            raise ConnectionError("the server does not go on where the transfer broke off")
         looked, before = time.monotonic(), file.tell()
         for chunk in response.iter_raw():  # a few packed bytes may unpack to gigabytes
             file.write(chunk)

@@ -1,16 +1,12 @@
-"""Words, not traces, in every corner: names, encodings, control characters, typos, signals."""
+"""Words, not traces, in every corner: names, encodings, control characters, typos, stdin."""
 
 import csv
 import io
 import json
 import os
-import resource
-import signal
 import struct
 import subprocess
 import sys
-import time
-import weakref
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,38 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from conftest import Run, RunA2U
+from conftest import RunA2U
+from words import assert_words, pair
 
 from a2u_cli import cli
-from a2u_cli.commands import stopping, terminal
-from a2u_cli.errors import ImageError, Interrupted, in_words, is_memory, listed
+from a2u_cli.commands import terminal
+from a2u_cli.errors import ImageError, in_words, is_memory, listed
 from a2u_cli.images import read_image, write_image
 from a2u_cli.scoring import report
 from a2u_cli.scoring.evaluation import Row
-from a2u_cli.scoring.layouts import Item, Set
+from a2u_cli.scoring.layouts import Item
 
 pytestmark = pytest.mark.usefixtures("environment")
-TRACES = ("Traceback", "unexpected", "Exception ignored")
-
-
-def assert_words(run: Run, *parts: str, code: int = 2) -> None:
-    """The last line says what is wrong, in words; nothing is on stdout."""
-    assert (run.code, run.stdout) == (code, b""), run.stderr
-    last = run.stderr.splitlines()[-1]
-    assert last.startswith("error: "), run.stderr
-    assert not any(trace in run.stderr for trace in TRACES), run.stderr
-    for part in parts:
-        assert part in last, run.stderr
-
-
-def pair(folder: Path, name: str = "photo", size: tuple[int, int] = (24, 32)) -> tuple[Path, Path]:
-    """Write a picture and its trimap."""
-    image, trimap = folder / f"{name}.png", folder / f"{name}_trimap.png"
-    greys = np.full(size, 128, np.uint8)
-    greys[:, : size[1] // 4], greys[:, -(size[1] // 4) :] = 0, 255
-    write_image(image, np.random.default_rng(5).random((*size, 3), np.float32))
-    write_image(trimap, greys)
-    return image, trimap
 
 
 # Errors
@@ -85,6 +61,14 @@ def test_every_failure_has_one_line_and_its_code(
     assert "\n" not in text
     assert found == code
     assert is_memory(error) == (code == 4)
+
+
+def test_a_name_in_an_error_keeps_its_spaces_and_ends_of_lines(
+    run_a2u: RunA2U, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (("cutout",), ("trimap", "check"), ("matte", "-t", "t.png")):
+        assert_words(run_a2u(*command, "two  spaces\nand\ta.png"), r"two  spaces\nand\ta.png ")
 
 
 def test_a_line_is_never_longer_than_anybody_reads() -> None:
@@ -149,66 +133,6 @@ def test_a_palette_png_without_its_palette_is_told_in_words(
     (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
     run = run_a2u("matte", tmp_path / "p.png", "-t", trimap)
     assert_words(run, "p.png is truncated or damaged", "palette")
-
-
-def test_a_worker_that_the_system_ends_is_a_shortage(
-    run_a2u: RunA2U, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise EOFError
-
-    monkeypatch.setattr("a2u_cli.jobs.crew._Worker.ask", fail)
-    run = run_a2u("render", tmp_path / "r", "--count", "2", "--workers", "2")
-    assert_words(run, "a worker process was ended from outside", "fewer workers", code=4)
-
-
-DECODER = "a2u_cli.images.reading.decode_levels"
-
-
-@pytest.mark.parametrize(
-    ("words", "place"),
-    [
-        (("matte", "p.png", "-t", "p_trimap.png"), DECODER),
-        (("matte", "p.png", "-t", "p_trimap.png"), "a2u_cli.matting.inference.raw_alpha"),
-        (("matte", "p.png", "-t", "p_trimap.png"), "a2u_cli.images.writing.encode_png"),
-        (("batch", "."), "a2u_cli.weights.format.load_file"),
-        (("cutout", "p.png", "-a", "m.png"), DECODER),
-        (("cutout", "p.png", "-a", "m.png"), "a2u_cli.foreground.estimate_foreground"),
-        (("composite", "p.png", "-a", "m.png"), DECODER),
-        (("trimap", "make", "m.png"), DECODER),
-        (("trimap", "check", "p_trimap.png"), DECODER),
-        (("explain", "p.png", "-t", "p_trimap.png"), "a2u_cli.matting.explain.look"),
-        (("eval", "m", "--gt", "gt"), "a2u_cli.scoring.evaluation.score"),
-        (("weights", "info", "{weights}"), "json.loads"),
-        (("weights", "verify", "{weights}"), "a2u_cli.weights.format.load_file"),
-        (("weights", "import", "{weights}"), "a2u_cli.weights.format.load_file"),
-        (("render", "r", "--count", "1", "--size", "64"), "a2u_cli.rendering.sets.render_scene"),
-        (("train", "t", "--steps", "1"), "a2u_cli.training.data.building.build_engine"),
-        (("doctor",), "a2u_cli.matting.devices.describe_device"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value.split(".")[-1],
-)
-def test_a_shortage_of_memory_is_code_4_in_every_command(
-    run_a2u: RunA2U,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    weights: Path,
-    words: Sequence[str],
-    place: str,
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("std::bad_alloc")
-
-    pair(tmp_path, "p", size=(8, 8))
-    for name in ("m.png", "gt/p.png", "m/p.png"):
-        write_image(tmp_path / name, np.full((8, 8), 0.5, np.float32))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("A2U_WEIGHTS", str(weights))
-    monkeypatch.setenv("A2U_DEVICE", "cpu")
-    monkeypatch.setattr(place, fail)
-    run = run_a2u(*(word.format(weights=weights) for word in words))
-    assert_words(run, "memory", code=4)
-    assert "damaged" not in run.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root, to be somebody else")
@@ -319,207 +243,6 @@ def test_a_cell_that_begins_like_a_formula_is_quoted() -> None:
     assert {row["reason"] for row in found} == {"'=cmd|' /C calc'!A0"}
 
 
-# Scores
-
-
-@pytest.fixture
-def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write a truth and a matte of it, and go there."""
-    truth = np.random.default_rng(3).random((20, 30), np.float32)
-    write_image(tmp_path / "gt" / "a.png", truth)
-    write_image(tmp_path / "mattes" / "a.png", np.clip(truth + 0.1, 0, 1))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-EVAL = ("eval", "mattes", "--gt", "gt")
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, None, "1", True, "missing"])
-def test_another_run_with_a_score_that_is_no_number_never_passes_the_gate(
-    run_a2u: RunA2U, scored: Path, value: object
-) -> None:
-    assert run_a2u(*EVAL, "--json", "before.json").code == 0
-    document = json.loads(Path("before.json").read_text())
-    if value == "missing":
-        del document["rows"][0]["sad"]
-    else:
-        document["rows"][0]["sad"] = value
-    Path("before.json").write_text(json.dumps(document))
-    run = run_a2u(*EVAL, "--against", "before.json", "--fail-if", "sad>+1%")
-    assert_words(run, "before.json: the sad of a is", "expected a number")
-
-
-def test_a_condition_that_cannot_be_read_is_refused_before_anything_is_scored(
-    run_a2u: RunA2U, scored: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("a2u_cli.scoring.evaluation.score", lambda *_, **__: pytest.fail("scored"))
-    assert_words(run_a2u(*EVAL, "--fail-if", "sda>30"), "'sda>30' cannot be read")
-    assert_words(run_a2u(*EVAL, "--fail-if", "sad>+1%"), "give the other: --against")
-
-
-def test_json_says_the_units_of_the_numbers_that_it_holds(run_a2u: RunA2U, scored: Path) -> None:
-    document = json.loads(run_a2u(*EVAL, "--json", "-").stdout)
-    truth, matte = (read_image(Path(f, "a.png")).image[..., 0] for f in ("gt", "mattes"))
-    error = np.rint(255 * matte) / 255 - np.rint(255 * truth) / 255
-    assert document["means"]["mse"] == pytest.approx(float((error**2).mean()), rel=1e-4)
-    assert "x 1000" not in document["conventions"]["MSE"] + document["conventions"]["whole"]
-    table = run_a2u(*EVAL).stdout.decode()
-    assert f"{1000 * document['means']['mse']:.2f}" in table
-    assert "over the region, x 1000" in table
-
-
-def test_csv_and_json_go_to_stdout_one_at_a_time(run_a2u: RunA2U, scored: Path) -> None:
-    run = run_a2u(*EVAL, "--csv", "-", "--json", "r.json")
-    (row,) = csv.DictReader(io.StringIO(run.stdout.decode()))
-    assert float(row["sad"]) == json.loads(Path("r.json").read_text())["rows"][0]["sad"]
-    assert_words(run_a2u(*EVAL, "--csv", "-", "--json", "-"), "would mix on stdout")
-    assert not Path("-").exists()
-
-
-def test_a_page_shows_pictures_of_720_to_1(tmp_path: Path) -> None:
-    for folder, value in (("gt", 0.4), ("mattes", 0.5)):
-        write_image(tmp_path / folder / "a.png", np.full((1, 720), value, np.float32))
-    item = Item("a", tmp_path / "mattes" / "a.png", tmp_path / "gt" / "a.png")
-    from a2u_cli.scoring.evaluation import score_item
-
-    row = score_item(item, whole=True)
-    page = report.page(Set("folders", False, (item,), {}), [row], "dim")
-    assert page.count("data:image/png;base64,") == 3
-
-
-# Signals
-
-
-def lines_after(signal_sent: int, command: Sequence[object], delay: float) -> tuple[int, str]:
-    started = subprocess.Popen(
-        [sys.executable, "-m", "a2u_cli", *map(str, command)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    time.sleep(delay)
-    os.killpg(started.pid, signal_sent)  # as a terminal does: to every process of the job
-    text = started.communicate(timeout=60)[1]
-    return started.returncode, text
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
-def test_a_signal_in_the_first_moments_is_one_line(tmp_path: Path, sent: signal.Signals) -> None:
-    image, trimap = pair(tmp_path)
-    code = (
-        "import os, sys, signal\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == NAME: os.kill(os.getpid(), {int(sent)})\n"
-        "sys.meta_path.insert(0, Finder())\n"
-        "from a2u_cli.__main__ import main; main()\n"
-    )
-    for name in ("typer", "cv2") if sent == signal.SIGINT else ("typer",):
-        command = [sys.executable, "-c", code.replace("NAME", repr(name)), "matte"]
-        done = subprocess.run(
-            [*command, str(image), "-t", str(trimap), "--device", "cpu"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        word = "interrupted" if sent == signal.SIGINT else "terminated"
-        assert done.returncode == 128 + sent, done.stderr
-        last = done.stderr.splitlines()[-1]
-        assert last.startswith(f"{word}; nothing half-written is left"), done.stderr
-        assert not any(trace in done.stderr for trace in TRACES), done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == [image.name, trimap.name]
-
-
-def test_sigterm_while_a_file_is_written_leaves_nothing_half_written(
-    run_a2u: RunA2U, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image, _ = pair(tmp_path)
-    write_image(tmp_path / "m.png", np.full((24, 32), 0.5, np.float32))
-    before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGTERM))
-    run = run_a2u("cutout", image, "-a", tmp_path / "m.png")
-    assert (run.code, run.stdout) == (143, b"")
-    assert run.stderr.strip().startswith("terminated; nothing half-written is left")
-    assert sorted(tmp_path.iterdir()) == before
-
-
-@pytest.mark.parametrize("way", ["__del__", "weakref"])
-def test_a_signal_while_a_file_lock_is_let_go_is_not_lost(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], way: str
-) -> None:
-    """Nor wherever else Python tells an exception, and goes on."""
-
-    def end(_: object = None) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        sum(range(9))  # there the signal is heard
-
-    held = type("Held", (), {"__del__": end} if way == "__del__" else {})()
-    followed = weakref.ref(held, end if way == "weakref" else None)
-    handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
-    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # and put back
-    stopping.listen()
-    try:
-        with pytest.raises(Interrupted):
-            del held
-            time.sleep(5)
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    assert followed() is None and capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("delay", [1.2])
-def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, delay: float) -> None:
-    words = ("render", tmp_path / "out", "--count", "40", "--size", "64", "--workers", "4")
-    code, text = lines_after(signal.SIGINT, words, delay)
-    assert code == 130, text
-    said = [line for line in text.splitlines() if line and "/40 " not in line]
-    assert len(said) == 1, text
-    assert said[0].startswith("interrupted; ")
-    assert not list((tmp_path / "out").rglob("*.part"))
-
-
-def test_a_signal_while_a_worker_is_born_waits_until_it_is_there() -> None:
-    names: dict[str, Any] = {}
-    born: list[str] = []
-    source = "def birth(send):\n    send()\n    return 'whole'"
-    exec(compile(source, "/lib/multiprocessing/popen_spawn_posix.py", "exec"), names)
-    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
-    stopping.listen()
-    try:
-        with pytest.raises(Interrupted, match="terminated"):
-            born.append(names["birth"](lambda: signal.raise_signal(signal.SIGTERM)))
-            time.sleep(5)
-            pytest.fail("it was not told")
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    assert born == ["whole"]
-
-
-# Thin pictures
-
-
-@pytest.mark.parametrize("size", [(1, 5000), (5000, 1)], ids=str)
-def test_thin_pictures_are_matted_and_explained_in_bounded_memory(
-    run_a2u: RunA2U, tmp_path: Path, weights: Path, size: tuple[int, int]
-) -> None:
-    write_image(tmp_path / "p.png", np.random.default_rng(1).random((*size, 3), np.float32))
-    write_image(tmp_path / "t.png", np.full(size, 128, np.uint8))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    words = ("--weights", weights, "--device", "cpu")
-    for command in ("matte", "explain"):
-        run = run_a2u(command, tmp_path / "p.png", "-t", tmp_path / "t.png", *words)
-        assert run.code == 0, run.stderr
-    assert read_image(tmp_path / "p_alpha.png").size == size
-    page = read_image(tmp_path / "p_explained.png").image
-    assert page.shape[0] < 6000
-    assert page.shape[1] < 2000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
-
-
 # Values and their completion
 
 
@@ -534,6 +257,11 @@ def test_thin_pictures_are_matted_and_explained_in_bounded_memory(
         (("trimap", "in", "--band", "wide"), "band 'wide' is no width"),
         (("trimap", "in", "--inside", "1.5 %%"), "is no width"),
         (("batch", "in", "--depth", "12"), "depth 12 was asked for"),
+        (("batch", "in", "--max-memory", "lots"), "'lots' is no amount of memory"),
+        (("cutout", "in", "--max-memory", "2 GiBs"), "is no amount of memory"),
+        (("composite", "in", "--max-memory", "-1GB"), "is no amount of memory"),
+        (("trimap", "in", "--max-memory", "GB"), "is no amount of memory"),
+        (("eval", "in", "--gt", "in", "--max-memory", "1e9"), "is no amount of memory"),
         (("batch", "in", "--quality", "bset"), "quality 'bset' is unknown; expected auto, fast,"),
         (("matte", "in/p.png", "-t", "in/p.png", "--band", "wide"), "band 'wide' is no width"),
     ],
