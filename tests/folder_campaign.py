@@ -134,9 +134,8 @@ def stand_in(*_: object, depth: int = 8, **__: object) -> SimpleNamespace:
         known = trimap / np.float32(255)
         return np.where(trimap == 128, image.mean(2), known).astype(np.float32)
 
-    return SimpleNamespace(
-        matte=matte, dtype_name="float32", sha256="0", quality="fast", max_memory=None
-    )
+    facts = {"dtype_name": "float32", "sha256": "0", "quality": "fast", "max_memory": None}
+    return SimpleNamespace(matte=matte, device=SimpleNamespace(type="cpu"), threads=1, **facts)
 
 
 def prepare(folder: Path) -> None:

@@ -112,7 +112,7 @@ def test_speeds_are_told_apart_by_their_samples(monkeypatch: pytest.MonkeyPatch)
         return float(unknown.any(0).mean())
 
     monkeypatch.setattr(outlook.time, "perf_counter", lambda: times[0])
-    matter = SimpleNamespace(matte=matting, decoded_share=share)
+    matter = SimpleNamespace(matte=matting, decoded_share=share, max_memory=None)
     *speeds, taken = outlook._measure(matter, Options(), 64)
     assert speeds == pytest.approx([PIXEL, DECODED, UNKNOWN])
     assert taken == times[0]

@@ -52,10 +52,10 @@ def test_a_tile_that_fails_is_no_other_tile(monkeypatch: pytest.MonkeyPatch) -> 
     calls = iter(range(99))
     head = network.head.forward
 
-    def failing(*tensors: Any) -> Any:
+    def failing(*tensors: Any, **options: Any) -> Any:
         if next(calls) == 1:
             raise A2UError("this tile")
-        return head(*tensors)
+        return head(*tensors, **options)
 
     monkeypatch.setattr(network.head, "forward", failing)
     image, trimap = np.zeros((96, 96, 3), np.float32), np.full((96, 96), 128, np.uint8)

@@ -24,7 +24,7 @@ UNTIMELY = (
     ("<frozen importlib._bootstrap>", ""),
     ("<frozen importlib._bootstrap_external>", ""),
     ("popen_spawn_posix.py", ""),
-    ("/concurrent/futures/process.py", "submit"),
+    ("/multiprocessing/process.py", "start"),
     ("/threading.py", "start"),
 )
 

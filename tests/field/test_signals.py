@@ -116,7 +116,7 @@ def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, delay: float) ->
     ("file", "function"),
     [
         ("/lib/multiprocessing/popen_spawn_posix.py", "_launch"),
-        ("/lib/concurrent/futures/process.py", "submit"),
+        ("/lib/multiprocessing/process.py", "start"),
         ("/lib/threading.py", "start"),
     ],
 )
