@@ -48,7 +48,7 @@ class Folded(nn.Module):
             y = self._convolve(x)
             y = y if plus is None else y.add_(plus)
             y = F.leaky_relu(y, LEAK, inplace=True) if self.activate else y
-            y = y if then is None else y.add_(then)
+            y = y if then is None else then + y  # laid out as `then` is: the next layer reads it
         return y.to(self.dtype)
 
     def _convolve(self, x: Tensor) -> Tensor:
