@@ -174,7 +174,8 @@ def batch(
         say("warning: --band does nothing here: no picture has a mask")
     if invert and not any(pair.is_mask for pair in pairs):
         say("warning: --invert does nothing here: no picture has a mask")
-    devices = _read_devices(device, workers)
+    number = _read_workers(workers)
+    devices = _read_devices(device, number)
     matter = load_matter(
         weights, device=devices[0], dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
     )
@@ -187,7 +188,7 @@ def batch(
         matter.quality = "fast"
         options = replace(options, quality="fast")
     rest = _rest(found, part)
-    team = _share_out(pairs, matter, options, out, workers, devices)
+    team = _share_out(pairs, matter, options, out, number, devices)
     if dry_run:
         rest.say()
         show_plan(pairs, out, matter, options, team, {"not_matted": rest.facts}, as_json=as_json)
@@ -268,7 +269,7 @@ def _read_workers(text: str) -> int | None:
     return int(text)
 
 
-def _read_devices(text: str, workers: str) -> tuple[str, ...]:
+def _read_devices(text: str, workers: int | None) -> tuple[str, ...]:
     """Read one device, or several that get a worker each; raises A2UError where one is not there.
 
     What was asked for is never replaced, so all of them are looked for before any work.
@@ -277,7 +278,7 @@ def _read_devices(text: str, workers: str) -> tuple[str, ...]:
 
     names = tuple(name.strip() for name in text.split(","))
     if len(names) > 1:
-        refuse_idle("each --device of several has one", workers=_read_workers(workers))
+        refuse_idle("each --device of several has one", workers=workers)
     return tuple(str(pick_device(name)) for name in names) if len(names) > 1 else names
 
 
@@ -286,15 +287,14 @@ def _share_out(
     matter: "Matter",
     options: "Options",
     out: Path,
-    workers: str,
+    workers: int | None,
     devices: tuple[str, ...],
 ) -> "Team":
     """Decide what goes to worker processes, and say so."""
     from ..jobs.spreading import share_out
 
     several = devices if len(devices) > 1 else ()
-    number = _read_workers(workers)
-    team = share_out(pairs, out, matter, options, workers=number, devices=several)
+    team = share_out(pairs, out, matter, options, workers=workers, devices=several)
     if team.places:
         rest = len(pairs) - len(team.pairs)
         say(f"workers: {team}" + (f", then one process for {rest}" if rest else ""))

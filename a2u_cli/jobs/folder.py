@@ -373,6 +373,11 @@ def keep(
     return outcome
 
 
+def are_there(pair: Pair, folder: Path, options: Options) -> bool:
+    """Tell whether files lie in the places of all of a picture's outputs, whatever they hold."""
+    return all(path.exists() for path in outputs(pair, folder, options).values())
+
+
 def results(
     image: FloatArray, alpha: FloatArray, options: Options, *, name: str, max_memory: int | None
 ) -> dict[str, FloatArray]:

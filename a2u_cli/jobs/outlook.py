@@ -19,6 +19,7 @@ from .folder import (
     Job,
     Loaded,
     Matte,
+    are_there,
     encode,
     find_missing,
     is_held,
@@ -66,7 +67,7 @@ def look_ahead(
     shares, done = [], 0
     small, large = list[Cost](), list[Cost]()
     for pair in pairs:
-        if all(path.exists() for path in outputs(pair, folder, options).values()):
+        if are_there(pair, folder, options):
             done += 1
             continue
         try:

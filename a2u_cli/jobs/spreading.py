@@ -22,11 +22,11 @@ from .folder import (
     IN_FLIGHT,
     Job,
     Taken,
+    are_there,
     decode,
     encode,
     failed,
     keep,
-    outputs,
     room_beside,
     run,
     size_in_head,
@@ -39,9 +39,7 @@ from .places import Places
 if TYPE_CHECKING:
     from ..matting.matter import Matter
 
-SMALL = (
-    1_500_000  # pixels: a thread alone keeps busy with it; of a larger picture all do their part
-)
+SMALL = 1_500_000  # pixels: a thread alone keeps busy with it; of larger pictures all do a part
 WORTH = 3_000_000  # pixels to do for each worker: its start costs as much as half a million
 
 
@@ -99,9 +97,7 @@ def share_out(
     if not told:
         sizes = {pair: size for pair, size in sizes.items() if _pixels(size) <= SMALL}
     todo = sum(
-        _pixels(size)
-        for pair, size in sizes.items()
-        if not all(path.exists() for path in outputs(pair, folder, options).values())
+        _pixels(size) for pair, size in sizes.items() if not are_there(pair, folder, options)
     )
     kinds = {*sizes.values()}
     count = workers or min(threads, todo // WORTH, _most(matter, kinds))

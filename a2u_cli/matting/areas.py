@@ -34,12 +34,17 @@ def padded_size(size: tuple[int, ...]) -> Size:
     return height, width
 
 
-def needed_areas(size: Size, needed: Mask | None = None) -> dict[str, Area]:
-    """Find what the needed pixels, bool of `size`, depend on: the area of every decoding stage."""
+def pad_needed(size: Size, needed: Mask | None = None) -> Mask:
+    """Mark the needed pixels, bool of `size`, in a plane of the padded size."""
     height, width = size
     pixels = np.zeros(padded_size(size), np.bool_)
     pixels[:height, :width] = True if needed is None else needed
-    areas = {"smooth": Area(pixels)}
+    return pixels
+
+
+def needed_areas(size: Size, needed: Mask | None = None) -> dict[str, Area]:
+    """Find what the needed pixels, bool of `size`, depend on: the area of every decoding stage."""
+    areas = {"smooth": Area(pad_needed(size, needed))}
     areas["head"] = areas["smooth"].grow(STAGES["smooth"].reach)
     area = areas["decoder1"] = areas["head"].grow(STAGES["head"].reach)
     for stage, coarser in pairwise(DECODED):
@@ -54,18 +59,27 @@ def needed_windows(areas: dict[str, Area], plan: Plan, *, tiled: bool) -> list[l
     Where they leave tiles out, windows are as large as the plan has them.
     """
     levels: list[list[Window]] = []
-    for level, (encoded, decoded) in enumerate(zip(ENCODED, ("smooth", *DECODED[1:]), strict=True)):
+    for level, decoded in enumerate(("smooth", *DECODED[1:])):
         pixels = areas[decoded].pixels
-        plane: Size = (pixels.shape[0], pixels.shape[1])
-        if tiled and decoded != "context":
-            windows = plan.windows(plane, STAGES[encoded].channels)
-            levels.append([w for w in windows if pixels[w.rows, w.columns].any()])
+        if not tiled or decoded == "context":
+            levels.append(cover_closely(pixels, plan, level))
             continue
-        tile = plan.tile_for(plane, STAGES[encoded].channels)
-        blocks = {min(grain, *tile) for grain in GRAINS}
-        ways = [cover(blocks_with(pixels, b), plane, tile, b) for b in sorted(blocks)]
-        levels.append(min(ways, key=partial(cost, level=level)))
+        windows = plan.windows(_size(pixels), STAGES[ENCODED[level]].channels)
+        levels.append([w for w in windows if pixels[w.rows, w.columns].any()])
     return levels
+
+
+def cover_closely(pixels: Mask, plan: Plan, level: int) -> list[Window]:
+    """Cover the needed pixels of a level with the windows that cost least."""
+    plane = _size(pixels)
+    tile = plan.tile_for(plane, STAGES[ENCODED[level]].channels)
+    blocks = {min(grain, *tile) for grain in GRAINS}
+    ways = [cover(blocks_with(pixels, b), plane, tile, b) for b in sorted(blocks)]
+    return min(ways, key=partial(cost, level=level))
+
+
+def _size(pixels: Mask) -> Size:
+    return pixels.shape[0], pixels.shape[1]
 
 
 def leaves_tiles_out(network: MattingNetwork) -> bool:

@@ -13,7 +13,7 @@ from ..network.folding import fold_norms
 from ..network.model import ConvNorm, MattingNetwork
 from ..trimap import check_pair, halve_trimap, require_trimap, restore_known
 from ..units import UNKNOWN, FloatArray, Mask, Trimap
-from .areas import cost, needed_areas, needed_windows, padded_size
+from .areas import cost, cover_closely, pad_needed
 from .devices import exactly, free_memory
 from .planning import Plan, make_plan
 from .refinement import refine
@@ -211,11 +211,15 @@ def decoded_share(plan: Plan, needed: Mask) -> float:
 
 def _share_in_windows(plan: Plan, needed: Mask) -> float:
     """Tell what the windows of needed pixels cost, against the whole picture in one."""
-    height, width = padded_size(needed.shape)
+    pixels = pad_needed((needed.shape[0], needed.shape[1]), needed)
+    height, width = pixels.shape
     whole = [Window(0, height, 0, width, (height, width))]
-    size = needed.shape[0], needed.shape[1]
-    windows = needed_windows(needed_areas(size, needed), plan, tiled=False)[0]
-    return cost(windows, 0) / cost(whole, 0)
+    return cost(cover_closely(pixels, plan, 0), 0) / cost(whole, 0)
+
+
+def memory_budget(device: torch.device, max_memory: int | None) -> int:
+    """Tell how many bytes may be taken on a device; None: most of what is free."""
+    return int(SHARE * free_memory(device)) if max_memory is None else max_memory
 
 
 def plan_memory(
@@ -229,11 +233,9 @@ def plan_memory(
 
     Raises OutOfMemory where it does not fit into `max_memory` bytes, None: most of what is free.
     """
-    cuda = device.type == "cuda"
-    if max_memory is None:
-        max_memory = int(SHARE * free_memory(device))
+    cuda, budget = device.type == "cuda", memory_budget(device, max_memory)
     largest = LARGEST_TILE if cuda else CACHED_TILE
-    return make_plan(size, budget=max_memory, value=dtype.itemsize, largest=largest)
+    return make_plan(size, budget=budget, value=dtype.itemsize, largest=largest)
 
 
 def _check_pair(image: Any, trimap: Any) -> None:

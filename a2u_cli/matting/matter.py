@@ -12,8 +12,16 @@ from ..weights import registry
 from ..weights.cache import sha256_of
 from ..weights.format import load_model
 from ..weights.header import read_header
-from .devices import DtypeName, describe_device, free_memory, pick_device, pick_dtype
-from .inference import SHARE, Quality, Watch, decoded_share, matte, plan_memory, require_quality
+from .devices import DtypeName, describe_device, pick_device, pick_dtype
+from .inference import (
+    Quality,
+    Watch,
+    decoded_share,
+    matte,
+    memory_budget,
+    plan_memory,
+    require_quality,
+)
 from .planning import PROCESS, Plan, parse_bytes
 
 
@@ -52,9 +60,7 @@ class Matter:
         )
         self.path = registry.locate(weights)
         self.sha256 = sha256_of(self.path)
-        self.suited = read_header(
-            self.path
-        ).quality  # what the weights are best used with, or nothing
+        self.suited = read_header(self.path).quality  # what they are best used with, or nothing
         self.quality = require_quality(self.suited or "fast") if quality == "auto" else quality
         with torch.inference_mode():
             self.network = fold_norms(load_model(self.path, device=self.device), self.dtype)
@@ -120,4 +126,4 @@ class Matter:
 
     def budget(self) -> int:
         """Tell how many bytes it may take at present."""
-        return self.max_memory or int(SHARE * free_memory(self.device))
+        return memory_budget(self.device, self.max_memory)
