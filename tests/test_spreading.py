@@ -255,6 +255,15 @@ def test_small_pictures_go_to_as_many_workers_as_pay(
         assert sum(bounds) <= (gigabytes << 30) - PROCESS
 
 
+def test_what_is_done_once_a_picture_counts_as_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spreading, "size_in_head", lambda path: (96, 96))
+    pairs = [Pair(str(n), Path(str(n)), Path(str(n))) for n in range(300)]
+    teams = [share_out(pairs[:n], tmp_path, matter_like(), Options()) for n in (60, 300)]
+    assert [len(team.places) for team in teams] == [0, 2]
+
+
 def test_each_of_several_devices_has_a_worker_with_its_own_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,8 +102,8 @@ def make(
     masks = find_masks(mask, lambda: find_results(mask, own=own) | find_own(folder))
     if masks.unpaired:
         say(
-            f"{len(masks.unpaired)} pictures are no masks: they have one beside them, or are "
-            f"trimaps, as {masks.unpaired[0].name}"
+            f"{len(masks.unpaired)} pictures are no masks: they have one beside them or in its own "
+            f"folder, or are trimaps, as {masks.unpaired[0].relative_to(mask)}"
         )
     shaping = ("trimap", hint.inside, hint.outside, invert)
     make_each(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 SMALL = 1_500_000  # pixels: a thread alone keeps busy with it; of larger pictures all do a part
 WORTH = 3_000_000  # pixels to do for each worker: its start costs as much as half a million
+EACH = 16_000  # pixels that take as long as what is done once a picture
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def share_out(
     if not told:
         sizes = {pair: size for pair, size in sizes.items() if _pixels(size) <= SMALL}
     todo = sum(
-        _pixels(size) for pair, size in sizes.items() if not are_there(pair, folder, options)
+        EACH + _pixels(size) for pair, size in sizes.items() if not are_there(pair, folder, options)
     )
     kinds = {*sizes.values()}
     count = workers or min(threads, todo // WORTH, _most(matter, kinds))

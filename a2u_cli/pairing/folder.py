@@ -19,6 +19,7 @@ from .roles import (
     ROLE_FOLDERS,
     TRIMAP_FOLDERS,
     TRIMAP_ROLES,
+    TRUTH_FOLDERS,
     bare_names,
     first_folder,
     name_of,
@@ -199,10 +200,12 @@ def find_alone(folder: Path, results: Results = frozenset) -> Pairs:
 def find_masks(folder: Path, results: Results = frozenset) -> Pairs:
     """List the masks and mattes below a folder, each paired with itself; as `find_alone` does.
 
-    `unpaired` are what is no mask: `x.jpg` where `x_mask.png` or `x_alpha.png` lies beside it, and
-    `x_trimap.png` beside either.
+    `unpaired` are what is no mask: `x.jpg` where `x_mask.png` or `x_alpha.png` lies beside it,
+    `x_trimap.png` beside either, and in a data set with a folder of mattes what is in `image/`,
+    `trimap/` and others of another role.
     """
     pictures, left_out = _list_alone(folder, results)
+    others = {*ROLE_FOLDERS} - {*TRUTH_FOLDERS} if first_folder(folder, TRUTH_FOLDERS) else set()
     names = {name_of(path, folder) for path in pictures}
     masked = {
         owner
@@ -215,7 +218,8 @@ def find_masks(folder: Path, results: Results = frozenset) -> Pairs:
         (name, path)
         for path in pictures
         for name in [name_of(path, folder)]
-        if name not in masked and not (name.endswith(TRIMAP_ROLES) and names & {*owner_names(name)})
+        if name not in masked and name.split("/")[0] not in others
+        if not (name.endswith(TRIMAP_ROLES) and names & {*owner_names(name)})
     ]
     require_distinct(named)
     kept = {path for _, path in named}

@@ -213,6 +213,15 @@ def test_a_folder_of_pictures_and_masks_has_trimaps_made_of_the_masks(
     assert "2 done, 0 skipped, 0 failed" in run.stderr
 
 
+def test_a_data_set_has_trimaps_made_of_its_mattes_alone(run_a2u: RunA2U, tmp_path: Path) -> None:
+    for role, values in (("image", PICTURE), ("trimap", TRIMAP), ("alpha", ALPHA)):
+        put(tmp_path / role / "x.png", values)
+    run = run_a2u("trimap", tmp_path)
+    assert (run.code, "2 pictures are no masks" in run.stderr) == (0, True), run.stderr
+    made = tmp_path / "a2u_output" / "trimap"
+    assert [p.relative_to(made).as_posix() for p in made.rglob("*.png")] == ["alpha/x.png"]
+
+
 # Scores
 
 
