@@ -5,6 +5,8 @@ from setuptools.command.build_ext import build_ext
 
 FUSED, RENDERING = "a2u_cli/operators/fused", "a2u_cli/rendering"
 LAPLACIAN = "a2u_cli/matting/laplacian.c"
+SOURCES = ["library", "resampling", "resampling_avx2", "resampling_avx512", "winograd"]
+SOURCES += ["winograd_avx512", "encodings", "encodings_avx512", "kernels", "kernels_avx512"]
 FLAGS = {
     "msvc": ["/O2", "/fp:contract"],
     "unix": ["-O3", "-ffp-contract=fast", "-fvisibility=hidden"],
@@ -34,12 +36,8 @@ setup(
     ext_modules=[
         Extension(
             "a2u_cli.operators.fused._compiled",
-            [
-                f"{FUSED}/{name}.c"
-                for name in ("library", "resampling", "resampling_avx2", "winograd", "encodings")
-            ]
-            + [LAPLACIAN],
-            depends=[f"{FUSED}/arguments.h", f"{FUSED}/resampling.c"],
+            [*(f"{FUSED}/{name}.c" for name in SOURCES), LAPLACIAN],
+            depends=[f"{FUSED}/{name}" for name in ("arguments.h", "vectors.h")],
             optional=True,
         ),
         Extension("a2u_cli.rendering._raster", [f"{RENDERING}/raster.c"], optional=True),

@@ -18,6 +18,7 @@ from a2u_cli import cli
 from a2u_cli.commands import stopping
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.operators.comparison import make_pair
+from a2u_cli.operators.fused import library
 from a2u_cli.weights import registry, save_weights
 
 os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
@@ -93,6 +94,14 @@ class Run(NamedTuple):
 
 
 RunA2U = Callable[..., Run]
+
+
+@pytest.fixture
+def at_most(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Keep the C forms to vectors of so many bytes: the parameter."""
+    library.use_at_most(request.param)
+    yield request.param
+    library.use_at_most(64)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """The operator against slow loops, small cases by hand, the parity cases and gradients."""
 
+import copy
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from a2u_cli.operators.affinity import (
     upsample,
 )
 from a2u_cli.operators.fused import convolution, encodings
+from a2u_cli.operators.fused import kernels as fused_kernels
 
 AUTHORS = {
     "bnu.0": "norm_u",
@@ -356,6 +359,8 @@ def test_pooling_is_torchs_and_so_is_its_gradient(size: tuple[int, int], dtype) 
 
 
 @pytest.mark.skipif(not convolution.available(), reason="no compiled library, or no AVX2")
+@pytest.mark.usefixtures("at_most")
+@pytest.mark.parametrize("at_most", (32, 64), indirect=True)
 @pytest.mark.parametrize(("channels", "height", "width"), [(32, 1, 1), (64, 5, 9), (128, 3, 4)])
 def test_c_relates_encodings_as_torch_does_and_sums_them_up(
     channels: int, height: int, width: int, monkeypatch: pytest.MonkeyPatch
@@ -387,3 +392,35 @@ def test_c_relates_encodings_as_torch_does_and_sums_them_up(
         part = of[0][:, inner[0], inner[1]]
         torch.testing.assert_close(values, part.sum((1, 2)), rtol=0, atol=2e-5 * part.numel())
         torch.testing.assert_close(squares, part.square().sum((1, 2)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.skipif(not convolution.available(), reason="no compiled library, or no AVX2")
+@pytest.mark.usefixtures("at_most")
+@pytest.mark.parametrize("at_most", (32, 64), indirect=True)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"up_size": 1, "encode_size": 8}, {"normalise": ("sigmoid-softmax", "softmax")}],
+    ids=str,
+)
+def test_c_makes_kernels_as_torch_does(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    generator = KernelGenerator(32, **options)
+    affinity = (
+        torch.randn(2, 1, 37, 22)[..., 2:-3] * torch.tensor([1.0, 200.0])[:, None, None, None]
+    )
+    mean = torch.randn(2, 32, 1, 1)
+    wide = copy.deepcopy(generator).double()
+    monkeypatch.setattr(fused_kernels, "_WORTH_A_THREAD", 1)
+    for make in ("down_kernels", "up_kernels"):
+        with torch.inference_mode():
+            expected = getattr(wide, make)(affinity.double(), mean.double())
+            results = []
+            for threads in (1, 2):
+                monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+                results.append(getattr(generator, make)(affinity, mean))
+        assert torch.equal(*results)
+        assert (results[0] - expected).abs().max() < 2e-5
+        spoilt = torch.full_like(affinity, torch.nan)
+        assert getattr(generator, make)(spoilt, mean).isnan().all()

@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from a2u_cli.network.folding import Folded
 from a2u_cli.network.model import ConvNorm
 from a2u_cli.operators.affinity import LEAK
-from a2u_cli.operators.fused import convolution
+from a2u_cli.operators.fused import convolution, library, resampling
 
 pytestmark = pytest.mark.skipif(
     not convolution.available(),
@@ -23,6 +23,7 @@ SHAPES = [
     (1, 16, 16, 1, 1),
     (2, 32, 48, 5, 7),
     (1, 64, 32, 4, 4),
+    (2, 48, 96, 13, 11),
     (3, 16, 64, 9, 2),
     (1, 48, 16, 37, 61),
 ]
@@ -44,6 +45,8 @@ def assert_close(result: Tensor, expected: Tensor) -> None:
     assert error <= TOLERANCE, f"relative error {error:.2e}"
 
 
+@pytest.mark.usefixtures("at_most")
+@pytest.mark.parametrize("at_most", (32, 64), indirect=True)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_results_match_float64(shape: tuple[int, ...]) -> None:
     x, weight, bias = tensors(shape)
@@ -55,6 +58,8 @@ def test_results_match_float64(shape: tuple[int, ...]) -> None:
     assert_close(result, F.leaky_relu(expected + plus, 0.1))
 
 
+@pytest.mark.usefixtures("at_most")
+@pytest.mark.parametrize("at_most", (32, 64), indirect=True)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_gradients_match_float64(shape: tuple[int, ...]) -> None:
     x, weight, _ = tensors(shape)
@@ -70,6 +75,30 @@ def test_gradients_match_float64(shape: tuple[int, ...]) -> None:
     for one, other in zip((leaf, layer.weight), wide, strict=True):
         assert one.grad is not None and other.grad is not None
         assert_close(one.grad, other.grad)
+
+
+@pytest.mark.parametrize(("inputs", "size"), [(32, 3), (4, 3), (64, 1)])
+def test_wider_vectors_give_the_same_bytes(inputs: int, size: int) -> None:
+    x = torch.randn(2, inputs, 21, 30).contiguous(memory_format=torch.channels_last)
+    filter = convolution.prepare(nn.Conv2d(inputs, 64, size, padding=size // 2))
+    bias, plus = torch.randn(64), torch.randn(2, 64, 21, 30)
+    assert filter is not None
+    results = []
+    try:
+        for size_ in (32, 64):
+            library.use_at_most(size_)
+            results.append(convolution.convolve(x, filter, bias, plus=plus, slope=0.1))
+    finally:
+        library.use_at_most(64)
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("at_most", (16, 32, 64), indirect=True)
+def test_the_widest_vectors_of_the_processor_are_taken(at_most: int) -> None:
+    assert convolution.available() == (at_most > 16)
+    names = {16: {""}, 32: {"AVX2"}, 64: {"AVX2", "AVX-512"}}
+    assert library.vectors() in names[at_most]
+    assert resampling.describe().endswith({16: "C"}.get(at_most, f"C ({library.vectors()})"))
 
 
 @pytest.mark.parametrize("default", DEFAULTS, ids=str)

@@ -21,6 +21,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 DEFAULTS = ["meta", torch.float64]
 # samples, channels, coarse height, coarse width
 SHAPES = [(1, 3, 1, 1), (2, 33, 5, 7), (2, 64, 4, 3), (1, 8, 1, 6), (1, 84, 3, 67), (3, 1, 7, 1)]
+SHAPES += [(1, 232, 3, 2)]
 SIZES = {"downsample": [6, 3, 2, 1], "upsample": [3, 5, 2], "filter_pair": [6, 4]}
 CASES = [(name, size) for name, sizes in SIZES.items() for size in sizes]
 Operation = Callable[..., tuple[Tensor, ...]]
@@ -95,6 +96,8 @@ def assert_close(result: Tensor, expected: Tensor, tolerance: float) -> None:
     assert error <= tolerance, f"relative error {error:.2e}"
 
 
+@pytest.mark.usefixtures("at_most")
+@pytest.mark.parametrize("at_most", (16, 32, 64), indirect=True)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("name", "size"), CASES)

@@ -36,6 +36,7 @@ def examine() -> dict[str, str]:
 
     from ..matting.devices import describe_device, pick_device
     from ..operators.fused import convolution, resampling
+    from ..operators.fused.library import vectors
     from ..rendering import raster
 
     facts = {
@@ -51,7 +52,7 @@ def examine() -> dict[str, str]:
     )
     facts["fused operator"] = resampling.describe()
     fast = convolution.available()
-    facts["3x3 convolution"] = "minimal filtering, C (AVX2)" if fast else "torch's"
+    facts["3x3 convolution"] = f"minimal filtering, C ({vectors()})" if fast else "torch's"
     facts["rasteriser"] = raster.describe()
     facts["weights"] = listed([n for n in registry.names() if registry.find(n)]) or "none"
     facts["default weights"] = _default_weights()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from . import steady
 from .fused import encodings, resampling
+from .fused import kernels as fused_kernels
 from .fused.area import Area
 from .steady import Moments as Moments
 
@@ -233,8 +234,12 @@ class KernelGenerator(nn.Module):
 
     def down_kernels(self, affinity: Tensor, mean: Tensor) -> Tensor:
         """Project A, (N, rank, h, w), by the pooled x, (N, C, 1, 1): the kernels of that part."""
-        weights = self._projection(self.project_down, mean)[:, None, None]
-        logits = _weighted(weights, affinity.movedim(1, -1)[..., None])  # (N, h, w, M)
+        weights = self._projection(self.project_down, mean)  # (N, rank, M)
+        if self._fast(0, affinity, weights):
+            return fused_kernels.make(
+                affinity, weights, scale=1, sigmoid=self.normalise[0] != "softmax"
+            )
+        logits = _weighted(weights[:, None, None], affinity.movedim(1, -1)[..., None])
         return NORMALISATIONS[self.normalise[0]](logits.movedim(-1, 1), self.groups)
 
     def up_kernels(self, affinity: Tensor, mean: Tensor, needed: Area | None = None) -> Tensor:
@@ -242,14 +247,24 @@ class KernelGenerator(nn.Module):
 
         Of a single picture, what is not `needed` may be left out.
         """
+        weights = self._projection(self.project_up, mean)  # (N, rank, M)
+        if self._fast(1, affinity, weights):
+            sets = weights.unflatten(2, (-1, SCALE**2)).transpose(2, 3)[:, 0]
+            sigmoid = self.normalise[1] != "softmax"
+            return fused_kernels.make(affinity, sets, scale=SCALE, sigmoid=sigmoid, needed=needed)
         if needed is not None:
             return self._some_up_kernels(affinity, mean, needed)
-        weights = self._projection(self.project_up, mean).unflatten(2, (-1, SCALE, SCALE))
+        weights = weights.unflatten(2, (-1, SCALE, SCALE))
         weights = weights.permute(0, 3, 4, 1, 2)[:, None, :, None]  # (N, 1, 2, 1, 2, rank, M / 4)
         planes = affinity.movedim(1, -1)[:, :, None, :, None, :, None]
         logits = _weighted(weights, planes)  # (N, h, 2, w, 2, M / 4)
         logits = logits.flatten(3, 4).flatten(1, 2).movedim(-1, 1)
         return NORMALISATIONS[self.normalise[1]](logits, self.groups)
+
+    def _fast(self, at: int, affinity: Tensor, weights: Tensor) -> bool:
+        """Tell whether C makes the kernels down (at 0) or up (at 1)."""
+        plain = self.groups == 1 and self.normalise[at] != "none"
+        return plain and fused_kernels.usable(affinity, weights)
 
     def _some_up_kernels(self, affinity: Tensor, mean: Tensor, needed: Area) -> Tensor:
         height, width = affinity.shape[2:]

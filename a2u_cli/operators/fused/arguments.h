@@ -1,5 +1,6 @@
 /* What the compiled functions are called with. Mirrored field by field in arguments.py, which refuses a library whose
  * ABI or sizes differ: change a field, a meaning or a function, and count ABI up here and there. */
+#pragma once
 #include <stdint.h>
 
 #if defined(_WIN32)
@@ -8,7 +9,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-enum { ABI = 3 };
+enum { ABI = 4 };
 
 enum { DOWN, UP, FILTER, DOWN_BACKWARD, UP_BACKWARD, FILTER_BACKWARD };
 
@@ -58,6 +59,20 @@ typedef struct {
     double *sums;              /* (h, 2, 2, channels): of both encodings values and squares; null: affinities */
 } Encoding;
 
+/* Of a2u_write_kernels: of pictures whose coarse size is (h, w). */
+typedef struct {
+    int64_t h, w;
+    int64_t sets, taps, room; /* kernels of a coarse pixel, 1, or 4 of its fine ones; floats from one's weights on */
+    int64_t sigmoid;          /* whether the softmax is of it */
+    int64_t start, stop;      /* coarse rows of all pictures, or places in `tiles` */
+    const int32_t *tiles;     /* numbers of the tiles of 4x4 fine pixels to write, of one picture; null: all */
+    Picture affinity;
+    const float *weights; /* (images, sets, room) */
+    const float *ends;    /* (images, sets, 2): their least and their largest */
+    const float *inside;  /* (room): 1 for each tap, then 0 */
+    float *out;           /* (images, h, w, taps), or for 4 sets (images, 2 * h, 2 * w, taps) */
+} Kernels;
+
 /* Of the steps of `laplacian.c`: planes (height, width), and ties to the pixels that look like one. */
 typedef struct {
     int64_t height, width, top, bottom; /* rows of the strip */
@@ -72,6 +87,10 @@ typedef struct {
     const double *factors; /* of the direction: what is kept of it, how far to walk */
     double *sums;          /* of this strip: two */
 } Strip;
+
+/* Whether this processor has what the wider forms are compiled for (`vectors.h`), and they may be used. */
+EXPORT int a2u_has_avx2(void);
+EXPORT int a2u_has_avx512(void);
 
 /* Of a2u_take. */
 typedef struct {

@@ -3,7 +3,7 @@
 from ctypes import Structure, c_double, c_int64, c_void_p
 from enum import IntEnum
 
-ABI = 3
+ABI = 4
 
 
 class Operation(IntEnum):
@@ -55,6 +55,17 @@ class Encoding(Structure):
         *((n, c_void_p) for n in ("filters", "gain", "shift")),
         *((n, c_double) for n in ("scale", "slope")),
         *((n, c_void_p) for n in ("affinity", "sums")),
+    ]
+
+
+class Kernels(Structure):
+    """Of `a2u_write_kernels`."""
+
+    _fields_ = [
+        *((n, c_int64) for n in ("h", "w", "sets", "taps", "room", "sigmoid", "start", "stop")),
+        ("tiles", c_void_p),
+        ("affinity", Picture),
+        *((n, c_void_p) for n in ("weights", "ends", "inside", "out")),
     ]
 
 

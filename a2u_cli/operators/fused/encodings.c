@@ -1,28 +1,20 @@
 /* What the kernels need of the two encodings of a picture (affinity.py), without writing these: sums over each coarse
- * row, or the affinity plane. Channels-last float32; for x86-64 processors with AVX2 and fused multiply-add, elsewhere
- * nothing. Sums are in double: variances are small beside squared means.
+ * row, or the affinity plane. Channels-last float32; nothing where there are no `vectors.h`. Sums are in double:
+ * variances are small beside squared means.
  */
-#include <stddef.h>
-
-#include "arguments.h"
+#include "vectors.h"
 
 typedef ptrdiff_t Index;
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC target("avx2,fma")
-#endif
-
+#if defined(HAS_VECTORS)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
 
-/* Both encodings of BLOCK channels fill eight registers. */
-enum { LANES = 8, VECTORS = 4, BLOCK = LANES * VECTORS };
+/* Both encodings of BLOCK channels fill a quarter of the registers, or half where they are 16. */
+enum { BLOCK = 32, LANES = VECTOR / 4, VECTORS = BLOCK / LANES };
 
-typedef float Floats __attribute__((vector_size(32)));
-typedef int32_t Mask __attribute__((vector_size(32)));
+typedef float Floats __attribute__((vector_size(VECTOR)));
+typedef int32_t Mask __attribute__((vector_size(VECTOR)));
 typedef Floats Anywhere __attribute__((aligned(4), may_alias));
 
 INLINE Floats load(const float *from) { return *(const Anywhere *)from; }
@@ -92,12 +84,18 @@ static void relate_row(const Encoding *job, Index i) {
     }
 }
 
-EXPORT void a2u_encode(const Encoding *job) {
+void FORM(encode_rows)(const Encoding *job) {
     for (Index i = job->start; i < job->stop; i++)
         if (job->sums) sum_row(job, i);
         else relate_row(job, i);
 }
-#if defined(__clang__)
-#pragma clang attribute pop
+END_VECTORS
+
+#if !defined(AVX512)
+void encode_rows_avx512(const Encoding *job);
+
+EXPORT void a2u_encode(const Encoding *job) {
+    (a2u_has_avx512() ? encode_rows_avx512 : encode_rows_avx2)(job);
+}
 #endif
 #endif

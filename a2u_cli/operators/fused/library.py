@@ -49,6 +49,7 @@ def _misfit(library: ctypes.CDLL) -> str:
         arguments.Picture,
         arguments.Convolution,
         arguments.Encoding,
+        arguments.Kernels,
         arguments.Strip,
         arguments.Team,
     )
@@ -89,6 +90,17 @@ def library() -> ctypes.CDLL:
 def has_avx2() -> bool:
     """Tell whether the library and the processor have the AVX2 forms."""
     return bool(library().a2u_has_avx2())
+
+
+def vectors() -> str:
+    """Name the widest vectors that the library's forms use on this processor; "" for none."""
+    wide = bool(library().a2u_has_avx512())
+    return "AVX-512" if wide else "AVX2" if has_avx2() else ""
+
+
+def use_at_most(size: int) -> None:
+    """Keep this process's forms to vectors of so many bytes, 16, 32 or 64: to compare them."""
+    library().a2u_use_at_most(size)
 
 
 def spread(function: Any, jobs: Sequence[ctypes.Structure], *, threads: int | None = None) -> None:

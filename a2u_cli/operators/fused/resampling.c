@@ -21,13 +21,11 @@
 #define UNROLL _Pragma("GCC unroll 8")
 #endif
 
-#if defined(RESAMPLE)
-enum { VECTOR = 32 }; /* bytes of a register: wider vector types would live in memory */
-#else
-enum { VECTOR = 16 };
+#if !defined(RESAMPLE)
+enum { VECTOR = 16 }; /* bytes of a register */
 #endif
 /* The sums of BLOCKS * LANES channels fill eight registers; the windows of TILE coarse columns fit the cache. */
-enum { MAX_TAPS = 64, LANES = VECTOR / 2, BLOCKS = 4, TILE = 64 };
+enum { MAX_TAPS = 64, LANES = VECTOR / 2, BLOCKS = 4, FINE_BLOCKS = VECTOR > 32 ? 2 : 1, TILE = 64 };
 
 typedef ptrdiff_t Index;
 
@@ -187,8 +185,35 @@ INLINE void weigh(void *out, const Rectangle *r, int rectangles, Index channels,
     const Rectangle *end = r + rectangles;
     Index c = 0;
     for (; c + BLOCKS * LANES <= channels; c += BLOCKS * LANES) weigh_block(out, r, end, c, BLOCKS, LANES, bf16);
+    for (; c + 2 * LANES <= channels; c += 2 * LANES) weigh_block(out, r, end, c, 2, LANES, bf16);
     for (; c + LANES <= channels; c += LANES) weigh_block(out, r, end, c, 1, LANES, bf16);
     if (c < channels) weigh_block(out, r, end, c, 1, channels - c, bf16);
+}
+
+/* As `weigh_block` at the four fine pixels of a place, which see the same window: their kernels lie `apart`. */
+INLINE void weigh_fine_block(void *const out[4], const Rectangle *r, const Index apart[4], Index c, int blocks,
+                             Index count, int bf16) {
+    Lanes sum[4][FINE_BLOCKS] = {0}, x;
+    for (Index u = 0; u < r->rows; u++)
+        for (Index v = 0; v < r->columns; v++) {
+            const float *weight = r->weight + r->first + u * r->weight_row + v * r->weight_column;
+            const void *at = move(r->x, u * r->x_row + v * r->x_column + c, bf16);
+            UNROLL for (int b = 0; b < blocks; b++) {
+                load_part(&x, move(at, b * LANES, bf16), count, bf16);
+                UNROLL for (int q = 0; q < 4; q++) add_scaled(&sum[q][b], weight[apart[q]], &x);
+            }
+        }
+    UNROLL for (int q = 0; q < 4; q++)
+        UNROLL for (int b = 0; b < blocks; b++)
+            store_part((void *)move(out[q], c + b * LANES, bf16), &sum[q][b], count, bf16);
+}
+
+INLINE void weigh_fine(void *const out[4], const Rectangle *r, const Index apart[4], Index channels, int bf16) {
+    Index c = 0;
+    for (; c + FINE_BLOCKS * LANES <= channels; c += FINE_BLOCKS * LANES)
+        weigh_fine_block(out, r, apart, c, FINE_BLOCKS, LANES, bf16);
+    for (; c + LANES <= channels; c += LANES) weigh_fine_block(out, r, apart, c, 1, LANES, bf16);
+    if (c < channels) weigh_fine_block(out, r, apart, c, 1, channels - c, bf16);
 }
 
 INLINE void dots_block(Lanes *dot, const void *grad, const Rectangle *r, Index c, int blocks, Index count, int bf16) {
@@ -210,6 +235,7 @@ INLINE void dots_block(Lanes *dot, const void *grad, const Rectangle *r, Index c
 INLINE void dots(Lanes *dot, const void *grad, const Rectangle *r, Index channels, int bf16) {
     Index c = 0;
     for (; c + BLOCKS * LANES <= channels; c += BLOCKS * LANES) dots_block(dot, grad, r, c, BLOCKS, LANES, bf16);
+    for (; c + 2 * LANES <= channels; c += 2 * LANES) dots_block(dot, grad, r, c, 2, LANES, bf16);
     for (; c + LANES <= channels; c += LANES) dots_block(dot, grad, r, c, 1, LANES, bf16);
     if (c < channels) dots_block(dot, grad, r, c, 1, channels - c, bf16);
 }
@@ -295,9 +321,20 @@ INLINE int gradient_sources(const Resampling *job, const Place *p, int q, Rectan
 
 /* Writes the outputs at one place: the results forward, the gradient of x backward. */
 INLINE void write_images(const Resampling *job, const Place *p, int bf16) {
-    const int backward = job->op >= DOWN_BACKWARD, fine = job->op == UP || (backward && job->op != UP_BACKWARD);
+    const int backward = job->op >= DOWN_BACKWARD, fine = backward && job->op != UP_BACKWARD;
     const int outputs = fine ? 4 : job->op == FILTER ? 2 : 1;
     Rectangle r[4];
+    if (job->op == UP) {
+        void *out[4];
+        Index apart[4];
+        for (int q = 0; q < 4; q++) {
+            out[q] = (void *)move(job->out, p->fine[q] * job->channels, bf16);
+            apart[q] = (p->fine[q] - p->fine[0]) * job->k * job->k;
+        }
+        r[0] = source(job, p, 0, bf16);
+        weigh_fine(out, r, apart, job->channels, bf16);
+        return;
+    }
     for (int q = 0; q < outputs; q++) {
         void *out = job->op == FILTER && q ? job->out2 : job->out;
         int rectangles = 1;
@@ -361,7 +398,7 @@ INLINE void upsample_tiles(const Resampling *job, int bf16) {
     }
 }
 
-/* `resampling_avx2.c` compiles all of the above once more, for wider vectors. */
+/* `resampling_avx2.c` and `resampling_avx512.c` compile all of the above once more, for wider vectors. */
 #if !defined(RESAMPLE)
 #define RESAMPLE resample_anywhere
 #define DISPATCH
@@ -376,18 +413,15 @@ void RESAMPLE(const Resampling *job) {
 
 #if defined(DISPATCH)
 void resample_avx2(const Resampling *job);
+void resample_avx512(const Resampling *job);
 
-/* One binary for every x86-64 machine: the wide form runs where the processor has it. */
-EXPORT int a2u_has_avx2(void) {
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-    return 0;
-#endif
-}
-
+/* One binary for every x86-64 machine: the widest form runs that the processor has. */
 EXPORT void a2u_resample(const Resampling *job) {
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
+    if (a2u_has_avx512()) {
+        resample_avx512(job);
+        return;
+    }
     if (a2u_has_avx2()) {
         resample_avx2(job);
         return;

@@ -20,7 +20,7 @@ from torch import Tensor
 from . import c_kernels
 from .area import Area
 from .arguments import Operation
-from .library import absence, available, has_avx2, switched_off
+from .library import absence, available, switched_off, vectors
 
 _MAX_SIZE = 8  # MAX_TAPS in resampling.c is its square
 _DTYPES = {
@@ -30,11 +30,11 @@ _DTYPES = {
 
 
 def describe() -> str:
-    """Name the forms in use on this machine, such as "Triton, C (AVX2)"; say why where none is."""
+    """Name the forms in use on this machine, as "Triton, C (AVX-512)"; say why where none is."""
     if switched_off():
         return "switched off by A2U_NATIVE=0: plain torch serves"
     if available():
-        forms = "C (AVX2)" if has_avx2() else "C"
+        forms = f"C ({vectors()})" if vectors() else "C"
     else:
         forms = f"plain torch on the CPU: {absence()}"
     return f"Triton, {forms}" if torch.cuda.is_available() and _triton() else forms

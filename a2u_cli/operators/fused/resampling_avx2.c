@@ -1,14 +1,8 @@
-/* `resampling.c` compiled for x86-64 processors with AVX2 and fused multiply-add; nothing elsewhere.
- * Nothing on Windows either: there gcc leaves the stack unaligned for vectors of this width. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC target("avx2,fma")
-#endif
-#define RESAMPLE resample_avx2
+/* `resampling.c` for processors with AVX2 and fused multiply-add, or with AVX-512; nothing elsewhere. */
+#include "vectors.h"
+
+#if defined(HAS_VECTORS)
+#define RESAMPLE FORM(resample)
 #include "resampling.c"
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
+END_VECTORS
 #endif

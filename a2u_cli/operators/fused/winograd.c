@@ -1,6 +1,6 @@
 /* 3x3 convolution on channels-last float32 by Winograd's minimal filtering, F(4x4, 3x3) of Lavin and Gray 2016
- * (https://arxiv.org/abs/1509.09308): 36 products where the sum over the taps takes 144. For x86-64 processors with
- * AVX2 and fused multiply-add; elsewhere nothing, and `convolution.py` leaves the work to torch.
+ * (https://arxiv.org/abs/1509.09308): 36 products where the sum over the taps takes 144. Where there are no
+ * `vectors.h`, there is nothing, and `convolution.py` leaves the work to torch.
  *
  * Outputs are made in tiles of 4x4, and tiles in blocks: transform the inputs of a block, multiply at each of the 36
  * places, transform back. The gradient of the filter goes the same way: transform inputs and gradients of a block,
@@ -8,30 +8,24 @@
  * or name those that are to be written. Filters of one tap, or for few channels, are summed up over the taps, tile by
  * tile.
  */
-#include <stddef.h>
-
-#include "arguments.h"
+#include "vectors.h"
 
 typedef ptrdiff_t Index;
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(_WIN32)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC target("avx2,fma")
-#endif
-
+#if defined(HAS_VECTORS)
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 16")
 
-/* A block's products fill twelve registers: ROWS tiles by PANEL channels; those for a gradient eight: INPUTS by PANEL
- * channels. A gradient's blocks are larger, since for each the whole filter passes by. SKEW keeps the 36 planes of a
- * block from falling into the same few sets of the cache. */
-enum { TILE = 4, REACH = 6, PLACES = 36, LANES = 8, PANEL = 16, ROWS = 6, INPUTS = 4, SKEW = 16 };
-enum { BLOCK = 24, GRADIENT_BLOCK = 96, FEW = 4 /* channels of a picture and its trimap */ };
+/* A block's products fill three quarters of the registers, of which there are half as many as a vector has bytes: ROWS
+ * tiles by STRIP channels; those for a gradient half: INPUTS by STRIP channels. A gradient's blocks are larger, since
+ * for each the whole filter passes by. SKEW keeps the 36 planes of a block from falling into the same few sets of the
+ * cache. */
+enum { TILE = 4, REACH = 6, PLACES = 36, PANEL = 16, LANES = VECTOR / 4, STRIP = 2 * LANES, SKEW = 16 };
+enum { ROWS = VECTOR * 6 / 32, INPUTS = VECTOR / 8, BLOCK = 24, GRADIENT_BLOCK = 96 };
+enum { FEW = 4 /* channels of a picture and its trimap */ };
 
-typedef float Floats __attribute__((vector_size(32)));
-typedef int32_t Mask __attribute__((vector_size(32)));
+typedef float Floats __attribute__((vector_size(VECTOR)));
+typedef int32_t Mask __attribute__((vector_size(VECTOR)));
 typedef Floats Anywhere __attribute__((aligned(4), may_alias));
 
 INLINE Floats load(const float *from) { return *(const Anywhere *)from; }
@@ -130,11 +124,19 @@ static void read_gradient(const Convolution *job, Tile at, const float *zeros, f
     read_tile(job, &job->other, at, TILE, job->outputs, transform_back, zeros, to, plane);
 }
 
-/* Multiplies ROWS tiles (ROWS, inputs) by a panel of the filter (inputs, PANEL). */
-INLINE void multiply(float *out, Index outputs, const float *x, Index inputs, const float *panel) {
+INLINE Index plane_of(Index channels, Index block) { return block * channels + SKEW; }
+
+/* The part of the filter, or of its gradient, for a place and the outputs from `channel` on: rows of PANEL. */
+INLINE float *filter_at(const Convolution *job, Index place, Index channel) {
+    const Index panel = place * (job->outputs / PANEL) + channel / PANEL;
+    return job->filter + panel * job->inputs * PANEL + channel % PANEL;
+}
+
+/* Multiplies ROWS tiles (ROWS, inputs) by a strip of the filter: two of its rows' vectors, from here and there on. */
+INLINE void multiply(float *out, Index outputs, const float *x, Index inputs, const float *here, const float *there) {
     Floats sum[ROWS][2] = {{{0}}};
-    for (Index c = 0; c < inputs; c++, panel += PANEL) {
-        const Floats a = load(panel), b = load(panel + LANES);
+    for (Index c = 0; c < inputs; c++, here += PANEL, there += PANEL) {
+        const Floats a = load(here), b = load(there);
         UNROLL for (int r = 0; r < ROWS; r++) {
             const float value = x[r * inputs + c];
             sum[r][0] += value * a;
@@ -147,12 +149,13 @@ INLINE void multiply(float *out, Index outputs, const float *x, Index inputs, co
     }
 }
 
-/* Adds to part of a filter's gradient (INPUTS, PANEL) the products of `tiles` inputs and gradients. */
-INLINE void accumulate(float *sum, const float *x, Index inputs, const float *grad, Index outputs, Index tiles) {
+/* Adds to part of a filter's gradient (INPUTS, STRIP) the products of `tiles` inputs and gradients. */
+INLINE void accumulate(float *here, float *there, const float *x, Index inputs, const float *grad, Index outputs,
+                       Index tiles) {
     Floats part[INPUTS][2];
     UNROLL for (int r = 0; r < INPUTS; r++) {
-        part[r][0] = load(sum + r * PANEL);
-        part[r][1] = load(sum + r * PANEL + LANES);
+        part[r][0] = load(here + r * PANEL);
+        part[r][1] = load(there + r * PANEL);
     }
     for (Index t = 0; t < tiles; t++, x += inputs, grad += outputs) {
         const Floats a = load(grad), b = load(grad + LANES);
@@ -162,8 +165,8 @@ INLINE void accumulate(float *sum, const float *x, Index inputs, const float *gr
         }
     }
     UNROLL for (int r = 0; r < INPUTS; r++) {
-        store(sum + r * PANEL, part[r][0]);
-        store(sum + r * PANEL + LANES, part[r][1]);
+        store(here + r * PANEL, part[r][0]);
+        store(there + r * PANEL, part[r][1]);
     }
 }
 
@@ -197,31 +200,19 @@ static void write_tile(const Convolution *job, Tile at, const float *from, Index
     }
 }
 
-INLINE Index plane_of(Index channels, Index block) { return block * channels + SKEW; }
-
-/* The part of the filter, or of its gradient, for a place and a panel of outputs: (inputs, PANEL). */
-INLINE float *panel_of(const Convolution *job, Index place, Index panel) {
-    return job->filter + (place * (job->outputs / PANEL) + panel) * job->inputs * PANEL;
-}
-
-EXPORT int64_t a2u_convolution_space(int64_t inputs, int64_t outputs, int gradient) {
-    const Index block = gradient ? GRADIENT_BLOCK : BLOCK;
-    return PLACES * (plane_of(inputs, block) + plane_of(outputs, block)) + (inputs > outputs ? inputs : outputs);
-}
-
 static void forward(const Convolution *job, Index first, Index count, float *x, float *products, const float *zeros) {
     const Index inputs = job->inputs, outputs = job->outputs;
     const Index in = plane_of(inputs, BLOCK), out = plane_of(outputs, BLOCK);
     for (Index t = 0; t < count; t++) read_inputs(job, tile(job, first + t), zeros, x + t * inputs, in);
     for (Index place = 0; place < PLACES; place++)
-        for (Index panel = 0; panel < outputs / PANEL; panel++)
+        for (Index c = 0; c < outputs; c += STRIP)
             for (Index t = 0; t < count; t += ROWS) /* past the last tile lies what nobody reads */
-                multiply(products + place * out + t * outputs + panel * PANEL, outputs, x + place * in + t * inputs,
-                         inputs, panel_of(job, place, panel));
+                multiply(products + place * out + t * outputs + c, outputs, x + place * in + t * inputs, inputs,
+                         filter_at(job, place, c), filter_at(job, place, c + LANES));
     for (Index t = 0; t < count; t++) write_tile(job, tile(job, first + t), products + t * outputs, out);
 }
 
-/* Sums up over the taps, a row of a tile and a panel of outputs at a time; `size` is a constant, and `inputs` too where
+/* Sums up over the taps, a row of a tile and a strip of outputs at a time; `size` is a constant, and `inputs` too where
  * they are few. */
 INLINE void sum_taps(const Convolution *job, Tile at, Index size, Index inputs, const float *zeros) {
     const Index margin = size / 2, rows = job->height - at.top, columns = job->width - at.left;
@@ -229,15 +220,16 @@ INLINE void sum_taps(const Convolution *job, Tile at, Index size, Index inputs, 
     for (Index i = 0; i < TILE + size - 1; i++)
         for (Index j = 0; j < TILE + size - 1; j++)
             from[i][j] = find(job, &job->x, at.image, at.top + i - margin, at.left + j - margin, zeros);
-    for (Index panel = 0; panel < job->outputs / PANEL; panel++)
+    for (Index strip = 0; strip < job->outputs; strip += STRIP)
         for (Index i = 0; i < TILE && i < rows; i++) {
             Floats sum[TILE][2] = {{{0}}};
             for (Index u = 0; u < size; u++)
                 for (Index v = 0; v < size; v++) {
-                    const float *weights = panel_of(job, u * size + v, panel), *const *x = &from[i + u][v];
-                    const float *const at[TILE] = {x[0], x[1], x[2], x[3]};
-                    for (Index c = 0; c < inputs; c++, weights += PANEL) {
-                        const Floats a = load(weights), b = load(weights + LANES);
+                    const float *here = filter_at(job, u * size + v, strip);
+                    const float *there = filter_at(job, u * size + v, strip + LANES);
+                    const float *const *x = &from[i + u][v], *const at[TILE] = {x[0], x[1], x[2], x[3]};
+                    for (Index c = 0; c < inputs; c++, here += PANEL, there += PANEL) {
+                        const Floats a = load(here), b = load(there);
                         UNROLL for (int j = 0; j < TILE; j++) {
                             sum[j][0] += at[j][c] * a;
                             sum[j][1] += at[j][c] * b;
@@ -247,7 +239,7 @@ INLINE void sum_taps(const Convolution *job, Tile at, Index size, Index inputs, 
             UNROLL for (int j = 0; j < TILE; j++)
                 UNROLL for (int half = 0; half < 2; half++)
                     if (j < columns)
-                        finish(job, at.image, at.top + i, at.left + j, panel * PANEL + half * LANES, sum[j][half]);
+                        finish(job, at.image, at.top + i, at.left + j, strip + half * LANES, sum[j][half]);
         }
 }
 
@@ -266,13 +258,13 @@ static void backward(const Convolution *job, Index first, Index count, float *x,
         read_gradient(job, tile(job, first + t), zeros, grad + t * outputs, out);
     }
     for (Index place = 0; place < PLACES; place++)
-        for (Index panel = 0; panel < outputs / PANEL; panel++)
-            for (Index c = 0; c < inputs; c += INPUTS)
-                accumulate(panel_of(job, place, panel) + c * PANEL, x + place * in + c, inputs,
-                           grad + place * out + panel * PANEL, outputs, count);
+        for (Index c = 0; c < outputs; c += STRIP)
+            for (Index i = 0; i < inputs; i += INPUTS)
+                accumulate(filter_at(job, place, c) + i * PANEL, filter_at(job, place, c + LANES) + i * PANEL,
+                           x + place * in + i, inputs, grad + place * out + c, outputs, count);
 }
 
-INLINE void convolve_tiles(const Convolution *job, int gradient) {
+void FORM(convolve_tiles)(const Convolution *job, int gradient) {
     const Index block = gradient ? GRADIENT_BLOCK : BLOCK;
     float *x = job->space, *other = x + PLACES * plane_of(job->inputs, block);
     float *zeros = other + PLACES * plane_of(job->outputs, block);
@@ -286,12 +278,24 @@ INLINE void convolve_tiles(const Convolution *job, int gradient) {
         (gradient ? backward : forward)(job, first, count, x, other, zeros);
     }
 }
+END_VECTORS
+
+#if !defined(AVX512)
+void convolve_tiles_avx512(const Convolution *job, int gradient);
+
+static void convolve_tiles(const Convolution *job, int gradient) {
+    const int even = job->outputs % 32 == 0 && (job->size || job->inputs % 16 == 0); /* STRIP and LANES there */
+    (even && a2u_has_avx512() ? convolve_tiles_avx512 : convolve_tiles_avx2)(job, gradient);
+}
+
+EXPORT int64_t a2u_convolution_space(int64_t inputs, int64_t outputs, int gradient) {
+    const Index block = gradient ? GRADIENT_BLOCK : BLOCK;
+    return PLACES * (plane_of(inputs, block) + plane_of(outputs, block)) + (inputs > outputs ? inputs : outputs);
+}
 
 EXPORT void a2u_convolve(const Convolution *job) { convolve_tiles(job, 0); }
 
 /* Adds to `filter` the gradient of the transformed filter. */
 EXPORT void a2u_convolve_backward(const Convolution *job) { convolve_tiles(job, 1); }
-#if defined(__clang__)
-#pragma clang attribute pop
 #endif
 #endif

@@ -1,0 +1,3 @@
+/* `encodings.c` for processors with AVX-512. */
+#define AVX512
+#include "encodings.c"

@@ -1,0 +1,3 @@
+/* `kernels.c` for processors with AVX-512. */
+#define AVX512
+#include "kernels.c"

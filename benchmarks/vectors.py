@@ -1,0 +1,98 @@
+"""Time the C forms with vectors of 32 and of 64 bytes, by turns: python -m benchmarks.vectors
+
+AVX2 and AVX-512, in one thread, float32: the minimal filtering of the network's 3x3 convolutions,
+the operator (kernels, down and up), and a whole pass. On a processor without AVX-512 it says so.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from a2u_cli.cli import reuse_memory
+from a2u_cli.matting.inference import matte
+from a2u_cli.operators.affinity import AffinityPair
+from a2u_cli.operators.fused import convolution, library
+from a2u_cli.weights import load_model
+
+from . import interleave, report
+
+RESULTS = Path(__file__).resolve().parent / "results"
+FORMS = {"AVX2": 32, "AVX-512": 64}
+BAR = 1.25  # times as fast: each part, with AVX-512
+SIDE, RUNS = 1024, 7
+STAGES = ((32, 1), (64, 2), (128, 4), (256, 8))  # channels, and how much smaller than the picture
+
+
+def run(results: Path) -> None:
+    """Print times and ratios; write `vectors.csv`."""
+    if library.vectors() != "AVX-512":
+        print(f"vectors: not measured, this processor has {library.vectors() or 'neither form'}")
+        return
+    reuse_memory()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    parts = {"minimal filtering": filtering(), "operator": operator(), "whole pass": whole_pass()}
+    measures = {
+        f"{part}, {form}": partial(seconds, work, FORMS[form])
+        for part, work in parts.items()
+        for form in FORMS
+    }
+    with torch.inference_mode():
+        timings = interleave(measures, RUNS)
+    library.use_at_most(max(FORMS.values()))
+    torch.set_num_threads(threads)
+    report(f"C forms, one thread, {SIDE}x{SIDE}", timings, results / "vectors.csv")
+    for part in parts:
+        narrow, wide = (timings[f"{part}, {form}"].median for form in FORMS)
+        missed = "" if part == "whole pass" or narrow / wide >= BAR else " MISSED"
+        print(f"{part}: AVX2 / AVX-512 {narrow / wide:.2f} (at least {BAR} of a part){missed}")
+
+
+def seconds(work: Callable[[], object], size: int) -> float:
+    """Time some work with vectors of so many bytes."""
+    library.use_at_most(size)
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def picture(channels: int, smaller: int) -> torch.Tensor:
+    """Make a stage's features: noise, channels last."""
+    size = (1, channels, SIDE // smaller, SIDE // smaller)
+    return torch.randn(size).contiguous(memory_format=torch.channels_last)
+
+
+def filtering() -> Callable[[], object]:
+    """Prepare a convolution of each stage."""
+    layers = []
+    for channels, smaller in STAGES:
+        filter = convolution.transform(torch.randn(channels, channels, 3, 3))
+        layers.append((picture(channels, smaller), filter, torch.zeros(channels)))
+    return lambda: [convolution.convolve(*layer) for layer in layers]
+
+
+def operator() -> Callable[[], object]:
+    """Prepare the operator at each stage, down and up again."""
+    pairs = [(AffinityPair(channels).eval(), picture(channels, by)) for channels, by in STAGES]
+
+    def work() -> None:
+        for pair, x in pairs:
+            pair.up(*pair.down(x))
+
+    return work
+
+
+def whole_pass() -> Callable[[], object]:
+    """Prepare a matte by the weights that ship, of a picture that is unknown all over."""
+    image = np.random.default_rng(0).random((SIDE, SIDE, 3), np.float32)
+    trimap = np.full((SIDE, SIDE), 128, np.uint8)
+    trimap[0], trimap[-1] = 0, 255
+    return partial(matte, load_model(), image, trimap)
+
+
+if __name__ == "__main__":
+    run(RESULTS)
