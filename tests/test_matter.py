@@ -108,9 +108,13 @@ def test_the_weights_that_ship_are_refined() -> None:
     assert Matter(device="cpu").quality == "refined"
 
 
+@pytest.mark.parametrize("size", [(60, 75), (240, 300)])  # in one piece, and by windows
 @pytest.mark.parametrize("quality", ["fast", "refined", "best"])
-def test_the_processs_defaults_do_not_reach_a_matte(weights: Path, quality: Any) -> None:
-    image, trimap = picture(3)
+def test_the_processs_defaults_do_not_reach_a_matte(
+    weights: Path, quality: Any, size: tuple[int, int]
+) -> None:
+    image, trimap = picture(3, size)
+    trimap[: size[0] // 2] = 255
     expected = Matter(weights, device="cpu", quality=quality).cut_out(image, trimap)
     try:
         torch.set_default_dtype(torch.float64)

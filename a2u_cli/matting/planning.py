@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import A2UError, OutOfMemory
 from ..network.stages import RESAMPLING, STAGES
+from ..operators.fused.area import TILE
 from ..units import STRIDE, Size
 from .windows import Window, grid
 
@@ -54,11 +55,12 @@ class Plan:
         return grid(size, self.tile_for(size, channels))
 
     def strips(self, size: Size, channels: int) -> list[Window]:
-        """Cover a plane with strips as large as tiles, which need no copying, or with tiles."""
+        """Cover a plane with strips as large as tiles, which need no copying, else with tiles."""
         rows = self.tile[0] * self.tile[1] * 64 // (channels * size[1])
         if rows < LOWEST_STRIP:
             return self.windows(size, channels)
-        return grid(size, (_even_share(size[0], rows), size[1]))
+        share = _even_share(size[0], rows)
+        return grid(size, (share + -share % TILE, size[1]))
 
 
 def _even_share(length: int, most: int) -> int:

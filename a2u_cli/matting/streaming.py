@@ -171,14 +171,14 @@ class WindowedPlanes:
         windows: list[list[Window]],
     ) -> None:
         self.network, self.plan, self.windows = network, plan, windows
-        partly = leaves_tiles_out(network)
-        self.areas = {name: a for name, a in areas.items() if partly and not a.pixels.all()}
+        self.partly = leaves_tiles_out(network)
+        self.areas = {name: a for name, a in areas.items() if self.partly and not a.pixels.all()}
 
     def run(self, stage: str, x: Plane) -> Plane:
         module = getattr(self.network, stage)
         if stage == "head":
             return self._partly(stage, module, x)
-        return self._keep(stage, _convolve(module, x, STAGES[stage].reach))
+        return self._keep(stage, module, x)
 
     def refine(self, stage: str, x: Plane) -> Plane:
         """Run residual blocks over a stored plane, one after the other, in place."""
@@ -213,9 +213,7 @@ class WindowedPlanes:
         """Run the first block of a stage, which halves the picture."""
         block: DownBlock = getattr(self.network, stage)
         reach = STAGES[stage].reach
-        half, resampling = self._resample(
-            block.pair, self._keep(stage, _convolve(block.first, x, reach))
-        )
+        half, resampling = self._resample(block.pair, self._keep(stage, block.first, x))
 
         def join(window: Window) -> Tensor:
             outer = window.grow(reach)
@@ -253,13 +251,27 @@ class WindowedPlanes:
 
         return Plane(planes[0].size, compute)
 
-    def _keep(self, stage: str, plane: Plane) -> Plane:
-        """Store what a stage reads more than once, where the plan has room for it."""
+    def _keep(self, stage: str, module: Callable[..., Tensor], x: Plane) -> Plane:
+        """Run what keeps the size; store what is read more than once, if the plan has room for it.
+
+        C writes whole strips to their places.
+        """
+        channels, reach = STAGES[stage].channels, STAGES[stage].reach
+        plane = _convolve(module, x, reach)
         if stage not in self.plan.keep:
             return plane
-        windows = self.plan.strips(plane.size, STAGES[stage].channels)
-        (tensor,) = _store(lambda window: (plane.read(window),), windows)
-        return Plane.of(tensor)
+        windows = self.plan.strips(x.size, channels)
+        if not self.partly or windows[0].width < x.size[1]:
+            (tensor,) = _store(lambda window: (plane.read(window),), windows)
+            return Plane.of(tensor)
+        size, last = (1, channels, *x.size), torch.channels_last
+        out = torch.empty(size, dtype=torch.float32, device="cpu", memory_format=last)
+        everywhere = Area(np.ones(x.size, np.bool_))
+        for window in windows:
+            outer = window.grow(reach, TILE)
+            area = _within(everywhere, window, outer)
+            module(x.read(outer), needed=area, out=out[:, :, outer.rows])
+        return Plane.of(out)
 
     def _resample(self, pair: nn.Module, x: Plane) -> tuple[Plane, Resampling]:
         """Sum up what a pair's kernels depend on, then halve to a stored plane."""

@@ -35,14 +35,16 @@ class Folded(nn.Module):
         *,
         then: Tensor | None = None,
         needed: Area | None = None,
+        out: Tensor | None = None,
     ) -> Tensor:
+        """Run on (N, C, H, W); `out` is where C writes the result, for those that C does at all."""
         wide, bias = self.conv.weight.dtype, self.conv.bias
         x = x.to(wide)
         plus, then = (t if t is None else t.to(wide) for t in (plus, then))
         if self._fast(x, needed) and self.filter is not None and bias is not None:
             slope = LEAK if self.activate else 1.0
             y = convolution.convolve(
-                x, self.filter, bias, plus=plus, then=then, slope=slope, needed=needed
+                x, self.filter, bias, plus=plus, then=then, slope=slope, needed=needed, out=out
             )
         else:
             y = self._convolve(x)

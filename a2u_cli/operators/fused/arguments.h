@@ -34,7 +34,7 @@ typedef struct {
 /* Of a2u_convolve and a2u_convolve_backward. */
 typedef struct {
     int64_t height, width, inputs, outputs; /* outputs in multiples of PANEL; inputs of LANES where size is 0 */
-    int64_t size;                           /* side of the filter, 1 or 3; 0: 3, by minimal filtering */
+    int64_t size;                           /* side of the filter: 1, 3, or of 4 inputs 7; 0: 3, by minimal filtering */
     int64_t start, stop;                    /* tiles, or places in `tiles` */
     const int32_t *tiles;                   /* numbers of the tiles to write; null: all */
     const uint8_t *known;                   /* of every tile of x: whether it is to be read, else zero; null: all */

@@ -20,7 +20,7 @@ from .area import Area
 from .arguments import Convolution, Picture
 from .library import compiled, has_avx2, library, spread
 
-PANEL, LANES = 16, 8  # as in winograd.c
+PANEL, LANES, FEW, LARGEST = 16, 8, 4, 7  # as in winograd.c
 PLACES = 36
 _WORTH_A_THREAD = 16  # tiles
 FILTER_TRANSFORM = (  # by the interpolation points 0, 2/3, -2/3, 3/2, -3/2 and infinity
@@ -89,7 +89,8 @@ def prepare(layer: nn.Conv2d) -> Tensor | None:
     """Lay a layer's filter out for `convolve`, with any number of channels; None where it can't."""
     weight = layer.weight.detach()
     size = layer.kernel_size[0]
-    if weight.dtype != torch.float32 or not _plain(layer) or size not in (1, 3):
+    sizes = (1, 3, LARGEST) if layer.in_channels == FEW else (1, 3)
+    if weight.dtype != torch.float32 or not _plain(layer) or size not in sizes:
         return None
     weight = F.pad(weight, (0, 0) * 3 + (0, -len(weight) % PANEL))
     return transform(weight) if size == 3 and not weight.shape[1] % LANES else _taps(weight)
@@ -129,19 +130,22 @@ def convolve(
     then: Tensor | None = None,
     slope: float = 1.0,
     needed: Area | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Convolve with zeros outside, add a bias and `plus`, multiply what is negative by `slope`.
 
     x: float32 (N, inputs, H, W); filter: from `transform` or `prepare`; bias: (outputs); the
     result: (N, outputs, H, W). As large is `plus`, or in its place `then`, which is added last.
     Where `needed` is given the result holds anything elsewhere, N is 1, and x is read only in the
-    tiles that lie `around`. Not differentiable.
+    tiles that lie around. `out` is where the result goes, if not to a place of its own: of its
+    shape, whole rows with channels last. Not differentiable.
     """
     channels = filter.shape[1] * PANEL
-    last = torch.channels_last
-    shape = (x.shape[0], channels, *x.shape[2:])
-    # C writes here: by the defaults of the process it might lie elsewhere, or be of another dtype
-    out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=last)
+    if out is None:
+        last = torch.channels_last
+        shape = (x.shape[0], channels, *x.shape[2:])
+        # by the process's defaults it might lie elsewhere, or be of another dtype: C writes here
+        out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=last)
     _on_threads(
         "a2u_convolve",
         x,
@@ -225,11 +229,12 @@ def _on_threads(
     spaces = [x.new_empty(space) for _ in filters]
     tiles = _tiles(x) if needed is None else len(needed.tiles)
     threads = len(filters)
-    masks = () if needed is None else (needed.tiles, needed.around.known)
+    size = 3 if minimal(filters[0]) else isqrt(taps)
+    masks = () if needed is None else (needed.tiles, needed.grow(size // 2).known)
     jobs = [
         Convolution(
             *(x.shape[2], x.shape[3], inputs, panels * PANEL),
-            0 if minimal(filters[0]) else isqrt(taps),
+            0 if minimal(filters[0]) else size,
             *(tiles * thread // threads, tiles * (thread + 1) // threads),
             *([mask.ctypes.data for mask in masks] or (None, None)),
             *(_picture(x), _picture(other), late),

@@ -34,7 +34,7 @@ def sums(x: Tensor, u: Tensor, v: Tensor, rows: slice, columns: slice) -> Tensor
     Gives float64 (2, 2, C): encoding, power, channel.
     """
     height = x.shape[2] // 2
-    out = torch.zeros((height, 2, 2, x.shape[1]), dtype=torch.float64)
+    out = x.new_zeros((height, 2, 2, x.shape[1]), dtype=torch.float64)
     more = {"sums": out.data_ptr(), "left": columns.start, "right": columns.stop}
     _on_threads(x, u, v, rows, more)
     return out[rows].sum(0)
@@ -43,7 +43,7 @@ def sums(x: Tensor, u: Tensor, v: Tensor, rows: slice, columns: slice) -> Tensor
 def affinity(x: Tensor, u: Tensor, v: Tensor, gain: Tensor, shift: Tensor, leak: float) -> Tensor:
     """Standardise both encodings, by gain and shift (2, C), and relate them: (1, 1, h, w)."""
     channels, height, width = x.shape[1], x.shape[2] // 2, x.shape[3] // 2
-    out = torch.empty((1, 1, height, width), dtype=torch.float32)
+    out = x.new_empty((1, 1, height, width))
     gain, shift = gain.float().contiguous(), shift.float().contiguous()
     pointers: dict[str, float] = {
         "affinity": out.data_ptr(),

@@ -1,6 +1,8 @@
 /* The operator's kernels at one go from the affinity plane (affinity.py): projected, and their taps normalised. Float32;
  * nothing where there are no `vectors.h`.
  */
+#include <string.h>
+
 #include "vectors.h"
 
 typedef ptrdiff_t Index;
@@ -13,6 +15,7 @@ enum { LANES = VECTOR / 4, MAX_TAPS = 64, MAX_VECTORS = MAX_TAPS / LANES, SIDE =
 
 typedef float Floats __attribute__((vector_size(VECTOR)));
 typedef int32_t Whole __attribute__((vector_size(VECTOR)));
+typedef float Quad __attribute__((vector_size(16), may_alias));
 typedef Floats Anywhere __attribute__((aligned(4), may_alias));
 
 INLINE Floats load(const float *from) { return *(const Anywhere *)from; }
@@ -38,11 +41,10 @@ INLINE Floats power(Floats x) {
 }
 
 INLINE float total(Floats x) {
-    float part[LANES];
-    store(part, x);
-    UNROLL for (int n = LANES / 2; n; n /= 2)
-        UNROLL for (int l = 0; l < n; l++) part[l] += part[l + n];
-    return part[0];
+    const Quad *quad = (const Quad *)&x;
+    Quad sum = quad[0];
+    UNROLL for (int q = 1; q < LANES / 4; q++) sum += quad[q];
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
 }
 
 /* Writes a kernel: the softmax of weights times affinity, or of their sigmoid; `taps` and `sigmoid` are constants. */
@@ -62,7 +64,7 @@ INLINE void write_kernel(const Kernels *job, float *out, Index set, float affini
     const float scale = 1.0f / total(sum);
     UNROLL for (int v = 0; v < vectors - 1; v++) store(out + v * LANES, powers[v] * scale);
     store(last, powers[vectors - 1] * scale);
-    for (Index t = (vectors - 1) * LANES; t < taps; t++) out[t] = last[t % LANES];
+    memcpy(out + (vectors - 1) * LANES, last, sizeof(float) * (size_t)(taps - (vectors - 1) * LANES));
 }
 
 /* The kernels of the pixel, or of its four fine ones, at coarse row `row` of all pictures and column j. */

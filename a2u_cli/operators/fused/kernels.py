@@ -46,8 +46,8 @@ def make(
     sets, taps = weights.shape[1:]
     ends = torch.stack(weights.aminmax(dim=2), 2).contiguous()  # (N, sets, 2)
     weights = F.pad(weights, (0, MAX_TAPS - taps)).contiguous()
-    inside = (torch.arange(MAX_TAPS) < taps).float()
-    out = torch.empty((samples, scale * height, scale * width, taps), dtype=torch.float32)
+    inside = (torch.arange(MAX_TAPS, device="cpu") < taps).float()
+    out = affinity.new_empty((samples, scale * height, scale * width, taps))
     plane = Picture(affinity.data_ptr(), *(affinity.stride(d) for d in (0, 2, 3)))
     pointers = [t.data_ptr() for t in (weights, ends, inside, out)]
     tiles = needed and needed.tiles.ctypes.data

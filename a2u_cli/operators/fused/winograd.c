@@ -5,8 +5,8 @@
  * Outputs are made in tiles of 4x4, and tiles in blocks: transform the inputs of a block, multiply at each of the 36
  * places, transform back. The gradient of the filter goes the same way: transform inputs and gradients of a block,
  * multiply at each place, add up. Tiles are counted over the whole batch, so that callers may split them over threads,
- * or name those that are to be written. Filters of one tap, or for few channels, are summed up over the taps, tile by
- * tile.
+ * or name those that are to be written. Filters of one tap, or for few channels, which may have 7x7, are summed up over
+ * the taps, tile by tile.
  */
 #include "vectors.h"
 
@@ -22,7 +22,7 @@ typedef ptrdiff_t Index;
  * cache. */
 enum { TILE = 4, REACH = 6, PLACES = 36, PANEL = 16, LANES = VECTOR / 4, STRIP = 2 * LANES, SKEW = 16 };
 enum { ROWS = VECTOR * 6 / 32, INPUTS = VECTOR / 8, BLOCK = 24, GRADIENT_BLOCK = 96 };
-enum { FEW = 4 /* channels of a picture and its trimap */ };
+enum { FEW = 4 /* channels of a picture and its trimap */, LARGEST = 7 /* side of a filter for these */ };
 
 typedef float Floats __attribute__((vector_size(VECTOR)));
 typedef int32_t Mask __attribute__((vector_size(VECTOR)));
@@ -216,7 +216,7 @@ static void forward(const Convolution *job, Index first, Index count, float *x, 
  * they are few. */
 INLINE void sum_taps(const Convolution *job, Tile at, Index size, Index inputs, const float *zeros) {
     const Index margin = size / 2, rows = job->height - at.top, columns = job->width - at.left;
-    const float *from[REACH][REACH];
+    const float *from[TILE + LARGEST - 1][TILE + LARGEST - 1];
     for (Index i = 0; i < TILE + size - 1; i++)
         for (Index j = 0; j < TILE + size - 1; j++)
             from[i][j] = find(job, &job->x, at.image, at.top + i - margin, at.left + j - margin, zeros);
@@ -246,6 +246,7 @@ INLINE void sum_taps(const Convolution *job, Tile at, Index size, Index inputs, 
 static void direct(const Convolution *job, const float *zeros) {
     for (Index t = job->start; t < job->stop; t++)
         if (job->size == 1) sum_taps(job, tile(job, t), 1, job->inputs, zeros);
+        else if (job->size == LARGEST) sum_taps(job, tile(job, t), LARGEST, FEW, zeros);
         else if (job->inputs == FEW) sum_taps(job, tile(job, t), 3, FEW, zeros);
         else sum_taps(job, tile(job, t), 3, job->inputs, zeros);
 }
