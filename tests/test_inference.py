@@ -27,6 +27,7 @@ from a2u_cli.matting.planning import PROCESS
 from a2u_cli.matting.streaming import pad_to_stride
 from a2u_cli.network.folding import fold_norms
 from a2u_cli.network.model import MattingNetwork
+from a2u_cli.operators.fused import convolution
 
 Array = np.ndarray
 SIZE = (40, 56)
@@ -322,11 +323,14 @@ def test_dtypes_go_by_name() -> None:
 
 
 @pytest.mark.parametrize("half", [True, False])
-def test_auto_is_bfloat16_for_8_bits_where_the_device_has_it(
+def test_auto_is_bfloat16_for_8_bits_where_that_is_faster(
     monkeypatch: pytest.MonkeyPatch, half: bool
 ) -> None:
     expected = torch.bfloat16 if half else torch.float32
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: half)
+    monkeypatch.setattr(convolution, "available", lambda: True)
+    assert devices.pick_dtype("auto") == torch.float32
+    monkeypatch.setattr(convolution, "available", lambda: False)
     assert devices.pick_dtype("auto") == expected
     assert devices.pick_dtype("auto", depth=16) == torch.float32
     assert devices.pick_dtype("auto", device=torch.device("mps")) == torch.float32

@@ -13,7 +13,7 @@ from ..operators.fused.library import library, spread
 from ..units import FloatArray
 from .laplacian import Ties
 
-ROWS = 32  # of a strip
+ROWS = 64  # of a strip
 REACH = 2  # pixels: the margins of all planes
 LINKS = 12  # of a pixel, to the later ones that share a window with it
 WORTH_THREADS = 20_000  # free pixels: fewer are done before other threads wake up

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import A2UError
 from ..images import memory
+from ..operators.fused import convolution
 
 CPU = torch.device("cpu")
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
@@ -60,24 +61,25 @@ def pick_dtype(
 ) -> torch.dtype:
     """Turn a name into a dtype.
 
-    `auto` is bfloat16 where the device has matrix units for it (AMX, or CUDA from capability 8.0
-    on) and the result has 8 bits, float32 elsewhere.
+    `auto` is bfloat16 where that is faster and the result has 8 bits: on CUDA from capability 8.0
+    on, and on a CPU with AMX where the compiled convolutions are missing, which beat it in float32.
 
     Raises A2UError for a name that is not one of them.
     """
     if name not in get_args(DtypeName):
         raise A2UError(f"dtype {name!r} is unknown; expected {', '.join(get_args(DtypeName))}")
     if name == "auto":
-        name = "bfloat16" if depth == 8 and _half_in_hardware(device) else "float32"
+        name = "bfloat16" if depth == 8 and _half_is_faster(device) else "float32"
     dtype: torch.dtype = getattr(torch, name)
     return dtype
 
 
-def _half_in_hardware(device: torch.device) -> bool:
+def _half_is_faster(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)  # no public name in every version
-    return device.type == "cpu" and has_amx is not None and bool(has_amx())
+    slow = device.type == "cpu" and not convolution.available()
+    return slow and has_amx is not None and bool(has_amx())
 
 
 class ExactFloat32:

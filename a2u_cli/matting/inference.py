@@ -29,6 +29,7 @@ HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixe
 CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
 LEAST, SURE, SHARPNESS = 0.0007, 0.02, 4  # confidence in one pass: least, and more towards 0 and 1
 SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
+STILL = 0.05  # a move by the colours of one pass's matte that is halved; smaller ones are more so
 VIEWS = 36  # bytes a pixel that "best" holds beside a pass: a mirrored picture, three mattes
 HALF, SOLVER = 0.25, 0.6  # what the half size and the refinement take, about, of one pass
 WORTH_WINDOWS = 1 / 3  # of the whole's cost: dearer windows lose to the network in one piece
@@ -90,12 +91,23 @@ def matte(
         steps.begin()
         refined = refine(image, trimap, alpha, confidence, device=network.mean.device)
         stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
-        return np.clip(stretched, 0.0, 1.0, out=stretched)
+        settled = np.clip(stretched, 0.0, 1.0, out=stretched)
+        return settled if quality == "best" else keep_large(alpha, settled)
 
 
 def trust(alpha: FloatArray) -> FloatArray:
     """Say how far the colours must believe one pass's matte, (H, W): more towards 0 and 1."""
     return np.float32(LEAST) + np.float32(SURE) * np.abs(2 * alpha - 1) ** SHARPNESS
+
+
+def keep_large(alpha: FloatArray, settled: FloatArray) -> FloatArray:
+    """Take the large moves from a matte to a settled one; small ones are as often for the worse.
+
+    Each, d, is multiplied by d^2 / (d^2 + STILL^2).
+    """
+    move = settled - alpha
+    square = move * move
+    return np.asarray(alpha + move * (square / (square + STILL**2)), np.float32)
 
 
 class _Steps:

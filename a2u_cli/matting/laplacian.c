@@ -1,5 +1,5 @@
 /* Matting with the Laplacian of Levin, Lischinski and Weiss (CVPR 2006): its assembly, and the steps of
- * conjugate gradients on (L + T + trust) x = right, preconditioned by a symmetric Gauss-Seidel sweep.
+ * conjugate gradients on (L + T + trust) x = right, preconditioned by a symmetric sweep of over-relaxation.
  *
  * All planes are (height, width), with margins of REACH pixels where nothing is free. Work is counted in
  * strips of rows: each function writes rows [top, bottom) alone, and a sweep stays within its strip, so that
@@ -14,7 +14,8 @@
 typedef ptrdiff_t Index;
 
 enum { REACH = 2, WINDOW = 9, LINKS = 12 };
-static const double EPSILON = 1e-7; /* regularises the covariance of a window's colours */
+static const double EPSILON = 1e-7;   /* regularises the covariance of a window's colours */
+static const double RELAXATION = 1.4; /* of the sweeps: a tenth fewer rounds than with 1 */
 
 /* The later neighbours that share a window with a pixel, by rows: link d joins it to the one at BELOW[d], BESIDE[d]. */
 static const int BELOW[LINKS] = {0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2};
@@ -112,7 +113,7 @@ static float tied(const Strip *s, const float *x, Index at, Index number) {
     return sum;
 }
 
-/* Writes 1 / diagonal, and the residual that the start leaves: `direction` holds alpha, known pixels included. */
+/* Writes the sweeps' RELAXATION / diagonal, and the residual that the start leaves: `direction` holds alpha, known pixels included. */
 EXPORT void a2u_begin(const Strip *s) {
     const Index width = s->width, plane = s->height * width;
     Index number = s->first;
@@ -127,7 +128,7 @@ EXPORT void a2u_begin(const Strip *s) {
                     sum += (double)link[0] + link[-(BELOW[d] * width + BESIDE[d])];
                 }
                 for (Index k = s->starts[number]; k < s->starts[number + 1]; k++) sum += s->ties[k];
-                s->scale[i] = (float)(1.0 / sum);
+                s->scale[i] = (float)(RELAXATION / sum);
                 s->residual[i] = s->trust[i] * (s->given[i] - s->direction[i]) - s->residual[i] -
                                  tied(s, s->direction, i, number);
             }
@@ -158,7 +159,7 @@ EXPORT void a2u_multiply(const Strip *s) {
 }
 
 /* Walks `length` along the direction, and sweeps the strip forth and back over what is left: sweep is then the residual
- * times the inverse of (D - U)' D^-1 (D - U), where U are the links within the strip. Gives residual' sweep and
+ * times the inverse of (D - U)' D^-1 (D - U), where U are the links within the strip and D the diagonal by RELAXATION. Gives residual' sweep and
  * residual' residual. */
 EXPORT void a2u_walk(const Strip *s) {
     const Index width = s->width, plane = s->height * width;

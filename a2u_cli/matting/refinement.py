@@ -15,13 +15,13 @@ from . import c_laplacian, laplacian
 from .laplacian import Ties
 from .windows import Window, grid
 
-TILE, OVERLAP = 512, 64  # pixels: 0.2 GB where all of a tile is unknown
+TILE, OVERLAP = 512, 32  # pixels: 0.2 GB where all of a tile is unknown
 NEIGHBOURS = 3  # of the same colours, for each unknown pixel
 NEARNESS = 0.05  # what the picture's longer side counts among the colours' 0 to 1
 ALIKE = 8e-3  # what the tie to such a neighbour weighs, beside the matting Laplacian
 KD_TREE = 4  # FLANN's exact one for few dimensions
 SMALLEST = 128  # pixels: a shorter side from which on the picture is refined at half size first
-TOLERANCE = 3e-4  # of the residual, against that of the start
+TOLERANCE = 1e-3  # of the residual, against that of the start
 MOST_ROUNDS = 400
 
 
