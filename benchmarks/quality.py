@@ -9,8 +9,6 @@ measured by `benchmarks.eval_dev`.
 
 import csv
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
@@ -95,8 +93,9 @@ def peak(quality: Quality, size: cases.Size, bound: float) -> tuple[float, float
     pair = cases.picture(cases.Case("", "float32", size, PHOTO_SHARE, "compact"))
     run = partial(matte, network(), quality=quality, max_memory=int(bound * 2**30))
     seconds = _seconds(run, [pair])
-    unit = 1 if sys.platform == "darwin" else 1024
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    # its own peak alone: ru_maxrss would count what its parent held when it was started
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return seconds, int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
 def rows_of(name: str, pairs: list[Pair], timings: Mapping[str, Timing]) -> list[list[str]]:
