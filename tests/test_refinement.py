@@ -187,8 +187,12 @@ def test_a_wide_band_is_crossed_from_the_half_size_in_few_rounds(
     assert found < 0.1 * np.abs(refine(image, trimap, wrong, trust) - truth).mean()
 
 
+@pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("unknown", [1, 2, 3])
-def test_few_unknown_pixels_have_few_that_look_like_them(unknown: int) -> None:
+def test_few_unknown_pixels_have_few_that_look_like_them(
+    unknown: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     image, trimap, alpha, confidence = sample(9, 13)
     trimap[:], trimap[4, :unknown] = 0, 128
     found = refine(image, trimap, alpha, confidence)

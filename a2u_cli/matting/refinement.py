@@ -127,7 +127,7 @@ def _tie(look: Tensor) -> Ties:
     points = look.cpu().numpy()
     count = min(NEIGHBOURS, len(points) - 1)
     tree = cv2.flann.Index(points, {"algorithm": KD_TREE})
-    parts = np.array_split(points, torch.get_num_threads())
+    parts = np.array_split(points, min(torch.get_num_threads(), len(points)))
     with ThreadPoolExecutor(len(parts)) as pool:
         found = pool.map(lambda some: tree.knnSearch(some, 1 + count, params={"checks": -1}), parts)
         numbers = np.concatenate([numbers for numbers, _ in found])
