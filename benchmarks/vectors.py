@@ -1,9 +1,12 @@
 """Time the C forms with vectors of 32 and of 64 bytes, by turns: python -m benchmarks.vectors
 
 AVX2 and AVX-512, in one thread, float32: the minimal filtering of the network's 3x3 convolutions,
-the operator, and a whole pass. On a processor without AVX-512 it says so.
+the operator, and a whole pass; beside them the pass in bfloat16, and its convolutions alone by
+torch. `ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16` makes of a processor with AMX one without. On a
+processor without AVX-512 it says so.
 """
 
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,11 +19,13 @@ import torch.nn.functional as F
 from a2u_cli.cli import reuse_memory
 from a2u_cli.matting.inference import matte
 from a2u_cli.matting.plane_statistics import Sums
+from a2u_cli.network.folding import fold_norms
 from a2u_cli.operators.affinity import KernelGenerator, downsample, upsample
 from a2u_cli.operators.fused import convolution, encodings, library
 from a2u_cli.weights import load_model
 
-from . import interleave, report
+from . import floor, interleave, report
+from .cases import Case
 
 RESULTS = Path(__file__).resolve().parent / "results"
 FORMS = {"AVX2": 32, "AVX-512": 64}
@@ -43,11 +48,22 @@ def run(results: Path) -> None:
         for part, work in parts.items()
         for form in FORMS
     }
+    half = {
+        "whole pass, bfloat16": whole_pass(torch.bfloat16),
+        "convolutions alone by torch, bfloat16": floor.convolutions(
+            Case("", "bfloat16", (SIDE, SIDE))
+        ),
+    }
+    if convolution.computes_in(torch.bfloat16):
+        widest = max(FORMS.values())
+        measures |= {name: partial(seconds, work, widest) for name, work in half.items()}
+    isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    name = f"vectors-{isa.lower()}.csv" if isa else "vectors.csv"
     with torch.inference_mode():
         timings = interleave(measures, RUNS)
     library.use_at_most(max(FORMS.values()))
     torch.set_num_threads(threads)
-    report(f"C forms, one thread, {SIDE}x{SIDE}", timings, results / "vectors.csv")
+    report(f"C forms, one thread, {SIDE}x{SIDE} {isa}".strip(), timings, results / name)
     for part in parts:
         narrow, wide = (timings[f"{part}, {form}"].median for form in FORMS)
         missed = "" if part == "whole pass" or narrow / wide >= BAR else " MISSED"
@@ -101,12 +117,12 @@ def operator() -> Callable[[], object]:
     return work
 
 
-def whole_pass() -> Callable[[], object]:
+def whole_pass(dtype: torch.dtype = torch.float32) -> Callable[[], object]:
     """Prepare a matte by the weights that ship, of a picture that is unknown all over."""
     image = np.random.default_rng(0).random((SIDE, SIDE, 3), np.float32)
     trimap = np.full((SIDE, SIDE), 128, np.uint8)
     trimap[0], trimap[-1] = 0, 255
-    return partial(matte, load_model(), image, trimap)
+    return partial(matte, fold_norms(load_model(), dtype), image, trimap, dtype=dtype)
 
 
 if __name__ == "__main__":
