@@ -40,7 +40,7 @@ def test_a_library_of_these_sources_is_loaded(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
-        ("arguments.h", "ABI = 3", "ABI = 4"),
+        ("arguments.h", "ABI = 4", "ABI = 5"),
         ("arguments.h", "start, stop; /*", "start, stop, step; /*"),
         ("arguments.h", "image, row, pixel;", "image, row;"),
         ("arguments.h", "double slope;", "double slope, limit;"),
