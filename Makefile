@@ -36,6 +36,8 @@ test-cuda: .venv/dev
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.small_pictures --pictures 300 --side 96 --revision a9b2af1
 
 eval-dev: .venv/bench
 	$(BIN)/python -m benchmarks.eval_dev --quality fast --quality auto --quality best

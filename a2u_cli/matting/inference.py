@@ -57,7 +57,7 @@ def matte(
     pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
 
     `quality` "fast" is one pass of the network. "refined" lets the colours settle what the pass
-    leaves between 0 and 1 (`refinement.refine`). "best" takes about four times as long as one pass:
+    leaves between 0 and 1 (`refinement.refine`). "best" takes about three times as long:
     it averages the matte with that of the mirrored picture, and deep in unknown regions with that
     of the picture at half size, where the network sees more of what surrounds them; the colours
     decide where the three differ. `watch` is told of each pass, and of the refinement, when it
