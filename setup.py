@@ -37,7 +37,7 @@ setup(
         Extension(
             "a2u_cli.operators.fused._compiled",
             [*(f"{FUSED}/{name}.c" for name in SOURCES), LAPLACIAN],
-            depends=[f"{FUSED}/{name}" for name in ("arguments.h", "vectors.h")],
+            depends=[f"{FUSED}/{name}" for name in ("arguments.h", "vectors.h", "lanes.h")],
             optional=True,
         ),
         Extension("a2u_cli.rendering._raster", [f"{RENDERING}/raster.c"], optional=True),

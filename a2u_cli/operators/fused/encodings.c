@@ -2,24 +2,11 @@
  * row, or the affinity plane. Channels-last float32; nothing where there are no `vectors.h`. Sums are in double:
  * variances are small beside squared means.
  */
-#include "vectors.h"
-
-typedef ptrdiff_t Index;
+#include "lanes.h"
 
 #if defined(HAS_VECTORS)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 8")
-
 /* Both encodings of BLOCK channels fill a quarter of the registers, or half where they are 16. */
-enum { BLOCK = 32, LANES = VECTOR / 4, VECTORS = BLOCK / LANES };
-
-typedef float Floats __attribute__((vector_size(VECTOR)));
-typedef int32_t Mask __attribute__((vector_size(VECTOR)));
-typedef Floats Anywhere __attribute__((aligned(4), may_alias));
-
-INLINE Floats load(const float *from) { return *(const Anywhere *)from; }
-INLINE Index larger(Index a, Index b) { return a > b ? a : b; }
-INLINE Index smaller(Index a, Index b) { return a < b ? a : b; }
+enum { BLOCK = 32, VECTORS = BLOCK / LANES };
 
 /* Correlates channels from c on with both filters, at coarse pixel (i, j); outside is zero. */
 INLINE void encode(const Encoding *job, Index i, Index j, Index c, Floats code[2][VECTORS]) {
@@ -48,7 +35,7 @@ static void sum_row(const Encoding *job, Index i) {
             encode(job, i, j, c, code);
             for (int f = 0; f < 2; f++) {
                 float values[BLOCK];
-                UNROLL for (int n = 0; n < VECTORS; n++) *(Anywhere *)(values + n * LANES) = code[f][n];
+                UNROLL for (int n = 0; n < VECTORS; n++) store(values + n * LANES, code[f][n]);
                 for (int l = 0; l < BLOCK; l++) {
                     const double value = values[l];
                     sums[f][0][l] += value;
@@ -65,8 +52,7 @@ static void sum_row(const Encoding *job, Index i) {
 INLINE Floats standardise(const Encoding *job, Floats code, int filter, Index c) {
     const Floats zero = {0}, gain = load(job->gain + filter * job->channels + c);
     const Floats y = code * gain + load(job->shift + filter * job->channels + c);
-    const Mask positive = y > zero;
-    return (Floats)((positive & (Mask)y) | (~positive & (Mask)((float)job->slope * y)));
+    return choose(y > zero, y, (float)job->slope * y);
 }
 
 /* Writes the affinities of a coarse row: scaled sums over the channels of products of what is standardised. */

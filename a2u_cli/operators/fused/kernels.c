@@ -3,25 +3,12 @@
  */
 #include <string.h>
 
-#include "vectors.h"
-
-typedef ptrdiff_t Index;
+#include "lanes.h"
 
 #if defined(HAS_VECTORS)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
+enum { MAX_TAPS = 64, MAX_VECTORS = MAX_TAPS / LANES, SIDE = 2 /* of a tile, in coarse pixels */ };
 
-enum { LANES = VECTOR / 4, MAX_TAPS = 64, MAX_VECTORS = MAX_TAPS / LANES, SIDE = 2 /* of a tile, in coarse pixels */ };
-
-typedef float Floats __attribute__((vector_size(VECTOR)));
-typedef int32_t Whole __attribute__((vector_size(VECTOR)));
 typedef float Quad __attribute__((vector_size(16), may_alias));
-typedef Floats Anywhere __attribute__((aligned(4), may_alias));
-
-INLINE Floats load(const float *from) { return *(const Anywhere *)from; }
-INLINE void store(float *to, Floats x) { *(Anywhere *)to = x; }
-INLINE Floats choose(Whole where, Floats x, Floats y) { return (Floats)((where & (Whole)x) | (~where & (Whole)y)); }
-INLINE Index smaller(Index a, Index b) { return a < b ? a : b; }
 
 /* e^x, x kept between -87 and 87: 2^n e^r, with r at most half of ln 2, and that one's series. Not a number stays so. */
 INLINE Floats power(Floats x) {

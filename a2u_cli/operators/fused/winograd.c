@@ -8,28 +8,16 @@
  * or name those that are to be written. Filters of one tap, or for few channels, which may have 7x7, are summed up over
  * the taps, tile by tile.
  */
-#include "vectors.h"
-
-typedef ptrdiff_t Index;
+#include "lanes.h"
 
 #if defined(HAS_VECTORS)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-
 /* A block's products fill three quarters of the registers, of which there are half as many as a vector has bytes: ROWS
  * tiles by STRIP channels; those for a gradient half: INPUTS by STRIP channels. A gradient's blocks are larger, since
  * for each the whole filter passes by. SKEW keeps the 36 planes of a block from falling into the same few sets of the
  * cache. */
-enum { TILE = 4, REACH = 6, PLACES = 36, PANEL = 16, LANES = VECTOR / 4, STRIP = 2 * LANES, SKEW = 16 };
+enum { TILE = 4, REACH = 6, PLACES = 36, PANEL = 16, STRIP = 2 * LANES, SKEW = 16 };
 enum { ROWS = VECTOR * 6 / 32, INPUTS = VECTOR / 8, BLOCK = 24, GRADIENT_BLOCK = 96 };
 enum { FEW = 4 /* channels of a picture and its trimap */, LARGEST = 7 /* side of a filter for these */ };
-
-typedef float Floats __attribute__((vector_size(VECTOR)));
-typedef int32_t Mask __attribute__((vector_size(VECTOR)));
-typedef Floats Anywhere __attribute__((aligned(4), may_alias));
-
-INLINE Floats load(const float *from) { return *(const Anywhere *)from; }
-INLINE void store(float *to, Floats x) { *(Anywhere *)to = x; }
 
 /* Where a tile's outputs begin. */
 typedef struct {
@@ -176,8 +164,7 @@ INLINE void finish(const Convolution *job, Index image, Index y, Index x, Index 
     const Floats other = job->other.at ? load(pixel(&job->other, image, y, x) + c) : zero;
     sum += load(job->bias + c);
     if (!job->late) sum += other;
-    const Mask positive = sum > zero;
-    sum = (Floats)((positive & (Mask)sum) | (~positive & (Mask)((float)job->slope * sum)));
+    sum = choose(sum > zero, sum, (float)job->slope * sum);
     if (job->late) sum += other;
     store(job->out + ((image * job->height + y) * job->width + x) * job->outputs + c, sum);
 }
