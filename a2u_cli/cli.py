@@ -18,6 +18,7 @@ from .commands import (
     explain,
     matte,
     render,
+    sequence,
     stopping,
     train,
     trimap,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command()(matte.matte)
 app.command()(batch.batch)
+app.command()(sequence.sequence)
 app.command()(composite.composite)
 app.command()(composite.cutout)
 app.add_typer(trimap.app, name="trimap")

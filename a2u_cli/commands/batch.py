@@ -158,7 +158,7 @@ def batch(
     from ..backgrounds import list_backgrounds
     from ..images.listing import OUTPUT_FOLDER
 
-    options = _choose_results(
+    options = choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
     )
     options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
@@ -209,7 +209,7 @@ def _began_fast(pairs: tuple["Pair", ...], matter: "Matter", options: "Options",
     return was_made_by(replace(options, quality="fast"), pairs, out, matter.matte, Journal(out))
 
 
-def _choose_results(
+def choose_results(
     save: str,
     *,
     background: str | None,
