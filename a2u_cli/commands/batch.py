@@ -35,11 +35,10 @@ from .options import (
     refuse_idle,
 )
 from .plan import show_plan
-from .progress import progress, say_left_out, say_sources
-from .terminal import say, say_list, show_json
+from .progress import Rest, progress, say_sources
+from .terminal import say, show_json
 
 if TYPE_CHECKING:
-    from ..images.listing import LeftOut
     from ..jobs.journal import Outcome
     from ..jobs.options import Options
     from ..jobs.spreading import Team
@@ -67,32 +66,6 @@ class _Work:
     def beside(self) -> str | None:
         """Name the journals of those that may work in the folder beside this run."""
         return None if self.parts == 1 else f"journal-*-of-{self.parts}.jsonl"
-
-
-@dataclass(frozen=True)
-class _Rest:
-    """What is not matted: pictures without a trimap, and files that are taken for no pictures."""
-
-    unpaired: tuple[Path, ...] = ()
-    left_out: "LeftOut" = ()
-
-    def say(self) -> None:
-        """Name them."""
-        say_list([f"no trimap or mask: {path}" for path in self.unpaired])
-        say_left_out(self.left_out)
-
-    @property
-    def counts(self) -> str:
-        """Count them."""
-        more = f", {len(self.left_out)} left out" if self.left_out else ""
-        return f"{len(self.unpaired)} without a trimap{more}"
-
-    @property
-    def facts(self) -> list[dict[str, str]]:
-        """Give them as a run gives its outcomes."""
-        alone = [(path, "unpaired", "no trimap or mask") for path in self.unpaired]
-        every = (*alone, *((path, "left out", why) for path, why in self.left_out))
-        return [{"name": str(path), "state": state, "reason": why} for path, state, why in every]
 
 
 def batch(
@@ -333,9 +306,9 @@ def _take(
     return pairs
 
 
-def _rest(found: "Pairs", part: int) -> _Rest:
+def _rest(found: "Pairs", part: int) -> Rest:
     """Give what is not matted; one part of a whole tells it for all."""
-    return _Rest(found.unpaired, found.left_out) if part == 1 else _Rest()
+    return Rest(found.unpaired, found.left_out) if part == 1 else Rest()
 
 
 def _run(
@@ -390,9 +363,7 @@ def _run(
     return tally, failures
 
 
-def _report(
-    tally: "Counter[str]", failures: "list[Outcome]", rest: _Rest, *, as_json: bool
-) -> None:
+def _report(tally: "Counter[str]", failures: "list[Outcome]", rest: Rest, *, as_json: bool) -> None:
     """Say what failed and count the rest; exits with 1 where anything is not done."""
     for outcome in failures:
         say(f"failed: {outcome.name}: {outcome.reason}")
