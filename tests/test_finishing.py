@@ -1,10 +1,15 @@
 """A matte is finished by the formulas that the page states, and a cut-out lies where it was put."""
 
+import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import RunA2U
+from PIL import Image, ImageCms
 
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory
 from a2u_cli.finishing import (
@@ -26,8 +31,12 @@ from a2u_cli.finishing import (
     read_scale,
     set_levels,
 )
-from a2u_cli.foreground import composite
+from a2u_cli.foreground import composite, estimate_foreground
+from a2u_cli.images import read_grey, read_image, write_image
 from a2u_cli.images.memory import Bound
+from a2u_cli.jobs.journal import JOURNAL
+from a2u_cli.jobs.options import OUTPUTS, Options
+from a2u_cli.jobs.places import hash_file, make_recipe
 
 Array = np.ndarray
 RED, GREEN = (0.9, 0.1, 0.1), (0.1, 0.8, 0.2)
@@ -167,6 +176,7 @@ def test_nothing_given_leaves_every_bit(rng: np.random.Generator) -> None:
         (lambda: read_scale("0%"), "expected up to 100% of what fits"),
         (lambda: read_scale("101%"), "or original"),
         (lambda: read_scale("2"), "cannot be had"),
+        (lambda: Options(crop="wide"), "padding 'wide' cannot be had"),
         (lambda: finish(np.zeros((2, 2), np.uint8), UNFINISHED), "expected floats"),
     ],
 )
@@ -273,3 +283,187 @@ def test_what_lies_beyond_the_canvas_is_told_or_refused(said: Callable[[], list[
     alpha[:, :30] = 0  # what is not seen may lie there
     place(colours, alpha, (50, 80), where="-30,0", **words)
     assert len(said()) == 1
+
+
+# The commands
+
+
+def laid(alpha: Array) -> Array:
+    """A red object before green."""
+    red, green = (np.broadcast_to(np.float32(c), (*alpha.shape, 3)).copy() for c in (RED, GREEN))
+    return composite(red, alpha, green)
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: Path, weights: Path
+) -> Path:
+    """A picture with its matte, a cut-out of it, and a folder to matte."""
+    alpha = disk(10, soft=6)[8:56]  # (48, 65)
+    trimap = np.where(alpha == 0, 0, np.where(alpha == 1, 255, 128)).astype(np.uint8)
+    own = np.where(alpha[..., None] > 0, np.float32(RED), np.float32(GREEN))  # hidden: green
+    exif = Image.Exif()
+    exif[0x010E] = "a ball"
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    write_image(tmp_path / "p.png", laid(alpha), exif=exif.tobytes(), icc=icc)
+    write_image(tmp_path / "a.png", alpha)
+    write_image(tmp_path / "cut.png", own, alpha=alpha)
+    write_image(tmp_path / "photos" / "p.png", laid(alpha))
+    write_image(tmp_path / "photos" / "p_trimap.png", trimap)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("A2U_WEIGHTS", str(weights))
+    monkeypatch.setenv("A2U_DEVICE", "cpu")
+    return tmp_path
+
+
+def done(run_a2u: RunA2U, command: str) -> str:
+    """Run a command that has to succeed, and give what it said."""
+    run = run_a2u(*command.split())
+    assert run.code == 0, run.stderr
+    return run.stderr
+
+
+ALL = "--levels 10%,90% --choke 1 --feather 2"
+HOW = Finish((0.1, 0.9, 1), 1, 2)
+
+
+@pytest.mark.parametrize("colours", ["multilevel", "blur-fusion"])
+def test_colours_belong_to_the_matte_before_it_is_finished(
+    run_a2u: RunA2U, folder: Path, colours: str
+) -> None:
+    image, alpha = read_image(folder / "p.png").image, read_grey(folder / "a.png")
+    for options in ("", f"{ALL} --choke -3"):
+        name = f"{bool(options)}.png"
+        done(run_a2u, f"cutout p.png -a a.png --colours {colours} {options} -o {name}")
+    plain, finished = read_image(folder / "False.png"), read_image(folder / "True.png")
+    seen = alpha > 0
+    np.testing.assert_array_equal(plain.image[seen], finished.image[seen])
+    expected = estimate_foreground(image, alpha, method=colours)  # type: ignore[arg-type]
+    np.testing.assert_allclose(finished.image[seen], expected[seen], atol=0.51 / 255)
+    np.testing.assert_allclose(
+        finished.alpha, finish(alpha, replace(HOW, choke=-3)), atol=0.51 / 255
+    )
+    assert np.abs(finished.image[finished.alpha > 0] - RED).max() < 0.05  # also where it is spread
+
+
+def test_a_spread_shows_nothing_that_a_cut_out_hid(run_a2u: RunA2U, folder: Path) -> None:
+    done(run_a2u, "composite cut.png -b #e61a1a --choke -3 --feather 3 -o laid.png")
+    mixed = read_image(folder / "laid.png").image
+    np.testing.assert_allclose(mixed, np.broadcast_to(np.float32(RED), mixed.shape), atol=0.01)
+
+
+def test_a_matte_and_its_cut_out_are_finished_alike(run_a2u: RunA2U, folder: Path) -> None:
+    pair = "matte photos/p.png -t photos/p_trimap.png"
+    done(run_a2u, f"{pair} -o raw.png --cutout raw_cut.png")
+    done(run_a2u, f"{pair} -o done.png --cutout done_cut.png --choke 1")
+    raw, finished = read_grey(folder / "raw.png"), read_grey(folder / "done.png")
+    np.testing.assert_allclose(finished, choke(raw, 1), atol=1 / 255)  # of a matte in 8 bits
+    assert not np.array_equal(raw, finished)
+    cut = read_image(folder / "done_cut.png")
+    np.testing.assert_array_equal(cut.alpha, finished)
+    np.testing.assert_array_equal(cut.image, read_image(folder / "raw_cut.png").image)
+
+
+def test_a_crop_keeps_the_pixels_and_what_the_file_says(run_a2u: RunA2U, folder: Path) -> None:
+    done(run_a2u, "cutout p.png -a a.png -o whole.png")
+    done(run_a2u, "cutout p.png -a a.png --crop 3 -o cropped.png")
+    done(run_a2u, "cutout p.png -a a.png --crop 30 -o beyond.png")
+    whole, cropped = read_image(folder / "whole.png"), read_image(folder / "cropped.png")
+    top, left, bottom, right = content_box(whole.alpha, padding="3", depth=8)
+    np.testing.assert_array_equal(cropped.image, whole.image[top:bottom, left:right])
+    np.testing.assert_array_equal(cropped.alpha, whole.alpha[top:bottom, left:right])
+    beyond = read_image(folder / "beyond.png")
+    assert beyond.size == (bottom - top + 54, right - left + 54)
+    assert not beyond.alpha[:20].any() and beyond.alpha.sum() == pytest.approx(whole.alpha.sum())
+    with Image.open(folder / "cropped.png") as file:
+        assert file.getexif()[0x010E] == "a ball" and file.info["icc_profile"]
+    write_image(folder / "empty.png", np.zeros((48, 65), np.uint8))
+    run = run_a2u("cutout", "p.png", "-a", "empty.png", "--crop", "0", "-o", "none.png")
+    assert (run.code, "p.png is empty at 8 bits" in run.stderr) == (2, True)
+    assert not (folder / "none.png").exists()
+
+
+def test_a_product_stands_in_the_middle_of_its_canvas(run_a2u: RunA2U, folder: Path) -> None:
+    alpha = np.zeros((48, 65), np.float32)
+    alpha[3:21, 20:56] = 1
+    write_image(folder / "box.png", laid(alpha), alpha=alpha)
+    done(run_a2u, "composite box.png -b white --crop 5% --canvas 200x300 -o shop.png")
+    mixed = read_image(folder / "shop.png").image
+    assert mixed.shape == (300, 200, 3)
+    red = mixed[..., 1] < 0.5
+    rows, columns = (np.flatnonzero(red.any(axis)) for axis in (1, 0))
+    assert [columns[0], columns[-1], rows[0], rows[-1]] == [10, 189, 105, 194]  # 5 % of 200
+    assert mixed[0].min() == 1
+
+
+def test_a_blur_behind_a_crop_is_that_of_what_is_seen(run_a2u: RunA2U, folder: Path) -> None:
+    done(run_a2u, "composite p.png -a a.png -b blur --crop 4 -o blur.png")
+    cropped = read_image(folder / "blur.png").image
+    np.testing.assert_allclose(cropped[0, 0], GREEN, atol=0.05)
+    done(run_a2u, "composite p.png -a a.png -b blur --canvas 30x90 --scale 50% -o tall.png")
+    assert read_image(folder / "tall.png").size == (90, 30)
+
+
+def test_a_canvas_that_memory_cannot_hold_is_refused(run_a2u: RunA2U, folder: Path) -> None:
+    large = "--canvas", "30000x30000", "--max-memory", "2GB"
+    run = run_a2u("composite", "p.png", "-a", "a.png", *large, "-o", "x.png")
+    assert (run.code, "p.png on its canvas is 30000x30000" in run.stderr) == (4, True)
+    assert not (folder / "x.png").exists()
+
+
+def test_mattes_of_a_folder_are_finished_and_keep_their_size(run_a2u: RunA2U, folder: Path) -> None:
+    batch = f"batch photos -o out --save {','.join(OUTPUTS)}"
+    done(run_a2u, batch)
+    out = folder / "out"
+    raw = {kind: read_image(out / kind / "p.png") for kind in ("cutout", "foreground")}
+    alpha = read_grey(out / "alpha" / "p.png")
+    done(run_a2u, f"{batch} --choke 1 --crop 1")
+    finished = read_grey(out / "alpha" / "p.png")
+    np.testing.assert_allclose(finished, choke(alpha, 1), atol=1 / 255)
+    assert not np.array_equal(alpha, finished)
+    cut = read_image(out / "cutout" / "p.png")
+    box = content_box(finished, padding="1", depth=8)
+    np.testing.assert_array_equal(cut.alpha, crop(finished, box))
+    np.testing.assert_array_equal(cut.image, crop(raw["cutout"].image, box))
+    foreground = read_image(out / "foreground" / "p.png").image
+    np.testing.assert_array_equal(foreground, raw["foreground"].image)
+    assert read_image(out / "composite" / "p.png").size == cut.size
+    assert "0 done, 1 skipped" in done(run_a2u, f"{batch} --choke 1 --crop 1")
+
+
+# What was made before
+
+
+def test_what_is_not_finished_is_called_done_as_before() -> None:
+    late = Options(finish=HOW, crop="5%", save=OUTPUTS)
+    plain = Options(save=OUTPUTS)
+    of = {kind: (late.of_output(kind, is_mask=False), plain) for kind in OUTPUTS}
+    assert of["foreground"][0] == plain.of_output("foreground", is_mask=False)
+    alpha = of["alpha"][0]
+    assert (alpha.finish, alpha.crop) == (HOW, None)
+    assert (of["cutout"][0].finish, of["cutout"][0].crop) == (HOW, "5%")
+    assert len({options.digest for options, _ in of.values()}) == 4
+    assert Options().digest == "98aa9c726ea871ea"  # of version 0.1.0
+
+
+@pytest.mark.parametrize(
+    ("command", "shaping"),
+    [
+        ("cutout", ("cutout", "multilevel", False, None, False, False)),
+        (
+            "composite",
+            ("composite", "multilevel", "white", "cover", False, None, False, False),
+        ),
+    ],
+)
+def test_results_of_folders_made_before_there_was_finishing_hold(
+    run_a2u: RunA2U, folder: Path, command: str, shaping: tuple[object, ...]
+) -> None:
+    write_image(folder / "mattes" / "p.png", read_grey(folder / "a.png"))
+    done(run_a2u, f"{command} photos -a mattes -o out")
+    entry = json.loads((folder / "out" / JOURNAL).read_text().splitlines()[-1])
+    files = [hash_file(folder / name) for name in ("photos/p.png", "mattes/p.png")]
+    assert make_recipe(files, shaping) in json.dumps(entry)
+    assert "1 skipped" in done(run_a2u, f"{command} photos -a mattes -o out")
+    assert "1 done" in done(run_a2u, f"{command} photos -a mattes -o out {ALL} --crop 2")
+    assert "1 skipped" in done(run_a2u, f"{command} photos -a mattes -o out {ALL} --crop 2")

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,12 +16,16 @@ from .options import (
     BAND,
     Background,
     Band,
+    Choke,
     Colours,
+    Crop,
     Depth,
     Dtype,
+    Feather,
     Fit,
     Force,
     Invert,
+    Levels,
     Linear,
     MaxMemory,
     NoLock,
@@ -30,6 +34,7 @@ from .options import (
     Weights,
     checking,
     choose,
+    choose_finish,
     choose_fit,
     load_matter,
     refuse_idle,
@@ -88,6 +93,10 @@ def batch(
     background: Background = None,
     fit: Fit = None,
     linear: Linear = False,
+    levels: Levels = None,
+    choke: Choke = None,
+    feather: Feather = None,
+    crop: Crop = None,
     colours: Colours = None,
     depth: Depth = 8,
     weights: Weights = registry.DEFAULT,
@@ -134,6 +143,7 @@ def batch(
     options = _choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
     )
+    options = _choose_finishing(options, crop, levels=levels, choke=choke, feather=feather)
     options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
@@ -211,6 +221,16 @@ def _choose_results(
     if "composite" in kinds:
         _try_background(options, max_memory)
     return options
+
+
+def _choose_finishing(options: "Options", crop: str | None, **finish: Any) -> "Options":
+    """Take how mattes are finished and cut-outs cropped; raises A2UError where nothing shows it."""
+    if not options.saves_matte:
+        refuse_idle("foregrounds are colours alone; --save more", **finish)
+    if not options.saves_framed:
+        why = "mattes and foregrounds keep their pictures' size; --save cutout or composite"
+        refuse_idle(why, crop=crop)
+    return replace(options, finish=choose_finish(**finish), crop=crop)
 
 
 def _try_background(options: "Options", max_memory: str | None) -> None:
