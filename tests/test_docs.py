@@ -40,7 +40,7 @@ NOT_RUN = {
     r"^a2u train\b": "takes from minutes to days; test_examples.py runs a short one",
 }
 DOORS = (
-    *("errors", "images", "trimap", "foreground", "metrics", "inference"),
+    *("errors", "images", "trimap", "foreground", "finishing", "metrics", "inference"),
     *("weights", "network", "operators", "affinity"),
 )
 

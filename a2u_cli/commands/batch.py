@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,12 +16,16 @@ from .options import (
     BAND,
     Background,
     Band,
+    Choke,
     Colours,
+    Crop,
     Depth,
     Dtype,
+    Feather,
     Fit,
     Force,
     Invert,
+    Levels,
     Linear,
     MaxMemory,
     NoLock,
@@ -30,16 +34,16 @@ from .options import (
     Weights,
     checking,
     choose,
+    choose_finish,
     choose_fit,
     load_matter,
     refuse_idle,
 )
 from .plan import show_plan
-from .progress import progress, say_left_out, say_sources
-from .terminal import say, say_list, show_json
+from .progress import Rest, progress, say_sources
+from .terminal import say, show_json
 
 if TYPE_CHECKING:
-    from ..images.listing import LeftOut
     from ..jobs.journal import Outcome
     from ..jobs.options import Options
     from ..jobs.spreading import Team
@@ -69,32 +73,6 @@ class _Work:
         return None if self.parts == 1 else f"journal-*-of-{self.parts}.jsonl"
 
 
-@dataclass(frozen=True)
-class _Rest:
-    """What is not matted: pictures without a trimap, and files that are taken for no pictures."""
-
-    unpaired: tuple[Path, ...] = ()
-    left_out: "LeftOut" = ()
-
-    def say(self) -> None:
-        """Name them."""
-        say_list([f"no trimap or mask: {path}" for path in self.unpaired])
-        say_left_out(self.left_out)
-
-    @property
-    def counts(self) -> str:
-        """Count them."""
-        more = f", {len(self.left_out)} left out" if self.left_out else ""
-        return f"{len(self.unpaired)} without a trimap{more}"
-
-    @property
-    def facts(self) -> list[dict[str, str]]:
-        """Give them as a run gives its outcomes."""
-        alone = [(path, "unpaired", "no trimap or mask") for path in self.unpaired]
-        every = (*alone, *((path, "left out", why) for path, why in self.left_out))
-        return [{"name": str(path), "state": state, "reason": why} for path, state, why in every]
-
-
 def batch(
     folder: Annotated[Path, typer.Argument(help="The pictures, also in folders below.")],
     *,
@@ -115,6 +93,10 @@ def batch(
     background: Background = None,
     fit: Fit = None,
     linear: Linear = False,
+    levels: Levels = None,
+    choke: Choke = None,
+    feather: Feather = None,
+    crop: Crop = None,
     colours: Colours = None,
     depth: Depth = 8,
     weights: Weights = registry.DEFAULT,
@@ -161,6 +143,7 @@ def batch(
     options = choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
     )
+    options = _choose_finishing(options, crop, levels=levels, choke=choke, feather=feather)
     options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
@@ -238,6 +221,16 @@ def choose_results(
     if "composite" in kinds:
         _try_background(options, max_memory)
     return options
+
+
+def _choose_finishing(options: "Options", crop: str | None, **finish: Any) -> "Options":
+    """Take how mattes are finished and cut-outs cropped; raises A2UError where nothing shows it."""
+    if not options.saves_matte:
+        refuse_idle("foregrounds are colours alone; --save more", **finish)
+    if not options.saves_framed:
+        why = "mattes and foregrounds keep their pictures' size; --save cutout or composite"
+        refuse_idle(why, crop=crop)
+    return replace(options, finish=choose_finish(**finish), crop=crop)
 
 
 def _try_background(options: "Options", max_memory: str | None) -> None:
@@ -333,9 +326,9 @@ def _take(
     return pairs
 
 
-def _rest(found: "Pairs", part: int) -> _Rest:
+def _rest(found: "Pairs", part: int) -> Rest:
     """Give what is not matted; one part of a whole tells it for all."""
-    return _Rest(found.unpaired, found.left_out) if part == 1 else _Rest()
+    return Rest(found.unpaired, found.left_out) if part == 1 else Rest()
 
 
 def _run(
@@ -390,9 +383,7 @@ def _run(
     return tally, failures
 
 
-def _report(
-    tally: "Counter[str]", failures: "list[Outcome]", rest: _Rest, *, as_json: bool
-) -> None:
+def _report(tally: "Counter[str]", failures: "list[Outcome]", rest: Rest, *, as_json: bool) -> None:
     """Say what failed and count the rest; exits with 1 where anything is not done."""
     for outcome in failures:
         say(f"failed: {outcome.name}: {outcome.reason}")

@@ -1,7 +1,7 @@
 """`a2u composite` and `a2u cutout`: from pictures and their mattes to what people want of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,16 +11,24 @@ from ..errors import ImageError
 from .options import (
     BACKGROUND,
     Background,
+    Canvas,
+    Choke,
     Colours,
+    Crop,
+    Feather,
     Fit,
     Force,
     Invert,
+    Levels,
     Linear,
     MaxMemory,
     NoLock,
     OwnDepth,
+    Place,
+    Scale,
     bound_memory,
     choose,
+    choose_finish,
     choose_fit,
     refuse_idle,
 )
@@ -36,6 +44,7 @@ from .pictures import (
 from .terminal import say
 
 if TYPE_CHECKING:
+    from ..finishing import Finish
     from ..foreground import Method
     from ..images import Picture
     from ..images.memory import Bound
@@ -76,6 +85,54 @@ class _Work:
         return str(self.shaping[0])
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """What a cut-out is cropped to, and where on which canvas it lies, in the words given."""
+
+    crop: str | None = None
+    canvas: str | None = None
+    place: str | None = None
+    scale: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.canvas is None:
+            why = "it is how a cut-out lies on a --canvas"
+            refuse_idle(why, place=self.place, scale=self.scale)
+
+    def lay(
+        self,
+        foreground: "FloatArray",
+        matte: "FloatArray",
+        image: "FloatArray",
+        *,
+        depth: int,
+        bound: "Bound",
+        name: str,
+    ) -> tuple["FloatArray", "FloatArray", "FloatArray"]:
+        """Crop and place straight colours, their matte, and the picture, for what lies behind."""
+        from ..backgrounds import fit_to
+        from ..finishing import crop_to_content, place, read_canvas
+
+        if self.crop is not None:
+            facts: dict[str, Any] = {"padding": self.crop, "depth": depth, "bound": bound}
+            matte, foreground, image = crop_to_content(matte, foreground, image, name=name, **facts)
+        if self.canvas is not None:
+            size = read_canvas(self.canvas)
+            bound.require(size[::-1], f"{name} on its canvas")
+            words = {"where": self.place or "center", "scale": self.scale or "100%", "name": name}
+            foreground, matte = place(foreground, matte, size, **words)
+            image = fit_to(image, size, "cover")
+        return foreground, matte, image
+
+
+def _shaping(finish: "Finish", frame: _Frame) -> tuple[object, ...]:
+    """Give what shapes results, nothing where nothing was given: so what was made before holds."""
+    from ..finishing import UNFINISHED
+
+    given = finish != UNFINISHED or frame != _Frame()
+    return (asdict(finish), asdict(frame)) if given else ()
+
+
 def composite(
     image: Image,
     *,
@@ -84,6 +141,13 @@ def composite(
     background: Background = None,
     fit: Fit = None,
     linear: Linear = False,
+    levels: Levels = None,
+    choke: Choke = None,
+    feather: Feather = None,
+    crop: Crop = None,
+    canvas: Canvas = None,
+    place: Place = None,
+    scale: Scale = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="- for stdout. [default: IMAGE_composite.png]"),
@@ -104,6 +168,8 @@ def composite(
     from ..foreground import composite as mix
 
     method = choose("colours", colours, METHODS)
+    finish = choose_finish(levels, choke, feather)
+    frame = _Frame(crop, canvas, place, scale)
     behind = background or BACKGROUND
     fitting = choose_fit(fit, behind)
     bound = bound_memory(max_memory, **COMPOSITE)
@@ -111,13 +177,15 @@ def composite(
     def make(image: Path, alpha: Path | None, path: Path) -> bytes:
         chosen = choose_background(behind, image.stem)
         picture, bits = _open(image, path, channels=3, depth=depth, bound=bound)
-        foreground, matte = _split(picture, image, alpha, method, invert=invert, bound=bound)
+        cut = _split(picture, image, alpha, method, finish, invert=invert, bound=bound)
+        name = file_name(image)
+        foreground, matte, seen = frame.lay(*cut, picture.image, depth=bits, bound=bound, name=name)
         left = bound.beside(3 * foreground.nbytes)
-        canvas = make_background(chosen, picture.image, fit=fitting, max_memory=left)
-        mixed = mix(foreground, matte, canvas, linear=linear)
+        ground = make_background(chosen, seen, fit=fitting, max_memory=left)
+        mixed = mix(foreground, matte, ground, linear=linear)
         return images.encode_for(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
 
-    shaping = ("composite", method, behind, fitting, linear, depth, invert)
+    shaping = "composite", method, behind, fitting, linear, depth, invert, *_shaping(finish, frame)
     work = _Work(output, behind, shaping, force=force, no_lock=no_lock)
     _make_all(make, image, alpha, work, colours=colours, invert=invert)
 
@@ -134,6 +202,10 @@ def cutout(
     premultiplied: Annotated[
         bool, typer.Option("--premultiplied", help="Multiply colours by alpha; straight if not.")
     ] = False,
+    levels: Levels = None,
+    choke: Choke = None,
+    feather: Feather = None,
+    crop: Crop = None,
     colours: Colours = None,
     depth: OwnDepth = None,
     max_memory: MaxMemory = None,
@@ -148,17 +220,20 @@ def cutout(
     from ..foreground import METHODS
 
     method = choose("colours", colours, METHODS)
+    finish, frame = choose_finish(levels, choke, feather), _Frame(crop)
     bound = bound_memory(max_memory, **CUTOUT)
 
     def make(image: Path, alpha: Path | None, path: Path) -> bytes:
         picture, bits = _open(image, path, channels=4, depth=depth, bound=bound)
-        foreground, matte = _split(picture, image, alpha, method, invert=invert, bound=bound)
+        cut = _split(picture, image, alpha, method, finish, invert=invert, bound=bound)
+        name = file_name(image)
+        foreground, matte, _ = frame.lay(*cut, picture.image, depth=bits, bound=bound, name=name)
         colour = foreground * matte[..., None] if premultiplied else foreground
         metadata: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif}
         metadata["premultiplied"] = premultiplied
         return images.encode_for(path, colour, alpha=matte, depth=bits, **metadata)
 
-    shaping = ("cutout", method, premultiplied, depth, invert)
+    shaping = ("cutout", method, premultiplied, depth, invert, *_shaping(finish, frame))
     work = _Work(output, None, shaping, force=force, no_lock=no_lock)
     _make_all(make, image, alpha, work, colours=colours, invert=invert)
 
@@ -237,11 +312,16 @@ def _split(
     image: Path,
     alpha: Path | None,
     method: "Method",
+    how: "Finish",
     *,
     invert: bool,
     bound: "Bound",
 ) -> tuple["FloatArray", "FloatArray"]:
-    """Give straight foreground colours and the matte; a cut-out's own colours are taken as such."""
+    """Give straight foreground colours and the finished matte; a cut-out's own colours are taken.
+
+    Colours are estimated from the matte as it is: it says how they are mixed.
+    """
+    from ..finishing import finish_cut
     from ..foreground import estimate_foreground
     from ..images import tell_of_hidden
     from ..images.meaning import OPAQUE_FROM
@@ -252,7 +332,7 @@ def _split(
             raise ImageError(f"{name} has no transparency; give its matte with --alpha")
         if picture.alpha.min() >= OPAQUE_FROM:
             say(f"warning: {name} is opaque all over, so all of it stays; --alpha takes its matte")
-        return picture.image, picture.alpha
+        return finish_cut(picture.image, picture.alpha, how)
     tell_of_hidden(picture, name)
     source, its = file_source(alpha, bound), file_name(alpha)
     matte = read_said(source, its, invert=invert, max_memory=bound)
@@ -260,4 +340,5 @@ def _split(
         (height, width), (tall, wide) = picture.size, matte.shape
         raise ImageError(f"{its} is {wide}x{tall} but {name} is {width}x{height}; resize one")
     left = bound.beside(picture.image.nbytes, matte.nbytes)
-    return estimate_foreground(picture.image, matte, method=method, max_memory=left), matte
+    foreground = estimate_foreground(picture.image, matte, method=method, max_memory=left)
+    return finish_cut(foreground, matte, how)

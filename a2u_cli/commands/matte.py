@@ -11,17 +11,21 @@ from ..weights import registry
 from .options import (
     AsJson,
     Band,
+    Choke,
     Depth,
     Device,
     Dtype,
+    Feather,
     Force,
     Inside,
     Invert,
+    Levels,
     MaxMemory,
     Outside,
     Quality,
     Strict,
     Weights,
+    choose_finish,
     load_matter,
 )
 from .pictures import STDOUT_AS, choose_hint, output_path, read_pair
@@ -64,6 +68,9 @@ def matte(
         Path | None,
         typer.Option(help="Also write the cut-out: straight RGBA with foreground colours."),
     ] = None,
+    levels: Levels = None,
+    choke: Choke = None,
+    feather: Feather = None,
     depth: Depth = 8,
     weights: Weights = registry.DEFAULT,
     device: Device = "auto",
@@ -79,8 +86,10 @@ def matte(
     Example: a2u matte photo.jpg --trimap trimap.png --cutout cutout.png
     """
     from .. import images
+    from ..finishing import finish, finish_cut
     from ..matting.planning import parse_bytes
 
+    finishing = choose_finish(levels, choke, feather)
     hint = choose_hint(
         trimap, mask, strict=strict, invert=invert, band=band, inside=inside, outside=outside
     )
@@ -96,9 +105,10 @@ def matte(
     foreground = None
     with watching() as watch:
         if cutout:
-            foreground, alpha = matter.cut_out(picture.image, parsed, watch=watch)
+            cut = matter.cut_out(picture.image, parsed, watch=watch)
+            foreground, alpha = finish_cut(*cut, finishing)
         else:
-            alpha = matter.matte(picture.image, parsed, watch=watch)
+            alpha = finish(matter.matte(picture.image, parsed, watch=watch), finishing)
     facts |= {"weights": weights, "device": str(matter.device), "dtype": matter.dtype_name}
     facts |= {"quality": matter.quality, "seconds": round(time.perf_counter() - start, 3)}
     metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}

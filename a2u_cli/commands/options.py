@@ -12,6 +12,7 @@ from .terminal import say
 
 if TYPE_CHECKING:
     from ..backgrounds import Fit as FitWord
+    from ..finishing import Finish
     from ..images.memory import Bound
     from ..matting.matter import Matter
 
@@ -207,6 +208,59 @@ Fit = Annotated[
 ]
 Linear = Annotated[bool, typer.Option("--linear", help="Mix light in place of sRGB values.")]
 
+# Finishing: see finishing.py
+Levels = Annotated[
+    str | None,
+    typer.Option(
+        help="BLACK,WHITE or BLACK,WHITE,GAMMA of the matte, as 5%,95%: what becomes 0, and 1.",
+        callback=checking(lambda text: _finishing().read_levels(text)),
+    ),
+]
+Choke = Annotated[
+    float | None,
+    typer.Option(
+        help="Shrink the matte by so many pixels, or spread it: -1.5. It eats hair: see --levels.",
+        callback=checking(lambda pixels: choose_finish(None, pixels, None)),
+    ),
+]
+Feather = Annotated[
+    float | None,
+    typer.Option(
+        help="Blur the matte: so many pixels to each side of an edge.",
+        callback=checking(lambda pixels: choose_finish(None, None, pixels)),
+    ),
+]
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        help="Crop to what is not transparent, with padding: 0, 20 (pixels), 5% (of the result).",
+        callback=checking(lambda text: _finishing().padding_pixels(text, (1, 1))),
+    ),
+]
+Canvas = Annotated[
+    str | None,
+    typer.Option(
+        help="Size of the result, as 2000x1500; the cut-out is fitted into it. [default: its own]",
+        callback=checking(lambda text: _finishing().read_canvas(text)),
+    ),
+]
+Place = Annotated[
+    str | None,
+    typer.Option(
+        help="Where on the --canvas: center, top, bottom-left and so on, or X,Y of its corner. "
+        "[default: center]",
+        callback=checking(lambda text: _finishing().read_place(text)),
+        autocompletion=completing(lambda: _finishing().PLACES),
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        help="Of what fits the --canvas, as 80%; or original, its own pixels. [default: 100%]",
+        callback=checking(lambda text: _finishing().read_scale(text)),
+    ),
+]
+
 
 def choose(option: str, word: str | None, words: Sequence[Word]) -> Word:
     """Find an option's word among those there are; the first of them where none was given.
@@ -231,6 +285,19 @@ def choose_fit(fit: str | None, background: str) -> "FitWord":
     if not Path(background).exists():
         refuse_idle(f"it is how a background picture fills, and {background!r} is none", fit=fit)
     return word
+
+
+def _finishing() -> Any:
+    from .. import finishing
+
+    return finishing
+
+
+def choose_finish(levels: str | None, choke: float | None, feather: float | None) -> "Finish":
+    """Take how a matte is finished; raises A2UError where that cannot be."""
+    from ..finishing import AS_IT_IS, Finish, read_levels
+
+    return Finish(read_levels(levels) if levels else AS_IT_IS, choke or 0.0, feather or 0.0)
 
 
 def refuse_idle(why: str, **options: object) -> None:

@@ -14,6 +14,7 @@ import typer
 from .terminal import plain, say, say_list, show_path
 
 if TYPE_CHECKING:
+    from ..images.listing import LeftOut
     from ..pairing import Pair, Pairs
 
 PATIENCE = 2.0  # seconds before it is shown what one picture is at
@@ -28,6 +29,32 @@ class Filling:
     shaping: tuple[object, ...]
     force: bool
     no_lock: bool
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What is not matted: pictures without a trimap, and files that are taken for no pictures."""
+
+    unpaired: tuple[Path, ...] = ()
+    left_out: "LeftOut" = ()
+
+    def say(self) -> None:
+        """Name them."""
+        say_list([f"no trimap or mask: {path}" for path in self.unpaired])
+        say_left_out(self.left_out)
+
+    @property
+    def counts(self) -> str:
+        """Count them."""
+        more = f", {len(self.left_out)} left out" if self.left_out else ""
+        return f"{len(self.unpaired)} without a trimap{more}"
+
+    @property
+    def facts(self) -> list[dict[str, str]]:
+        """Give them as a run gives its outcomes."""
+        alone = [(path, "unpaired", "no trimap or mask") for path in self.unpaired]
+        every = (*alone, *((path, "left out", why) for path, why in self.left_out))
+        return [{"name": str(path), "state": state, "reason": why} for path, state, why in every]
 
 
 def make_each(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import A2UError, OutOfMemory, in_words
-from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
 from ..images.meaning import read_matte
@@ -28,6 +27,7 @@ from ..units import FloatArray, Size, Trimap
 from .journal import Journal, JournalError, Outcome
 from .options import Options
 from .places import Places, hash_file, make_recipe
+from .results import make_results
 
 if TYPE_CHECKING:
     from ..matting.matter import Matter
@@ -356,10 +356,10 @@ def encode(
     options = replace(options, save=tuple(loaded.recipes))
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
     made = picture.image, alpha, options
-    saved = results(*made, name=pair.name, max_memory=max_memory)
+    saved = make_results(*made, name=pair.name, max_memory=max_memory)
     for kind, path in outputs(pair, Path(), options).items():
-        shape = alpha if kind == "cutout" else None
-        yield kind, encode_for(path, saved[kind], alpha=shape, **metadata)
+        array, shape = saved[kind]
+        yield kind, encode_for(path, array, alpha=shape, **metadata)
 
 
 def keep(
@@ -376,27 +376,6 @@ def keep(
 def are_there(pair: Pair, folder: Path, options: Options) -> bool:
     """Tell whether files lie in the places of all of a picture's outputs, whatever they hold."""
     return all(path.exists() for path in outputs(pair, folder, options).values())
-
-
-def results(
-    image: FloatArray, alpha: FloatArray, options: Options, *, name: str, max_memory: int | None
-) -> dict[str, FloatArray]:
-    """Make what is to be saved, from an image (H, W, 3) and its alpha (H, W), by its kind.
-
-    A cut-out's colours are the foreground's; its alpha is not repeated.
-    """
-    saved = {"alpha": alpha}
-    if not options.saves_colours:
-        return saved
-    foreground = estimate_foreground(image, alpha, method=options.colours)
-    saved |= {"foreground": foreground, "cutout": foreground}
-    if "composite" in options.save:
-        from ..backgrounds import choose_background, make_background
-
-        chosen = choose_background(options.background, name)
-        background = make_background(chosen, image, fit=options.fit, max_memory=max_memory)
-        saved["composite"] = composite(foreground, alpha, background, linear=options.linear)
-    return saved
 
 
 def failed(pair: Pair, error: BaseException, job: Job) -> Outcome:

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..backgrounds import Fit
 from ..errors import A2UError
+from ..finishing import UNFINISHED, Finish, padding_pixels
 from ..foreground import Method, require_method
 from ..trimap import band_pixels
 
 OUTPUTS = ("alpha", "cutout", "foreground", "composite")
+FRAMED = ("cutout", "composite")  # what is cropped; the others are used beside the picture
+LATE = ("invert", "finish", "crop")  # not there when the first journals were written
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Options:
     weights: str = ""  # sha256 of the file
     quality: str = "fast"
     invert: bool = False  # masks whose object is black
+    finish: Finish = UNFINISHED
+    crop: str | None = None  # the padding around what is seen
 
     def __post_init__(self) -> None:
         if strange := [name for name in self.save if name not in OUTPUTS]:
@@ -40,11 +45,23 @@ class Options:
             raise A2UError(f"depth {self.depth} was asked for, expected 8 or 16; choose one")
         require_method(self.colours)
         band_pixels(self.band, (1, 1))
+        if self.crop is not None:
+            padding_pixels(self.crop, (1, 1))
 
     @property
     def saves_colours(self) -> bool:
         """Tell whether anything but the matte is saved."""
         return bool(set(self.save) - {"alpha"})
+
+    @property
+    def saves_framed(self) -> bool:
+        """Tell whether anything is saved that may be cropped."""
+        return bool({*self.save} & {*FRAMED})
+
+    @property
+    def saves_matte(self) -> bool:
+        """Tell whether anything is saved that shows the matte; a foreground is colours alone."""
+        return bool({*self.save} - {"foreground"})
 
     def of_picture(self, *, is_mask: bool) -> "Options":
         """Give the options that shape a picture's outputs; the others are as if not given.
@@ -57,6 +74,10 @@ class Options:
             idle.append("colours")
         if "composite" not in self.save:
             idle += ["background", "fit", "linear"]
+        if not self.saves_matte:
+            idle.append("finish")
+        if not self.saves_framed:
+            idle.append("crop")
         unset: dict[str, Any] = {name: getattr(Options, name) for name in idle}
         return replace(self, save=tuple(kind for kind in OUTPUTS if kind in self.save), **unset)
 
@@ -66,9 +87,10 @@ class Options:
 
     @property
     def digest(self) -> str:
-        """A short name for all options together."""
-        facts = {name: value for name, value in vars(self).items() if name != "invert" or value}
+        """A short name for all options together: of late ones only those that were given."""
+        default = [name for name in LATE if getattr(self, name) == getattr(Options, name)]
+        facts = {name: value for name, value in asdict(self).items() if name not in default}
         if self.quality == "fast":
             facts["quality"] = "standard"  # as it was called, so that old journals hold
-        text = json.dumps(facts, sort_keys=True)  # as before there was `invert`, where it is not
+        text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
