@@ -15,13 +15,13 @@ from ..errors import A2UError
 from ..foreground import composite
 from ..images import encode_image, quantise
 from ..trimap import make_trimap
-from ..units import FloatArray
+from ..units import UNKNOWN, FloatArray
 from .camera import develop, meter, straighten
 from .motion import MARGIN, Hold, Motion, draw_motion
 from .scenes import KINDS, TRIES, WHITE, Lights, draw, find_fault, light
 from .sets import Rendered
 from .shapes import Plate, Scene
-from .textures import render_background
+from .textures import render_texture
 
 FIRST, RATE = 1001, 24  # the first frame's number, and frames a second
 MOST_FRAMES = 9999 - FIRST + 1
@@ -29,6 +29,8 @@ NOISE = (1.5, 3.0)
 MOST_NOISE = 64.0
 BANDS = (10.0, 30.0)  # pixels of 768, as of sets
 DETAIL = 0.2  # of a picture's strands: a clip's frames are smaller
+MOST_UNKNOWN = 0.5  # of a picture
+LEAST_GAP = 0.2  # of the colours of a thing and what is behind it
 FIRST_LOOK = 1  # passes, to meter a shot and to see what is wrong with it
 
 
@@ -117,6 +119,7 @@ class Shot:
     exposure: float
     motion: Motion
     canvas: FloatArray
+    start: int  # its first frame
     record: dict[str, Any]
 
     def at(
@@ -126,7 +129,7 @@ class Shot:
 
         The light is that of the first moment, and so is the exposure.
         """
-        seconds = (number - FIRST) / RATE
+        seconds = (number - self.start) / RATE
         scene = self.motion.moved(self.scene, seconds)
         linear, alpha = straighten(draw(scene, self.lights, side, passes))
         behind = self.motion.behind(self.canvas, side, seconds)
@@ -195,11 +198,13 @@ def _prepare(frame: Frame) -> Shot | str:
         lights = light(scene, float(rng.uniform(0.75, 1.2)))
         motion = draw_motion(rng, HOLDS[kind], sharp, still=script.still)
         linear, alpha = straighten(draw(scene, lights, frame.size, FIRST_LOOK))
-        if not (fault := find_fault(alpha)):
+        fault = find_fault(alpha) or _find_unknown(frame, alpha)
+        if not fault:
             record = {"kind": kind, "draw": again, **scene.record, "light": scene.surroundings.mode}
             words = record | {"motion": motion.record()}
-            canvas = _canvas(frame, kind)
-            return Shot(scene, lights, meter(linear, alpha, WHITE), motion, canvas, words)
+            exposure = meter(linear, alpha, WHITE)
+            canvas = _canvas(frame, kind, develop(linear, exposure), alpha)
+            return Shot(scene, lights, exposure, motion, canvas, frame.number, words)
     return f"{frame.folder} gives no good shot of {kind} ({fault}); take another seed"
 
 
@@ -210,17 +215,33 @@ def shot_of(frame: Frame) -> Shot:
     """
     start = FIRST if frame.part == 0 else frame.cut
     assert start is not None
-    shot = _prepare(replace(frame, number=start, noise=NOISE, bands=BANDS))
+    shot = _prepare(replace(frame, number=start, noise=NOISE))
     if isinstance(shot, str):
         raise A2UError(shot)
     return shot
 
 
-def _canvas(frame: Frame, kind: str) -> FloatArray:
-    """Give a background wider than the picture, a little out of focus."""
+def _find_unknown(frame: Frame, alpha: FloatArray) -> str:
+    """Say that too much of the picture would be unknown, if it would."""
+    inside, outside = _bands(frame)
+    share = float((make_trimap(alpha, inside=inside, outside=outside) == UNKNOWN).mean())
+    return f"{share:.0%} unknown, expected {MOST_UNKNOWN:.0%}" if share > MOST_UNKNOWN else ""
+
+
+def _canvas(frame: Frame, kind: str, colour: FloatArray, alpha: FloatArray) -> FloatArray:
+    """Give a background wider than the picture, a little out of focus, that a thing differs from.
+
+    The thing is of straight colour (H, W, 3) and alpha (H, W); a folder's picture stays.
+    """
     rng, side = frame.rng(kind, "background"), round(frame.size * (1 + MARGIN))
     if frame.backgrounds is None:
-        canvas = render_background(side, rng)
+        first = (side - frame.size) // 2
+        middle = slice(first, first + frame.size)
+        for _ in range(TRIES):
+            canvas = render_texture(side, rng)
+            gap = np.abs(canvas[middle, middle] - colour).mean(2)
+            if np.average(gap, weights=alpha) > LEAST_GAP:
+                break
     else:
         chosen = choose_background(frame.backgrounds, f"{frame.folder}-{kind}")
         canvas = make_background(chosen, np.zeros((side, side, 3), np.float32))

@@ -118,8 +118,8 @@ class Motion:
 
 def draw_motion(rng: np.random.Generator, hold: Hold, camera: Camera, *, still: bool) -> Motion:
     """Draw how a shot moves; what is `still` stands before a background that pans."""
-    some = 0.0 if still else 1.0
-    near = min(1.0, camera.frame / 3)  # close by, a turn moves more of the picture
+    some = shaken = 0.0 if still else 1.0
+    some *= min(1.0, camera.frame / 3)  # close by, the same would move more of the picture
     wide = 1.6 / np.clip(camera.frame, 0.5, 3)
     pushes = rng.normal(0, 1, (GUSTS, 3)) * np.array([1, 1, 0.3]) / math.sqrt(GUSTS / 2)
     gusts = np.linspace(1, 3, GUSTS)  # finer ones are faster and weaker
@@ -129,13 +129,14 @@ def draw_motion(rng: np.random.Generator, hold: Hold, camera: Camera, *, still: 
         rng.uniform(0.35, 0.6, GUSTS) * gusts,
         rng.uniform(0, 2 * math.pi, GUSTS),
     )
+    starts = rng.choice([0, math.pi], (1, 2))  # a sine is fastest there: no pan begins at rest
     return Motion(
         hold,
         wind,
-        turn=_drift(rng, 1, some * TURN * near, (0.25, 0.6)),
-        shake=_drift(rng, 2, some * SHAKE, (1.0, 5.0)),
-        roll=_drift(rng, 1, some * ROLL, (0.7, 3.0)),
-        pan=_drift(rng, 2, PAN, (0.12, 0.3)),
+        turn=_drift(rng, 1, some * TURN, (0.25, 0.6)),
+        shake=_drift(rng, 2, shaken * SHAKE, (1.0, 5.0)),
+        roll=_drift(rng, 1, shaken * ROLL, (0.7, 3.0)),
+        pan=replace(_drift(rng, 2, PAN, (0.12, 0.3)), phases=starts + rng.normal(0, 0.4, (3, 2))),
     )
 
 
