@@ -89,7 +89,8 @@ def render(
     else:
         why = "clips have kinds, files and a count of their own"
         refuse_idle(why, count=count, kinds=kinds, format=format, composites=composites)
-        orders = _order_clips(clips, frames or FRAMES, seed, size or CLIP_SIZE, noise, backgrounds)
+        number, side = frames or FRAMES, size or CLIP_SIZE
+        orders = _order_clips(folder, clips, number, seed, side, noise, backgrounds)
     failures = []
     with locked(folder, JOURNAL, whole=True, lock=not no_lock):
         from .progress import progress
@@ -135,16 +136,24 @@ def _order(
 
 
 def _order_clips(
-    clips: int, frames: int, seed: int, size: int, noise: str | None, backgrounds: Path | None
+    folder: Path,
+    clips: int,
+    frames: int,
+    seed: int,
+    size: int,
+    noise: str | None,
+    backgrounds: Path | None,
 ) -> list["Frame"]:
     """Turn the options into frames, clip after clip; raises A2UError where they do not fit."""
-    from ..rendering.clips import NOISE, parse_noise, plan_clips
+    from ..rendering.clips import NOISE, parse_noise, plan_clips, require_alike
 
     if backgrounds is not None:
         _require_folder("--clips", backgrounds)
     levels = parse_noise(noise) if noise is not None else NOISE
     behind = None if backgrounds is None else str(backgrounds)
-    return plan_clips(clips, frames, seed, size=size, noise=levels, backgrounds=behind)
+    planned = plan_clips(clips, frames, seed, size=size, noise=levels, backgrounds=behind)
+    require_alike(folder, planned)
+    return planned
 
 
 def _require_folder(option: str, backgrounds: Path | None) -> None:

@@ -3,7 +3,9 @@
 import functools
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,7 +21,7 @@ from ..units import UNKNOWN, FloatArray
 from .camera import develop, meter, straighten
 from .motion import MARGIN, Hold, Motion, draw_motion
 from .scenes import KINDS, TRIES, WHITE, Lights, draw, find_fault, light
-from .sets import Rendered
+from .sets import Rendered, read_orders
 from .shapes import Plate, Scene
 from .textures import render_texture
 
@@ -160,6 +162,19 @@ def plan_clips(
         )
         planned += [replace(first, number=FIRST + number) for number in range(frames)]
     return planned
+
+
+def require_alike(folder: Path, frames: Sequence[Frame]) -> None:
+    """Refuse to go on with a clip that was begun in another way; raises A2UError."""
+    planned = {frame.folder: frame for frame in frames}
+    for name, held in read_orders(folder, Frame).items():
+        wanted = replace(planned.get(held.folder, held), number=held.number)
+        if wanted != held:
+            words = (f"{at} {was!r}" for at, was in vars(held).items() if vars(wanted)[at] != was)
+            raise A2UError(
+                f"{folder / name} was rendered with {', '.join(words)}; ask for the same, "
+                f"remove {folder / held.folder}, or choose another folder"
+            )
 
 
 def parse_noise(text: str) -> tuple[float, float]:

@@ -96,7 +96,7 @@ def orders_of(folder: Path, count: int | None = None) -> list[Order]:
 
     Raises A2UError where there is nothing, or it is not known what would come next.
     """
-    held = list(_read_journal(folder, Order).values())
+    held = list(read_orders(folder, Order).values())
     if not held:
         raise A2UError(f"{folder}: no rendered pictures; write some with a2u render {folder}")
     if count is None or count <= len(held):
@@ -124,7 +124,7 @@ def render_set(
     """
     _require_own(folder)
     orders = list(orders)
-    done = {kind: _read_journal(folder, kind) for kind in {type(order) for order in orders}}
+    done = {kind: read_orders(folder, kind) for kind in {type(order) for order in orders}}
     coming = [order for order in orders if done[type(order)].get(order.name) != order]
     ours = _list_files(folder)
     for rendered in _render_all(coming, workers):
@@ -195,7 +195,7 @@ def _composite(order: Order, colour: FloatArray, alpha: FloatArray) -> dict[str,
     return {f"{at}/{order.name}.png": encode_image(pictures[at], "png") for at in pictures}
 
 
-def _read_journal(folder: Path, kind: type[Kind]) -> dict[str, Kind]:
+def read_orders(folder: Path, kind: type[Kind]) -> dict[str, Kind]:
     """Give the orders of a kind whose line and files are there, by name.
 
     Other lines are passed over.
