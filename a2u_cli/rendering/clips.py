@@ -26,7 +26,6 @@ from .shapes import Plate, Scene
 from .textures import render_texture
 
 FIRST, RATE = 1001, 24  # the first frame's number, and frames a second
-MOST_FRAMES = 9999 - FIRST + 1
 NOISE = (1.5, 3.0)
 MOST_NOISE = 64.0
 BANDS = (10.0, 30.0)  # pixels of 768, as of sets
