@@ -108,15 +108,17 @@ def straighten(picture: Numbers) -> tuple[Numbers, Numbers]:
     return filled.astype(np.float32), alpha
 
 
-def develop(linear: Numbers, alpha: Numbers, exposure: float) -> Numbers:
-    """Turn linear light into sRGB in [0, 1], through a film's shoulder.
-
-    The exposure is lowered where more than a few percent of what is covered would burn out.
-    """
+def meter(linear: Numbers, alpha: Numbers, exposure: float) -> float:
+    """Lower an exposure where more than a few percent of what is covered would burn out."""
     covered = alpha > 0.3
     if covered.any():
         bright = float(np.percentile(dot(linear[covered], LUMINANCE), 97))
         exposure = min(exposure, 1.1 / max(bright, 1e-4))
+    return exposure
+
+
+def develop(linear: Numbers, exposure: float) -> Numbers:
+    """Turn linear light into sRGB in [0, 1], through a film's shoulder."""
     light = linear * np.float32(exposure)
     room = np.float32(1 - SHOULDER)
     bent = SHOULDER + room * np.tanh((light - SHOULDER) / room)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import A2UError
 from ..units import FloatArray
-from .camera import LUMINANCE, develop, straighten
+from .camera import LUMINANCE, develop, meter, straighten
 from .kinds.feathers import feathers
 from .kinds.fur import fur
 from .kinds.glass import glass
@@ -20,8 +20,9 @@ from .kinds.smoke import smoke
 from .raster import blur, rasterise
 from .shading import shade
 from .shapes import Plate, Scene
-from .vectors import dot
+from .vectors import Numbers, dot
 
+Lights = tuple[Sequence[Numbers], Sequence[Numbers]]  # of a scene's strands, and of its solids
 KINDS: dict[str, Callable[[np.random.Generator, float], Scene | Plate]] = {
     "hair": hair,
     "fur": fur,
@@ -100,16 +101,12 @@ def _render(
     thing = KINDS[kind](rng, detail)
     exposure = float(rng.uniform(0.75, 1.2))
     if isinstance(thing, Plate):
-        picture, softness = (
-            thing.paint(side) * np.array([*[exposure] * 3, 1], np.float32),
-            thing.softness,
-        )
-        white = 1.0
+        painted = thing.paint(side) * np.array([*[exposure] * 3, 1], np.float32)
+        picture, white = blur(painted, thing.softness), 1.0
     else:
-        picture, softness = _draw(thing, exposure, side, passes), thing.camera.softness
-        white = WHITE
-    linear, alpha = straighten(blur(picture, softness))
-    colour = develop(linear, alpha, white)
+        picture, white = draw(thing, light(thing, exposure), side, passes), WHITE
+    linear, alpha = straighten(picture)
+    colour = develop(linear, meter(linear, alpha, white))
     record = {**thing.record, **_settings(thing), "mean_alpha": round(float(alpha.mean()), 4)}
     return colour, alpha, record
 
@@ -127,17 +124,21 @@ def _settings(thing: Scene | Plate) -> dict[str, Any]:
     }
 
 
-def _draw(scene: Scene, exposure: float, side: int, passes: int | None) -> FloatArray:
-    """Light and draw a scene: premultiplied linear RGBA, `WHITE` times darker than exposed."""
-    strands, solids = shade(scene)
-    share = exposure / (_received(scene, strands, solids) * WHITE)
-    return rasterise(
-        [
-            (s, np.clip(light * share, 0, 1))
-            for s, light in zip(scene.strands, strands, strict=True)
-        ],
-        [(s, np.clip(light * share, 0, 1)) for s, light in zip(scene.solids, solids, strict=True)],
+def light(scene: Scene, exposure: float) -> Lights:
+    """Give the colours of a scene's strands and solids, `WHITE` times darker than exposed."""
+    lights = shade(scene)
+    share = exposure / (_received(scene, *lights) * WHITE)
+    strands, solids = ([np.clip(each * share, 0, 1) for each in part] for part in lights)
+    return strands, solids
+
+
+def draw(scene: Scene, lights: Lights, side: int, passes: int | None = None) -> FloatArray:
+    """Draw a scene in its colours, as its lens sees it: premultiplied linear RGBA."""
+    picture = rasterise(
+        list(zip(scene.strands, lights[0], strict=True)),
+        list(zip(scene.solids, lights[1], strict=True)),
         scene.camera,
         side,
         passes=passes,
     )
+    return blur(picture, scene.camera.softness)

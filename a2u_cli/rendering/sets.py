@@ -4,10 +4,10 @@ import json
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,18 @@ QUALITY = 90  # of WebP's colours; its alpha is kept as it is
 BANDS = (2.0, 26.0)  # pixels of 768: how far a trimap's unknown reaches from what is soft
 
 
+class Ordered(Protocol):
+    """What a folder is rendered from: a name, and files that the order alone decides."""
+
+    @property
+    def name(self) -> str: ...
+
+    def render(self) -> "Rendered": ...
+
+
+Kind = TypeVar("Kind", bound=Ordered)
+
+
 @dataclass(frozen=True)
 class Order:
     """One picture to render; `backgrounds` is a folder, or a picture, to lay it over, if any.
@@ -49,12 +61,15 @@ class Order:
     def name(self) -> str:
         return f"{self.kind}_{self.seed:06d}"
 
+    def render(self) -> "Rendered":
+        return render_order(self)
+
 
 @dataclass(frozen=True)
 class Rendered:
     """What became of an order: its record and its files' bytes by path, or why there is none."""
 
-    order: Order
+    order: Ordered
     record: dict[str, Any]
     files: dict[str, bytes]
     failure: str = ""
@@ -81,7 +96,7 @@ def orders_of(folder: Path, count: int | None = None) -> list[Order]:
 
     Raises A2UError where there is nothing, or it is not known what would come next.
     """
-    held = list(_read_journal(folder).values())
+    held = list(read_orders(folder, Order).values())
     if not held:
         raise A2UError(f"{folder}: no rendered pictures; write some with a2u render {folder}")
     if count is None or count <= len(held):
@@ -97,7 +112,7 @@ def orders_of(folder: Path, count: int | None = None) -> list[Order]:
 
 
 def render_set(
-    folder: Path, orders: Iterable[Order], *, workers: int = 1
+    folder: Path, orders: Iterable[Ordered], *, workers: int = 1
 ) -> Generator[Rendered, None, None]:
     """Render into a folder what its journal does not hold yet, and give each when it is on disk.
 
@@ -108,8 +123,10 @@ def render_set(
     Raises A2UError where something cannot or may not be written; what is done is kept.
     """
     _require_own(folder)
-    done, ours = _read_journal(folder), _list_files(folder)
-    coming = [order for order in orders if done.get(order.name) != order]
+    orders = list(orders)
+    done = {kind: read_orders(folder, kind) for kind in {type(order) for order in orders}}
+    coming = [order for order in orders if done[type(order)].get(order.name) != order]
+    ours = _list_files(folder)
     for rendered in _render_all(coming, workers):
         for path in rendered.files.keys() - ours:
             _require_free(folder / path, rendered.files[path])
@@ -120,13 +137,13 @@ def render_set(
         yield rendered
 
 
-def _render_all(orders: list[Order], workers: int) -> Iterator[Rendered]:
+def _render_all(orders: list[Ordered], workers: int) -> Iterator[Rendered]:
     """Render in order, here or in processes that end with the loop."""
     if workers == 1 or len(orders) < 2:
-        yield from map(render_order, orders)
+        yield from (order.render() for order in orders)
         return
     crew = Crew([None] * workers)
-    yield from crew.each(lambda order: crew.call(render_order, order), orders)
+    yield from crew.each(lambda order: crew.call(order.render), orders)
 
 
 def render_order(order: Order) -> Rendered:
@@ -178,15 +195,19 @@ def _composite(order: Order, colour: FloatArray, alpha: FloatArray) -> dict[str,
     return {f"{at}/{order.name}.png": encode_image(pictures[at], "png") for at in pictures}
 
 
-def _read_journal(folder: Path) -> dict[str, Order]:
-    """Give the orders whose line and files are there, by name; other lines are passed over."""
-    orders = dict[str, Order]()
+def read_orders(folder: Path, kind: type[Kind]) -> dict[str, Kind]:
+    """Give the orders of a kind whose line and files are there, by name.
+
+    Other lines are passed over.
+    """
+    orders = dict[str, Kind]()
     for entry in _entries(folder):
         try:
             if all((folder / file).is_file() for file in entry["files"]):
-                bands = tuple(entry["order"].get("bands", BANDS))
-                orders[entry["name"]] = Order(**entry["order"] | {"bands": bands})
-        except (ValueError, KeyError, TypeError):
+                order = entry["order"].items()
+                words = {key: tuple(v) if isinstance(v, list) else v for key, v in order}
+                orders[entry["name"]] = kind(**words)
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return orders
 
@@ -235,7 +256,7 @@ def _add_line(path: Path, rendered: Rendered) -> None:
     entry = {
         "name": rendered.order.name,
         "files": sorted(rendered.files),
-        "order": asdict(rendered.order),
+        "order": vars(rendered.order),
         "record": rendered.record,
     }
     try:
