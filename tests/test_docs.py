@@ -40,8 +40,8 @@ NOT_RUN = {
     r"^a2u train\b": "takes from minutes to days; test_examples.py runs a short one",
 }
 DOORS = (
-    *("errors", "images", "trimap", "foreground", "finishing", "metrics", "inference"),
-    *("weights", "network", "operators", "affinity"),
+    *("errors", "images", "trimap", "foreground", "metrics", "inference"),
+    *("weights", "network", "operators", "affinity", "matting.finishing"),
 )
 
 

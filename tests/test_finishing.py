@@ -12,7 +12,13 @@ from conftest import RunA2U
 from PIL import Image, ImageCms
 
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory
-from a2u_cli.finishing import (
+from a2u_cli.foreground import composite, estimate_foreground
+from a2u_cli.images import read_grey, read_image, write_image
+from a2u_cli.images.memory import Bound
+from a2u_cli.jobs.journal import JOURNAL
+from a2u_cli.jobs.options import OUTPUTS, Options
+from a2u_cli.jobs.places import hash_file, make_recipe
+from a2u_cli.matting.finishing import (
     PLACES,
     UNFINISHED,
     Finish,
@@ -31,12 +37,6 @@ from a2u_cli.finishing import (
     read_scale,
     set_levels,
 )
-from a2u_cli.foreground import composite, estimate_foreground
-from a2u_cli.images import read_grey, read_image, write_image
-from a2u_cli.images.memory import Bound
-from a2u_cli.jobs.journal import JOURNAL
-from a2u_cli.jobs.options import OUTPUTS, Options
-from a2u_cli.jobs.places import hash_file, make_recipe
 
 Array = np.ndarray
 RED, GREEN = (0.9, 0.1, 0.1), (0.1, 0.8, 0.2)

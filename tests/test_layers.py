@@ -11,7 +11,7 @@ ROOMS = (  # from the ground up; docs/architecture.md says what each is for
     *("errors", "lazy", "units"),
     "operators",
     "network",
-    *("images", "pairing", "trimap", "foreground", "backgrounds", "finishing"),
+    *("images", "pairing", "trimap", "foreground", "backgrounds"),
     "weights",
     "matting",
     "scoring",
@@ -24,12 +24,12 @@ ROOMS = (  # from the ground up; docs/architecture.md says what each is for
 DOORS = ("__init__", "affinity", "inference", "metrics")  # hand on names from the rooms, no more
 WITHOUT_TORCH = (
     *("errors", "lazy", "units", "images", "pairing", "trimap", "backgrounds", "scoring", "jobs"),
-    "finishing",
     *("rendering", "weights/registry", "weights/cache", "weights/header", "weights/download"),
-    *("matting/windows", "matting/planning"),
+    *("matting/windows", "matting/planning", "matting/finishing"),
+    *("matting/motion", "matting/propagation", "matting/steadying"),
     *("training/data/folders", "training/data/planes"),
 )
-MOST_ENTRIES, MOST_LINES_OF_A_DOOR = 25, 40
+MOST_ENTRIES, MOST_LINES_OF_A_DOOR = 24, 40
 
 
 def modules(package: Path, room: str = "") -> list[Path]:

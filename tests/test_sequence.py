@@ -119,9 +119,7 @@ def test_steadied_mattes_flicker_less(shot: Path) -> None:
 
     def flicker(out: str) -> float:
         mattes = [read_grey(path) for path in sorted((shot / out / "alpha").iterdir())]
-        return float(
-            np.mean([np.square(b - a).mean() for a, b in itertools.pairwise(mattes)])
-        )
+        return float(np.mean([np.square(b - a).mean() for a, b in itertools.pairwise(mattes)]))
 
     work(shot, out="alone", matte=noisy, steadied=False)
     work(shot, out="steady", matte=noisy)

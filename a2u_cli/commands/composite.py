@@ -44,10 +44,10 @@ from .pictures import (
 from .terminal import say
 
 if TYPE_CHECKING:
-    from ..finishing import Finish
     from ..foreground import Method
     from ..images import Picture
     from ..images.memory import Bound
+    from ..matting.finishing import Finish
     from ..pairing import Pair
     from ..units import FloatArray
 
@@ -111,7 +111,7 @@ class _Frame:
     ) -> tuple["FloatArray", "FloatArray", "FloatArray"]:
         """Crop and place straight colours, their matte, and the picture, for what lies behind."""
         from ..backgrounds import fit_to
-        from ..finishing import crop_to_content, place, read_canvas
+        from ..matting.finishing import crop_to_content, place, read_canvas
 
         if self.crop is not None:
             facts: dict[str, Any] = {"padding": self.crop, "depth": depth, "bound": bound}
@@ -127,7 +127,7 @@ class _Frame:
 
 def _shaping(finish: "Finish", frame: _Frame) -> tuple[object, ...]:
     """Give what shapes results, nothing where nothing was given: so what was made before holds."""
-    from ..finishing import UNFINISHED
+    from ..matting.finishing import UNFINISHED
 
     given = finish != UNFINISHED or frame != _Frame()
     return (asdict(finish), asdict(frame)) if given else ()
@@ -321,10 +321,10 @@ def _split(
 
     Colours are estimated from the matte as it is: it says how they are mixed.
     """
-    from ..finishing import finish_cut
     from ..foreground import estimate_foreground
     from ..images import tell_of_hidden
     from ..images.meaning import OPAQUE_FROM
+    from ..matting.finishing import finish_cut
 
     name = file_name(image)
     if alpha is None:

@@ -86,7 +86,7 @@ def matte(
     Example: a2u matte photo.jpg --trimap trimap.png --cutout cutout.png
     """
     from .. import images
-    from ..finishing import finish, finish_cut
+    from ..matting.finishing import finish, finish_cut
     from ..matting.planning import parse_bytes
 
     finishing = choose_finish(levels, choke, feather)

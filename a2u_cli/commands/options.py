@@ -12,8 +12,8 @@ from .terminal import say
 
 if TYPE_CHECKING:
     from ..backgrounds import Fit as FitWord
-    from ..finishing import Finish
     from ..images.memory import Bound
+    from ..matting.finishing import Finish
     from ..matting.matter import Matter
 
 BAND, BACKGROUND = "1.5%", "white"
@@ -208,7 +208,7 @@ Fit = Annotated[
 ]
 Linear = Annotated[bool, typer.Option("--linear", help="Mix light in place of sRGB values.")]
 
-# Finishing: see finishing.py
+# Finishing: see matting/finishing.py
 Levels = Annotated[
     str | None,
     typer.Option(
@@ -288,14 +288,14 @@ def choose_fit(fit: str | None, background: str) -> "FitWord":
 
 
 def _finishing() -> Any:
-    from .. import finishing
+    from ..matting import finishing
 
     return finishing
 
 
 def choose_finish(levels: str | None, choke: float | None, feather: float | None) -> "Finish":
     """Take how a matte is finished; raises A2UError where that cannot be."""
-    from ..finishing import AS_IT_IS, Finish, read_levels
+    from ..matting.finishing import AS_IT_IS, Finish, read_levels
 
     return Finish(read_levels(levels) if levels else AS_IT_IS, choke or 0.0, feather or 0.0)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..backgrounds import Fit
 from ..errors import A2UError
-from ..finishing import UNFINISHED, Finish, padding_pixels
 from ..foreground import Method, require_method
+from ..matting.finishing import UNFINISHED, Finish, padding_pixels
 from ..trimap import band_pixels
 
 OUTPUTS = ("alpha", "cutout", "foreground", "composite")

@@ -1,8 +1,8 @@
 """Make what is saved of a picture from its matte: finished, cut out, laid on a background."""
 
-from ..finishing import crop_to_content, finish, finish_cut
 from ..foreground import composite, estimate_foreground
 from ..images.memory import Bound
+from ..matting.finishing import crop_to_content, finish, finish_cut
 from ..units import FloatArray
 from .options import Options
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .errors import A2UError, ImageError
-from .images.arrays import require_array
-from .images.memory import Bound
-from .images.writing import quantise
-from .units import FloatArray, Size
+from ..errors import A2UError, ImageError
+from ..images.arrays import require_array
+from ..images.memory import Bound
+from ..images.writing import quantise
+from ..units import FloatArray, Size
 
 log = logging.getLogger(__name__)
 
