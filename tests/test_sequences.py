@@ -226,6 +226,22 @@ def test_without_trimaps_the_whole_picture_counts_and_dvm_takes_the_soft_truth(d
     assert report("--protocol", "dvm", "--region", "whole")["rows"] == found["rows"]
 
 
+def test_of_a_nearly_empty_frame_the_levels_are_what_they_are(desk: Path) -> None:
+    """Alone such a file would be taken for labels, or for 8 bits in 16."""
+    faint = np.zeros((20, 24), np.uint8)
+    faint[3:5] = 1
+    write_image(Path("out/a/a.0003.png"), faint)
+    write_image(Path("out/a/a.0004.png"), faint.astype(np.uint16) * np.uint16(207), depth=16)
+    for number in (3, 4):
+        write_image(Path(f"gt/a/00{number}.png"), np.zeros((20, 24), np.uint8))
+    frames = report("--protocol", "dvm")["rows"][0]["frames"]
+    assert frames[2]["sad"] == pytest.approx(48 / 255 / 1000)
+    assert frames[3]["sad"] == pytest.approx(48 / 255 / 1000)
+    assert frames[2]["dtssd"] == 0
+    assert "its greys go up to 1 of 255" in frames[2]["notes"][0]
+    assert "its greys go up to 207 of 65535" in frames[3]["notes"][0]
+
+
 def test_two_runs_of_clips_are_compared_and_gates_hold_of_changes(desk: Path) -> None:
     assert run("--json", "before.json").exit_code == 0
     for path in Path("out/a").iterdir():

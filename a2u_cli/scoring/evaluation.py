@@ -84,10 +84,12 @@ def score_item(
     conn_rule: ConnRule = "dim",
     max_memory: int | Bound | None = None,
     extend: Callable[[Scores, Planes], Scores] = lambda scores, _: scores,
+    guess: bool = True,
 ) -> Row:
     """Score one item where its trimap is exactly 128, or over the whole picture.
 
     `extend` adds to its scores, from its planes; where that raises A2UError the item has failed.
+    `guess` is that of `read_matte`, of the mattes.
     """
     if item.prediction is None:
         return Row(item, "missing", "there is no prediction")
@@ -97,8 +99,8 @@ def score_item(
         return Row(item, "failed", "there is no trimap for it, and others have one")
     notes: list[str] = []
     try:
-        prediction = read_levels(item.prediction, "prediction", notes, max_memory)
-        truth = read_levels(item.truth, "truth", notes, max_memory)
+        prediction = read_levels(item.prediction, "prediction", notes, max_memory, guess=guess)
+        truth = read_levels(item.truth, "truth", notes, max_memory, guess=guess)
         trimap = np.full_like(truth, UNKNOWN)
         if item.trimap is not None:
             trimap = read_levels(item.trimap, "trimap", notes, max_memory)
@@ -114,10 +116,15 @@ def score_item(
 
 
 def read_levels(
-    path: Path, role: str, notes: list[str], max_memory: int | Bound | None = None
+    path: Path,
+    role: str,
+    notes: list[str],
+    max_memory: int | Bound | None = None,
+    *,
+    guess: bool = True,
 ) -> Levels:
     """Read a matte or a trimap as `read_matte` does, uint8 (H, W); notes what it took of a file."""
-    matte = read_matte(path, drawn=role == "trimap", max_memory=max_memory)
+    matte = read_matte(path, drawn=role == "trimap", max_memory=max_memory, guess=guess)
     if note := matte.note(role):
         notes.append(note)
     return np.asarray(quantise(matte.values, 8), np.uint8)

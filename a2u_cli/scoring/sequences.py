@@ -73,7 +73,9 @@ def score_clips(
             dtssd, messddt = _compare(planes[:2], other, drawn, frame.flow, protocol)
             return MovingScores(**vars(scores), dtssd=dtssd, messddt=messddt)
 
-        return score_item(frame.item, whole=whole, max_memory=max_memory, extend=extend)
+        return score_item(
+            frame.item, whole=whole, max_memory=max_memory, extend=extend, guess=False
+        )
 
     frames = [frame for clip in clips.clips for frame in clip.frames]
     rows = []
@@ -92,8 +94,8 @@ def _read_pair(item: Item | None, max_memory: int | Bound | None) -> Pair | None
         return None
     try:
         return (
-            read_levels(item.prediction, "prediction", [], max_memory),
-            read_levels(item.truth, "truth", [], max_memory),
+            read_levels(item.prediction, "prediction", [], max_memory, guess=False),
+            read_levels(item.truth, "truth", [], max_memory, guess=False),
         )
     except A2UError:
         return None
