@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without an NVIDIA GPU a pinned torch is installed, which has a CPU build; with one, the newest.
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
-.PHONY: demo test test-cuda check lint wheel-test campaign bench eval-dev reconstruct clean
+.PHONY: demo test test-extras test-cuda check lint wheel-test campaign bench eval-dev reconstruct clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py
@@ -12,12 +12,17 @@ demo: .venv/ready
 test: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: lint test wheel-test
+check: lint test test-extras wheel-test
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# What needs programs beside Python: they are installed first, by Debian's apt where they are missing.
+test-extras: .venv/dev
+	command -v ffmpeg >/dev/null || { apt-get -qq update && apt-get -qq install -y ffmpeg; }
+	$(BIN)/python -m pytest -m requires_ffmpeg -ra
 
 # Install the built wheel into an empty environment outside the checkout, and matte there.
 wheel-test: .venv/dev

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -35,11 +36,14 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-2, to
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if torch.cuda.is_available():
-        return
+    missing = {
+        "requires_cuda": not torch.cuda.is_available() and "no CUDA device on this machine",
+        "requires_ffmpeg": not shutil.which("ffmpeg") and "no ffmpeg here: see make test-extras",
+    }
     for item in items:
-        if "requires_cuda" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+        for mark, reason in missing.items():
+            if reason and mark in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

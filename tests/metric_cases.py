@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 Grey = NDArray[np.uint8]
 Case = tuple[Grey, Grey, Grey]  # prediction, truth, trimap
+Clip = tuple[list[Case], list[NDArray[np.float32]]]  # frames, and the flow from each to the next
 RECORDED = Path(__file__).parent / "octave" / "golden.csv"
+RECORDED_CLIPS = Path(__file__).parent / "octave" / "golden_clips.csv"
 
 
 def flat(value: int, shape: tuple[int, int] = (20, 30)) -> Grey:
@@ -91,9 +93,48 @@ GOLDEN: dict[str, Case] = {
 }
 
 
-def recorded() -> dict[str, dict[str, float]]:
+def moving(seed: int, count: int, height: int, width: int, *, greys: bool = False) -> Clip:
+    """Soft discs that move, predicted with noise, and a flow between pixels, with holes in it.
+
+    Some of the flow leads out of the picture. With `greys` the trimap has other levels than three.
+    """
+    random = np.random.RandomState(seed)
+    y, x = np.mgrid[:height, :width]
+    discs = [
+        (random.uniform(0, height), random.uniform(0, width), *random.uniform(-3, 3, 2))
+        for _ in range(3)
+    ]
+    frames, flows = [], []
+    for time in range(count):
+        truth = np.zeros((height, width))
+        for row, column, down, right in discs:
+            apart = np.hypot(y - row - time * down, x - column - time * right)
+            truth = np.maximum(truth, np.clip(1.6 - apart / (0.15 * max(height, width)), 0, 1))
+        truth = np.rint(255 * truth).astype(np.int64)
+        band = (truth > 0) & (truth < 255)
+        prediction = np.clip(truth + random.randint(-50, 51, truth.shape) * band, 0, 255)
+        trimap = np.where(band | (random.randint(6, size=truth.shape) == 0), 128, truth)
+        if greys:
+            trimap[random.randint(5, size=truth.shape) == 0] = 77
+        eight = [plane.astype(np.uint8) for plane in (prediction, truth, trimap)]
+        frames.append((eight[0], eight[1], eight[2]))
+        flow = random.uniform(-4, 4, (height, width, 2)).astype(np.float32)
+        flow[random.randint(9, size=truth.shape) == 0] = np.nan
+        flows.append(flow)
+    return frames, flows[:-1]
+
+
+GOLDEN_CLIPS: dict[str, Clip] = {
+    "moving discs": moving(21, 4, 30, 41),
+    "moving discs, greys in the trimap": moving(22, 3, 24, 24, greys=True),
+    "a row that moves": moving(23, 5, 1, 40),
+    "two frames": moving(24, 2, 17, 9),
+}
+
+
+def recorded(path: Path = RECORDED) -> dict[str, dict[str, float]]:
     """Read what Octave found: by case, by metric; SAD, Grad and Conn are divided by 1000."""
-    with RECORDED.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {
         row.pop("case"): {metric: float(value) for metric, value in row.items()} for row in rows

@@ -81,6 +81,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in TREE:
         write_image(folder / "truth" / "alpha" / f"{name}.png", alpha)
         write_image(folder / "truth" / "trimap" / f"{name}.png", trimap)
+    for number in range(1, 4):
+        for place, plane in (
+            *(("mattes/walk", alpha), ("clips/walk/alpha", alpha), ("clips/walk/trimap", trimap)),
+        ):
+            write_image(folder / place / f"{number:04}.png", plane)
+        (folder / "flow" / "walk").mkdir(parents=True, exist_ok=True)
+        np.save(folder / "flow" / "walk" / f"{number:04}.npy", np.zeros((48, 64, 2)))
     write_image(folder / "trimap.png", trimap)
     write_image(folder / "mask.png", alpha)
     mine = folder / "runs" / "mine" / "weights.safetensors"

@@ -113,7 +113,7 @@ class FilmReader:
 
     def _start(self) -> None:
         film = self.film
-        scale = f"scale=in_color_matrix={film.matrix}:{PRECISE}"
+        scale = f"scale={_by(film.matrix)}"
         shape = "rgb48be" if film.deep else "rgb24"
         command = [
             *(_find("ffmpeg"), "-v", "error", "-nostdin", "-i", str(film.path)),
@@ -158,7 +158,8 @@ def write_film(
     first = next(frames)
     height, width = first.shape[:2]
     matrix = like.matrix if like and like.matrix in ("bt709", "smpte170m") else "bt709"
-    scale = f"scale=out_color_matrix={matrix}:out_range=tv:{PRECISE}"
+    tags = f"colorspace={matrix}:color_primaries=bt709:color_trc=bt709:range=tv"
+    shape = f"scale={_by(matrix)}:out_range=tv,format=yuva444p10le,setparams={tags}"
     sound = ["-i", str(like.path), "-map", "1:a?", "-c:a", "copy"] if like else []
     clock = ["-timecode", like.timecode] if like and like.timecode else []
     try:
@@ -166,10 +167,9 @@ def write_film(
             command = [
                 *(_find("ffmpeg"), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgba64le"),
                 *("-s", f"{width}x{height}", "-framerate", rate, "-i", "pipe:0", *sound),
-                *("-map", "0:v", "-vf", f"{scale},format=yuva444p10le"),
+                *("-map", "0:v", "-vf", shape),
                 *("-c:v", "prores_ks", "-profile:v", "4444", "-alpha_bits", "16"),
-                *(*FINEST, "-vendor", "apl0", "-color_range", "tv"),
-                *("-colorspace", matrix, "-color_primaries", "bt709", "-color_trc", "bt709"),
+                *(*FINEST, "-vendor", "apl0", "-movflags", "+write_colr"),
                 *(*clock, "-f", "mov", str(temporary)),
             ]
             with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=told) as process:
@@ -193,6 +193,11 @@ def write_film(
             f"{path} cannot be written ({words(error)}), expected a folder with room and "
             "permission to write; choose another output"
         ) from error
+
+
+def _by(matrix: str) -> str:
+    """Give the options of ffmpeg's `scale` for this matrix, both ways: RGB goes through YUV too."""
+    return f"in_color_matrix={matrix}:out_color_matrix={matrix}:{PRECISE}"
 
 
 def _rounded(frame: Levels) -> npt.NDArray[np.uint16]:

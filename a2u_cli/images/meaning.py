@@ -53,6 +53,7 @@ def read_matte(
     max_memory: int | Bound | None = None,
     drawn: bool = False,
     invert: bool = False,
+    guess: bool = True,
 ) -> Matte:
     """Read a mask, an alpha or a trimap, upright, at the file's precision.
 
@@ -60,7 +61,8 @@ def read_matte(
     a palette of colours from black on, or as levels that look black: one beside 0, or 1 and 2; 0 is
     background, the highest foreground, 1 below 2 half; greys. Of a `drawn` trimap the greys come
     before the transparency, unless all that can be seen is white, or one colour. Levels of at most
-    255 in 16 bits are those of 8. `invert` turns the result, where black is the object.
+    255 in 16 bits are those of 8. `invert` turns the result, where black is the object. Without
+    `guess`, how dark its levels are says nothing: of a film's frames one may be nearly empty.
 
     Raises: ImageError where there is no picture, one that is damaged or too large, an opaque one in
     colours, or labels of several objects; OutOfMemory as in `read_image`.
@@ -68,16 +70,18 @@ def read_matte(
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
     levels = read_levels(data, name=name, max_pixels=max_pixels, max_memory=max_memory)
-    matte = replace(_meaning(levels, data, name, drawn=drawn), depth=8 * levels.dtype.itemsize)
+    matte = replace(
+        _meaning(levels, data, name, drawn=drawn, guess=guess), depth=8 * levels.dtype.itemsize
+    )
     if not invert:
         return matte
     return replace(matte, values=np.float32(1) - matte.values, taken=f"{matte.taken}, inverted")
 
 
-def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool) -> Matte:
+def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool, guess: bool) -> Matte:
     kept = GREYS
     whole = levels.dtype == np.uint8 or not is_exr(data)  # and no steps of a float
-    if levels.dtype == np.uint16 and whole and 0 < levels.max() <= np.iinfo(np.uint8).max:
+    if guess and levels.dtype == np.uint16 and whole and 0 < levels.max() <= np.iinfo(np.uint8).max:
         kept = f"its levels go up to {levels.max()} of 65535 and are taken as those of 8 bits"
         levels = levels.astype(np.uint8)
     colours = levels[..., :3]
@@ -96,7 +100,7 @@ def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool) -> Matte:
     if whole and 0 < (highest := colours.max()) <= BLACK_UP_TO * np.iinfo(levels.dtype).max:
         numbers = colours.max(axis=2)  # (H, W)
         found = np.unique(numbers[numbers > 0]).tolist()
-        if len(found) == 1 or found in TRIMAP_LABELS:
+        if guess and (len(found) == 1 or found in TRIMAP_LABELS):
             return _from_labels(numbers, name)
         kept = (
             f"its greys go up to {highest} of {np.iinfo(levels.dtype).max}, so all of it looks "

@@ -16,6 +16,8 @@ from .matching import list_places as list_places
 from .matching import match as match
 from .roles import IMAGE_FOLDERS as IMAGE_FOLDERS
 from .roles import MATTE_ROLES as MATTE_ROLES
+from .roles import ROLE_FOLDERS as ROLE_FOLDERS
+from .roles import ROLES as ROLES
 from .roles import TRIMAP_FOLDERS as TRIMAP_FOLDERS
 from .roles import TRIMAP_ROLES as TRIMAP_ROLES
 from .roles import TRUTH_FOLDERS as TRUTH_FOLDERS

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..errors import A2UError
 from ..images.files import require_regular, words
-from .evaluation import COLUMNS, THOUSANDTHS, Row, means
+from .evaluation import COLUMNS, OVER_TIME, THOUSANDTHS, Row, means, value_of
 
 CONDITION = re.compile(r" *(\w+) *([<>]) *([+-]?)(\d+(?:\.\d+)?) *(%?) *")
 
@@ -26,8 +27,8 @@ class Change:
     theirs: float
 
 
-def read_other(path: Path) -> dict[str, dict[str, Any]]:
-    """Read another run's JSON: its scored rows by name.
+def read_other(path: Path, columns: Sequence[str] = COLUMNS) -> dict[str, dict[str, Any]]:
+    """Read another run's JSON: its scored rows by name, each with all these scores.
 
     Raises A2UError where it is no such file, or a scored row lacks a score: beside NaN or null
     every condition would pass.
@@ -41,7 +42,7 @@ def read_other(path: Path) -> dict[str, dict[str, Any]]:
             f"{path} is no report of a2u eval --json ({words(error)}); write one with --json {path}"
         ) from error
     for name, row in other.items():
-        for metric in COLUMNS:
+        for metric in columns:
             value = row.get(metric)
             known = isinstance(value, int | float) and not isinstance(value, bool)
             if not (known and abs(value or 0) <= sys.float_info.max):  # nor NaN
@@ -58,24 +59,26 @@ def compare(rows: list[Row], other: dict[str, dict[str, Any]], name: str) -> lis
     Raises A2UError where there is none.
     """
     changes = [
-        Change(row.item.name, getattr(row.scores, name), float(other[row.item.name][name]))
+        Change(row.item.name, value, float(other[row.item.name][name]))
         for row in rows
-        if row.scores and row.item.name in other
+        if (value := value_of(row, name)) is not None and row.item.name in other
     ]
     if not changes:
         raise A2UError("the two runs have no scored picture in common; compare like with like")
     return sorted(changes, key=lambda change: change.theirs - change.ours)
 
 
-def read_condition(condition: str, *, compared: bool) -> re.Match[str]:
-    """Take a condition apart; whether another run is there is told by `compared`.
+def read_condition(
+    condition: str, *, compared: bool, columns: Sequence[str] = (*COLUMNS, *OVER_TIME)
+) -> re.Match[str]:
+    """Take a condition on these scores apart; `compared` tells if another run is there.
 
     Raises A2UError where it cannot be read, or needs another run.
     """
     parts = CONDITION.fullmatch(condition)
-    if not parts or parts[1] not in COLUMNS or (parts[5] and not parts[3]):
+    if not parts or parts[1] not in columns or (parts[5] and not parts[3]):
         raise A2UError(
-            f"condition {condition!r} cannot be read; expected a metric ({', '.join(COLUMNS)}), > "
+            f"condition {condition!r} cannot be read; expected a metric ({', '.join(columns)}), > "
             'or <, and a value: "sad>30", or with --against "sad>+1%"'
         )
     if parts[3] and not compared:
@@ -98,7 +101,7 @@ def holds(condition: str, rows: list[Row], other: dict[str, dict[str, Any]] | No
     if not sign:
         average = means(rows).get(name)
         if average is None:
-            raise A2UError(f"condition {condition!r}: no picture was scored")
+            raise A2UError(f"condition {condition!r}: nothing that was scored has it")
         value = scale * average
     else:
         changes = compare(rows, other or {}, name)

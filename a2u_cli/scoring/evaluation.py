@@ -19,10 +19,12 @@ from .layouts import Item, Set
 from .metrics import ConnRule, Scores, score
 
 Levels = npt.NDArray[np.uint8]
+Planes = tuple[Levels, Levels, Levels]  # prediction, truth, trimap
 
 LEFT_OUT = "left out"  # of a file that could be a matte
 STATES = ("scored", "failed", "missing", "extra", LEFT_OUT)
 COLUMNS = ("sad", "mse", "grad", "conn", "whole_mad", "whole_mse")  # of a table, as in `Scores`
+OVER_TIME = ("dtssd", "messddt")  # of a table of clips, as in `sequences.MovingScores`
 THOUSANDTHS = ("mse", "whole_mad", "whole_mse")  # printed x 1000, as in papers
 
 
@@ -32,6 +34,7 @@ class Row:
 
     `strays` is the share of the known pixels in which the prediction differs from the trimap;
     `notes` say what was taken of a file that is more than greys, and which pixels do not count.
+    A clip's row has those of its `frames`.
     """
 
     item: Item
@@ -40,6 +43,7 @@ class Row:
     scores: Scores | None = None
     strays: float | None = None
     notes: tuple[str, ...] = ()
+    frames: tuple["Row", ...] = ()
 
 
 def evaluate(
@@ -65,10 +69,12 @@ def evaluate(
         for row in executor.map(score_one, data_set.items):
             rows.append(row)
             report(row)
-    return [
-        *rows,
-        *(Row(Item(str(path), None, None), LEFT_OUT, why) for path, why in data_set.left_out),
-    ]
+    return [*rows, *left_out(data_set)]
+
+
+def left_out(data_set: Set) -> list[Row]:
+    """Give a row to each file that is left out, by its path."""
+    return [Row(Item(str(path), None, None), LEFT_OUT, why) for path, why in data_set.left_out]
 
 
 def score_item(
@@ -77,8 +83,14 @@ def score_item(
     whole: bool = False,
     conn_rule: ConnRule = "dim",
     max_memory: int | Bound | None = None,
+    extend: Callable[[Scores, Planes], Scores] = lambda scores, _: scores,
+    guess: bool = True,
 ) -> Row:
-    """Score one item where its trimap is exactly 128, or over the whole picture."""
+    """Score one item where its trimap is exactly 128, or over the whole picture.
+
+    `extend` adds to its scores, from its planes; where that raises A2UError the item has failed.
+    `guess` is that of `read_matte`, of the mattes.
+    """
     if item.prediction is None:
         return Row(item, "missing", "there is no prediction")
     if item.truth is None:
@@ -87,13 +99,14 @@ def score_item(
         return Row(item, "failed", "there is no trimap for it, and others have one")
     notes: list[str] = []
     try:
-        prediction = read_levels(item.prediction, "prediction", notes, max_memory)
-        truth = read_levels(item.truth, "truth", notes, max_memory)
+        prediction = read_levels(item.prediction, "prediction", notes, max_memory, guess=guess)
+        truth = read_levels(item.truth, "truth", notes, max_memory, guess=guess)
         trimap = np.full_like(truth, UNKNOWN)
         if item.trimap is not None:
             trimap = read_levels(item.trimap, "trimap", notes, max_memory)
             _mind_other_greys(trimap, item.trimap, notes)
         scores = score(prediction, truth, trimap, conn_rule=conn_rule)
+        scores = extend(scores, (prediction, truth, trimap))
     except A2UError as error:
         return Row(item, "failed", str(error), notes=tuple(notes))
     known = (trimap == 0) | (trimap == FOREGROUND)
@@ -103,10 +116,15 @@ def score_item(
 
 
 def read_levels(
-    path: Path, role: str, notes: list[str], max_memory: int | Bound | None = None
+    path: Path,
+    role: str,
+    notes: list[str],
+    max_memory: int | Bound | None = None,
+    *,
+    guess: bool = True,
 ) -> Levels:
     """Read a matte or a trimap as `read_matte` does, uint8 (H, W); notes what it took of a file."""
-    matte = read_matte(path, drawn=role == "trimap", max_memory=max_memory)
+    matte = read_matte(path, drawn=role == "trimap", max_memory=max_memory, guess=guess)
     if note := matte.note(role):
         notes.append(note)
     return np.asarray(quantise(matte.values, 8), np.uint8)
@@ -129,11 +147,32 @@ def _mind_other_greys(trimap: Levels, path: Path, notes: list[str]) -> None:
 
 
 def means(rows: Iterable[Row]) -> dict[str, float]:
-    """Average each score over the rows that have any; empty where none has."""
-    scored = [row.scores for row in rows if row.scores]
-    if not scored:
-        return {}
-    return {name: fmean(getattr(scores, name) for scores in scored) for name in COLUMNS}
+    """Average each score over the rows that have it; empty where none has."""
+    rows = tuple(rows)
+    return {
+        name: fmean(values)
+        for name in columns(rows)
+        if (values := [value for row in rows if (value := value_of(row, name)) is not None])
+    }
+
+
+def value_of(row: Row, name: str) -> float | None:
+    """Give a row's score by its name; None where there is none."""
+    value: float | None = getattr(row.scores, name, None)
+    return value
+
+
+def columns(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Name the columns of a table of rows: those over time where any row has them."""
+    rows = tuple(rows)
+    return COLUMNS + tuple(
+        name for name in OVER_TIME if any(value_of(row, name) is not None for row in rows)
+    )
+
+
+def pictures(rows: Iterable[Row]) -> list[Row]:
+    """Give the rows of single pictures: the frames in place of their clips."""
+    return [picture for row in rows for picture in (row.frames or (row,))]
 
 
 def to_json(row: Row) -> dict[str, Any]:
@@ -147,4 +186,6 @@ def to_json(row: Row) -> dict[str, Any]:
         facts["trimap"] = str(row.item.trimap)
     if row.notes:
         facts["notes"] = list(row.notes)
+    if row.frames:
+        facts["frames"] = [to_json(frame) for frame in row.frames]
     return facts

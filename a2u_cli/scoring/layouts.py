@@ -145,7 +145,7 @@ def find_items(
     Raises A2UError where a folder is missing or empty, names are ambiguous, or both are one folder.
     """
     given = None if trimap == ALL and not trimap.is_dir() else trimap
-    _require_folders(predictions=predictions, truth=truth, trimaps=given)
+    require_folders(predictions=predictions, truth=truth, trimaps=given)
     places = _locate(truth, images)
     if predictions and predictions.resolve() == places.truth.resolve():
         raise A2UError(f"{predictions} is both predictions and truth; give two folders")
@@ -164,7 +164,8 @@ def find_items(
     return Set(places.layout, any(item.trimap for item in items), tuple(items), sources, left_out)
 
 
-def _require_folders(**folders: Path | None) -> None:
+def require_folders(**folders: Path | None) -> None:
+    """Refuse what is no folder, by A2UError; None was not given."""
     for what, folder in folders.items():
         if folder is not None and not folder.is_dir():
             raise A2UError(f"{folder} is no folder, expected the {what}; check the name")

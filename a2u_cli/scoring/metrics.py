@@ -205,9 +205,9 @@ def _excess(alpha: Alpha, levels: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def _check(prediction: Alpha, truth: Alpha, region: Region) -> None:
     """Refuse arrays that cannot be compared, or a region without a pixel."""
-    _check_array("the truth", truth, "uint8", truth.shape, ImageError)
-    _check_array("the prediction", prediction, "uint8", truth.shape, ImageError)
-    _check_array("the trimap's region", region, "bool", truth.shape, TrimapError)
+    check_array("the truth", truth, "uint8", truth.shape, ImageError)
+    check_array("the prediction", prediction, "uint8", truth.shape, ImageError)
+    check_array("the trimap's region", region, "bool", truth.shape, TrimapError)
     if not region.any():
         raise TrimapError(
             "nothing to score: the region has no pixel, expected at least one; "
@@ -215,7 +215,7 @@ def _check(prediction: Alpha, truth: Alpha, region: Region) -> None:
         )
 
 
-def _check_array(
+def check_array(
     name: str, array: NDArray[Any], dtype: str, shape: tuple[int, ...], error: type[A2UError]
 ) -> None:
     """Refuse an array that is not (H, W), of another type, or not as large as the truth."""

@@ -5,6 +5,7 @@ import contextlib
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -15,9 +16,22 @@ from ..errors import A2UError, listed
 from ..images.memory import Bound
 from ..images.reading import read_image
 from ..images.writing import encode_image, quantise
-from .evaluation import COLUMNS, LEFT_OUT, STATES, THOUSANDTHS, Row, means, read_levels, to_json
+from .evaluation import (
+    COLUMNS,
+    LEFT_OUT,
+    STATES,
+    THOUSANDTHS,
+    Row,
+    columns,
+    means,
+    pictures,
+    read_levels,
+    to_json,
+    value_of,
+)
 from .layouts import Set
 from .metrics import ConnRule
+from .temporal import CHANGES, Protocol
 
 TITLES = {
     "sad": "SAD",
@@ -26,6 +40,8 @@ TITLES = {
     "conn": "Conn",
     "whole_mad": "MAD x 1e3, whole",
     "whole_mse": "MSE x 1e3, whole",
+    "dtssd": "dtSSD",
+    "messddt": "MESSDdt",
 }
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # first characters of a spreadsheet's formulas
 LISTED = 10  # notes, and names in one
@@ -33,9 +49,13 @@ WORST, SIDE, BINS = 8, 360, 24  # pictures on the page, pixels of their longer s
 
 
 def conventions(
-    data_set: Set, conn_rule: ConnRule, *, for_machines: bool = False
+    data_set: Set,
+    conn_rule: ConnRule,
+    protocol: Protocol | None = None,
+    *,
+    for_machines: bool = False,
 ) -> dict[str, str]:
-    """Say how the numbers were made: they mean nothing without.
+    """Say how the numbers were made: they mean nothing without; clips have a protocol.
 
     Tables and pages print thousandths of what a report `for_machines` holds.
     """
@@ -48,6 +68,10 @@ def conventions(
         "(Deep Image Matting, GCA)",
         "a2u": "a threshold that no pixel reaches in both mattes is skipped (IndexNet, A2U)",
     }
+    of = "frames of a clip, then over the clips" if protocol else "pictures alone"
+    changes = dict(CHANGES[protocol]) if protocol else {}
+    if "flow" not in data_set.sources:
+        changes.pop("MESSDdt", None)
     return {
         "layout": data_set.layout,
         **data_set.sources,
@@ -58,14 +82,17 @@ def conventions(
         "[0, 1] first; Gaussian derivative, sigma 1.4, 9x9, unit norm",
         "Conn": f"4-connectivity, steps of 0.1, / 1000; {empty[conn_rule]}",
         "whole": f"MAD and MSE over the whole picture{thousandths}",
-        "mean": "over the scored pictures alone; their count stands beside it",
+        **changes,
+        "mean": f"over the scored {of}; their count stands beside it",
     }
 
 
-def document(data_set: Set, rows: list[Row], conn_rule: ConnRule) -> dict[str, Any]:
+def document(
+    data_set: Set, rows: list[Row], conn_rule: ConnRule, protocol: Protocol | None = None
+) -> dict[str, Any]:
     """Lay out everything for machines: conventions, counts, means in their own units, rows."""
     return {
-        "conventions": conventions(data_set, conn_rule, for_machines=True),
+        "conventions": conventions(data_set, conn_rule, protocol, for_machines=True),
         "counts": counts(rows),
         "means": means(rows),
         "parts": {part: means(own) for part, own in parts(rows).items()},
@@ -85,7 +112,7 @@ def parts(rows: list[Row]) -> dict[str, list[Row]]:
 def notes(rows: list[Row]) -> list[str]:
     """Gather what the rows note, the same of many as one line with their count."""
     names: dict[str, list[str]] = {}
-    for row in rows:
+    for row in (*rows, *(frame for clip in rows for frame in clip.frames)):
         for note in row.notes:
             names.setdefault(note, []).append(row.item.name)
     lines = [f"{note} ({listed(found)})" for note, found in names.items()]
@@ -95,8 +122,8 @@ def notes(rows: list[Row]) -> list[str]:
 
 
 def counts(rows: list[Row]) -> dict[str, int]:
-    """Count the rows of each state; what is left out where there is any."""
-    tally = Counter(row.state for row in rows)
+    """Count the pictures of each state; what is left out where there is any."""
+    tally = Counter(row.state for row in pictures(rows))
     return {state: tally[state] for state in STATES if state != LEFT_OUT or tally[state]}
 
 
@@ -105,10 +132,10 @@ def printed(name: str, value: float) -> str:
     return f"{value * (1000 if name in THOUSANDTHS else 1):.2f}"
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: Row, names: Sequence[str] = COLUMNS) -> list[str]:
     """Print a row's scores; blanks where there are none."""
-    scores = row.scores
-    return [printed(name, getattr(scores, name)) if scores else "" for name in COLUMNS]
+    values = [(name, value_of(row, name)) for name in names]
+    return ["" if value is None else printed(name, value) for name, value in values]
 
 
 def to_csv(rows: list[Row]) -> str:
@@ -119,7 +146,8 @@ def to_csv(rows: list[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(
         text,
-        ["name", "state", "reason", *COLUMNS, "pixels", "strays", "trimap", "notes"],
+        ["name", "state", "reason", *columns(rows), "pixels", "strays", "trimap", "notes"],
+        extrasaction="ignore",  # a clip's frames, and what no row of this table has
         lineterminator="\n",
         quoting=csv.QUOTE_NONNUMERIC,  # else a carriage return in a name would end its row
     )
@@ -157,7 +185,7 @@ def page(
         titles=[TITLES[name] for name in COLUMNS],
         means=[printed(name, value) for name, value in means(rows).items()],
         rows=[(row, cells(row)) for row in rows],
-        worst=[(row, cells(row)[0], pictures(row, max_memory)) for row in scored[:WORST]],
+        worst=[(row, cells(row)[0], picture_strip(row, max_memory)) for row in scored[:WORST]],
         bars=histogram([row.scores.sad for row in scored if row.scores]),
     )
 
@@ -173,7 +201,7 @@ def histogram(values: list[float]) -> list[tuple[float, float, int, str]]:
     ]
 
 
-def pictures(row: Row, max_memory: int | Bound | None = None) -> list[tuple[str, str]]:
+def picture_strip(row: Row, max_memory: int | Bound | None = None) -> list[tuple[str, str]]:
     """Show image, trimap, truth, prediction and error side by side: a title and a data address."""
     item = row.item
     shown: list[tuple[str, npt.NDArray[Any]]] = []
