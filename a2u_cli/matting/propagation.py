@@ -16,7 +16,7 @@ from ..units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Size, Trimap
 from .motion import Grey, Motion, measure, warp
 
 Half = npt.NDArray[np.float16]
-GROWTH = 1 / 320  # of the longer side, for each frame away from the nearer key
+GROWTH = 1 / 200  # of the longer side, for each frame away from the nearer key
 GAIN, MOST = 0.5, 1 / 64  # growth for each pixel of disagreement, up to a share of the longer side
 
 

@@ -13,7 +13,7 @@ from ..trimap import restore_known
 from ..units import FloatArray, Trimap
 from .motion import Motion, measure, reduce, warp
 
-REACH = 2  # frames to either side
+REACH = 3  # frames to either side
 ALIKE = 0.3  # difference of two mattes at which the other counts for exp(-1/2)
 SURE = 1.5  # pixels of disagreement at which motion counts for exp(-1/2)
 
