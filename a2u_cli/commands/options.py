@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..matting.matter import Matter
 
 BAND, BACKGROUND = "1.5%", "white"
-DEPTHS = (8, 16)
+DEPTHS = (8, 16, 32)
 Word = TypeVar("Word", bound=str)
 
 
@@ -79,7 +79,7 @@ def _drawn() -> tuple[str, ...]:
 
 def _require_depth(depth: int) -> None:
     if depth not in DEPTHS:
-        raise A2UError(f"depth {depth} was asked for, expected 8 or 16; choose one")
+        raise A2UError(f"depth {depth} was asked for, expected 8, 16 or 32; choose one")
 
 
 def _require_band(text: str) -> None:

@@ -18,6 +18,7 @@ from . import optional_formats
 from .arrays import kind_of
 from .decoding import DAMAGE, begins_as_picture, decode_levels, open_picture
 from .exr import is_exr, read_exr
+from .exr_header import ExrHeader
 from .files import require_regular, words
 from .jpeg import refuse_unusual_jpeg
 from .memory import Bound, bounded, free_memory
@@ -47,7 +48,9 @@ class Picture:
     image: float32 (H, W, 3), sRGB in [0, 1]; alpha: float32 (H, W) in [0, 1] where the file has
     transparency; depth: bits a channel, 8 or 16; icc: an sRGB profile, where the file has one of
     its colours; exif: EXIF without orientation, layout and thumbnail; orientation: the EXIF turn
-    that was applied (1 is none).
+    that was applied (1 is none); light: of an OpenEXR also float32 (H, W, 3), linear, of sRGB's
+    primaries, straight, and unclipped: `image` is a view of it (`colour.view`); header: what that
+    file says beside its pixels.
     """
 
     image: FloatArray
@@ -56,6 +59,8 @@ class Picture:
     icc: bytes | None
     exif: bytes | None
     orientation: int
+    light: FloatArray | None = None
+    header: ExrHeader | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -69,6 +74,8 @@ class _Decoded:
     icc: bytes | None
     exif: bytes | None
     orientation: int
+    light: FloatArray | None = None
+    header: ExrHeader | None = None
 
 
 def read_image(
@@ -95,7 +102,8 @@ def read_image(
     alpha = None
     if levels.shape[2] == 4:
         alpha = np.divide(levels[..., 3], 2**depth - 1, order="C", dtype=np.float32)  # (H, W)
-    return Picture(image, alpha, depth, decoded.icc, decoded.exif, decoded.orientation)
+    metadata = decoded.icc, decoded.exif, decoded.orientation
+    return Picture(image, alpha, depth, *metadata, decoded.light, decoded.header)
 
 
 def tell_of_hidden(picture: Picture, name: str) -> None:
@@ -171,8 +179,8 @@ def _decode(
         bounded(max_memory).require(size, name, a_pixel=a_pixel)
 
     if is_exr(data):
-        light = read_exr(data, name, colour=colour, require=require)
-        return _Decoded(light, None, None, orientation=1)
+        exr = read_exr(data, name, colour=colour, require=require)
+        return _Decoded(exr.levels, None, None, 1, exr.light, exr.header)
     refuse_unreadable(data, name)
     refuse_unusual_jpeg(data, name)
     size = _size_in_head(data)
