@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from a2u_cli.backgrounds import make_background
 from a2u_cli.errors import ImageError
+from a2u_cli.foreground import composite, estimate_colours, estimate_foreground
 from a2u_cli.images import encode_image, read_image, write_image
 from a2u_cli.images.colour import INTEROP_IDS, from_linear, to_linear, view
 
@@ -306,3 +308,65 @@ def test_equal_channels_of_a_matte_cost_next_to_nothing() -> None:
     kind = {"compression": OpenEXR.ZIPS_COMPRESSION, "type": OpenEXR.scanlineimage}
     OpenEXR.File(kind, {"Y": alpha.astype(np.float16)}).write(stream)
     assert len(data) < 1.15 * len(stream.getvalue())
+
+
+def scene() -> tuple[Array, Array, Array, Array]:
+    """Make light of a foreground over a background, up to 30 and below 0, and its true alpha."""
+    rng = np.random.default_rng(3)
+    rows, columns = np.mgrid[:40, :48].astype(np.float32)
+    alpha = np.clip((16 - np.hypot(rows - 20, columns - 24)) / 8 + 0.5, 0, 1)
+    foreground = np.dstack([0.2 + rows / 50, 30 - columns / 2, np.full_like(rows, -0.4)])
+    background = np.dstack([columns / 4, np.full_like(rows, 0.05), 5 - rows / 10])
+    background += rng.normal(0, 0.02, background.shape)
+    both = (layer.astype(np.float32) for layer in (foreground, background))
+    foreground, background = both
+    share = alpha[..., None]
+    return (foreground * share + background * (1 - share)), alpha, foreground, background
+
+
+@pytest.mark.parametrize("method", ["multilevel", "blur-fusion"])
+def test_colours_of_light_explain_the_plate_and_have_no_bounds(method: Any) -> None:
+    light, alpha, true, _ = scene()
+    foreground, background = estimate_colours(light, alpha, method=method, light=True)
+    share = alpha[..., None]
+    again = foreground * share + background * (1 - share)
+    scale = np.maximum(np.abs(foreground * share), np.abs(background * (1 - share)))
+    assert (np.abs(again - light) <= 4e-7 * np.maximum(scale, 1)).all()
+    alone = estimate_foreground(light, alpha, method=method, light=True)
+    np.testing.assert_array_equal(alone, foreground)
+    soft = (alpha > 0.5) & (alpha < 1)
+    assert np.abs(foreground - true)[soft].mean() < 0.5  # of light up to 30
+    assert foreground.max() > 20
+    assert foreground.min() < -0.3
+
+
+def test_light_that_is_not_finite_is_refused() -> None:
+    light, alpha, _, _ = scene()
+    light[0, 0, 0] = np.inf
+    with pytest.raises(ImageError, match="image holds values that are not finite"):
+        estimate_foreground(light, alpha, light=True)
+
+
+def test_light_is_laid_over_light_without_bounds() -> None:
+    light, alpha, foreground, background = scene()
+    np.testing.assert_array_equal(composite(foreground, alpha, background, light=True), light)
+
+
+@pytest.mark.parametrize("what", ["white", "#808080", "blur", "gradient", "checker"])
+def test_backgrounds_of_light_are_light(what: str) -> None:
+    light = scene()[0]
+    made = make_background(what, light, light=True)
+    if what == "blur":
+        assert made.max() > 10
+        return
+    shown = make_background(what, np.zeros_like(light))
+    np.testing.assert_array_equal(made, to_linear(shown))
+
+
+def test_a_background_picture_keeps_its_light(tmp_path: Path) -> None:
+    light = plate()
+    path = by_oiio(tmp_path / "b.exr", light)
+    np.testing.assert_array_equal(make_background(str(path), light, light=True), light)
+    write_image(tmp_path / "b.png", from_linear(np.clip(light, 0, 1)), depth=16)
+    made = make_background(str(tmp_path / "b.png"), light, light=True)
+    np.testing.assert_allclose(made, np.clip(light, 0, 1), atol=1e-4)

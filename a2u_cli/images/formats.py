@@ -41,6 +41,27 @@ HOLDS: dict[Format, Holds] = {
 }
 
 
+class Target(NamedTuple):
+    """What suits those who go on with a result: why stands in docs/compositing.md."""
+
+    format: Format
+    depth: int
+    premultiplied: bool
+
+
+TARGETS = {
+    "nuke": Target("exr", 16, premultiplied=True),
+    "fusion": Target("exr", 16, premultiplied=True),
+    "after-effects": Target("png", 16, premultiplied=False),
+    "web": Target("webp", 8, premultiplied=False),
+}
+
+
+def extension(kind: Format) -> str:
+    """Give the extension that files of a format are given here."""
+    return next(suffix for suffix, known in FORMATS.items() if known == kind)
+
+
 def output_format(path: Path, *, channels: int, depth: int | None = None) -> Format:
     """Name the format that the extension asks for, so that a wrong one is refused before work.
 
@@ -76,6 +97,11 @@ def choose_depth(kind: Format, depth: int | None, *, channels: int = 1, name: st
     if kind == "avif" and not _has_avif():
         raise ImageError(f"{name}: this Pillow writes no AVIF; choose .webp, or install another")
     return depth or holds.depths[0]
+
+
+def enough_depth(kind: Format, bits: int) -> int:
+    """Give the least of a format's depths that holds so many bits a channel; they, if none does."""
+    return min((depth for depth in HOLDS[kind].depths if depth >= bits), default=bits)
 
 
 def _has_avif() -> bool:

@@ -16,6 +16,7 @@ from ..errors import ImageError, OutOfMemory, is_memory
 from ..units import FloatArray, Levels
 from . import optional_formats
 from .arrays import kind_of
+from .colour import to_linear
 from .decoding import DAMAGE, begins_as_picture, decode_levels, open_picture
 from .exr import is_exr, read_exr
 from .exr_header import ExrHeader
@@ -66,6 +67,12 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Return (height, width)."""
         return self.image.shape[0], self.image.shape[1]
+
+    def colours(self, *, light: bool) -> FloatArray:
+        """Give the colours, (H, W, 3): sRGB values in [0, 1], or linear light."""
+        if not light:
+            return self.image
+        return to_linear(self.image) if self.light is None else self.light
 
 
 @dataclass(frozen=True)

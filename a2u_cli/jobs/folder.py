@@ -18,6 +18,7 @@ from ..errors import A2UError, OutOfMemory, in_words
 from ..foreground import composite, estimate_foreground
 from ..images.decoding import DAMAGE, open_picture
 from ..images.files import require_regular
+from ..images.formats import extension, holds_light
 from ..images.meaning import read_matte
 from ..images.memory import free_memory
 from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
@@ -93,7 +94,8 @@ class _Writing:
 
 def outputs(pair: Pair, folder: Path, options: Options) -> dict[str, Path]:
     """Say where a picture's results go."""
-    return {kind: folder / kind / f"{pair.name}.png" for kind in options.save}
+    suffix = extension(options.format)
+    return {kind: folder / kind / f"{pair.name}{suffix}" for kind in options.save}
 
 
 def shard(pairs: tuple[Pair, ...], number: int, count: int) -> tuple[Pair, ...]:
@@ -354,12 +356,24 @@ def encode(
     """Make what is missing of a picture's outputs, one after the other: kinds and files' bytes."""
     picture, pair = loaded.picture, loaded.pair
     options = replace(options, save=tuple(loaded.recipes))
+    light = picture.light is not None or holds_light(options.format, options.depth)
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
-    made = picture.image, alpha, options
-    saved = results(*made, name=pair.name, max_memory=max_memory)
+    metadata |= {"light": light, "header": picture.header}
+    saved = results(
+        picture.colours(light=light),
+        alpha,
+        options,
+        light=light,
+        name=pair.name,
+        max_memory=max_memory,
+    )
     for kind, path in outputs(pair, Path(), options).items():
-        shape = alpha if kind == "cutout" else None
-        yield kind, encode_for(path, saved[kind], alpha=shape, **metadata)
+        if kind != "cutout":
+            yield kind, encode_for(path, saved[kind], **metadata)
+            continue
+        colours = saved[kind] * alpha[..., None] if options.premultiplied else saved[kind]
+        premultiplied = options.premultiplied
+        yield kind, encode_for(path, colours, alpha=alpha, premultiplied=premultiplied, **metadata)
 
 
 def keep(
@@ -379,23 +393,33 @@ def are_there(pair: Pair, folder: Path, options: Options) -> bool:
 
 
 def results(
-    image: FloatArray, alpha: FloatArray, options: Options, *, name: str, max_memory: int | None
+    image: FloatArray,
+    alpha: FloatArray,
+    options: Options,
+    *,
+    name: str,
+    max_memory: int | None,
+    light: bool = False,
 ) -> dict[str, FloatArray]:
     """Make what is to be saved, from an image (H, W, 3) and its alpha (H, W), by its kind.
 
-    A cut-out's colours are the foreground's; its alpha is not repeated.
+    A cut-out's colours are the foreground's; its alpha is not repeated. With `light` the image is
+    linear light, and so are the results.
     """
     saved = {"alpha": alpha}
     if not options.saves_colours:
         return saved
-    foreground = estimate_foreground(image, alpha, method=options.colours)
+    foreground = estimate_foreground(image, alpha, method=options.colours, light=light)
     saved |= {"foreground": foreground, "cutout": foreground}
     if "composite" in options.save:
         from ..backgrounds import choose_background, make_background
 
         chosen = choose_background(options.background, name)
-        background = make_background(chosen, image, fit=options.fit, max_memory=max_memory)
-        saved["composite"] = composite(foreground, alpha, background, linear=options.linear)
+        mixing = {"linear": options.linear, "light": light}
+        background = make_background(
+            chosen, image, fit=options.fit, max_memory=max_memory, light=light
+        )
+        saved["composite"] = composite(foreground, alpha, background, **mixing)
     return saved
 
 

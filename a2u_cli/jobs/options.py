@@ -8,6 +8,7 @@ from typing import Any
 from ..backgrounds import Fit
 from ..errors import A2UError
 from ..foreground import Method, require_method
+from ..images.formats import Format, choose_depth
 from ..trimap import band_pixels
 
 OUTPUTS = ("alpha", "cutout", "foreground", "composite")
@@ -32,12 +33,14 @@ class Options:
     weights: str = ""  # sha256 of the file
     quality: str = "fast"
     invert: bool = False  # masks whose object is black
+    format: Format = "png"
+    premultiplied: bool = False  # cut-outs; those of OpenEXR are in any case
 
     def __post_init__(self) -> None:
         if strange := [name for name in self.save if name not in OUTPUTS]:
             raise A2UError(f"cannot save {', '.join(strange)}; expected {', '.join(OUTPUTS)}")
-        if self.depth not in (8, 16):
-            raise A2UError(f"depth {self.depth} was asked for, expected 8 or 16; choose one")
+        channels = 4 if "cutout" in self.save else 3
+        choose_depth(self.format, self.depth, channels=channels, name="the outputs")
         require_method(self.colours)
         band_pixels(self.band, (1, 1))
 
@@ -57,6 +60,8 @@ class Options:
             idle.append("colours")
         if "composite" not in self.save:
             idle += ["background", "fit", "linear"]
+        if "cutout" not in self.save or self.format == "exr":
+            idle.append("premultiplied")
         unset: dict[str, Any] = {name: getattr(Options, name) for name in idle}
         return replace(self, save=tuple(kind for kind in OUTPUTS if kind in self.save), **unset)
 
@@ -67,8 +72,9 @@ class Options:
     @property
     def digest(self) -> str:
         """A short name for all options together."""
-        facts = {name: value for name, value in vars(self).items() if name != "invert" or value}
+        late = {name: getattr(Options, name) for name in ("invert", "format", "premultiplied")}
+        facts = {name: value for name, value in vars(self).items() if value != late.get(name)}
         if self.quality == "fast":
             facts["quality"] = "standard"  # as it was called, so that old journals hold
-        text = json.dumps(facts, sort_keys=True)  # as before there was `invert`, where it is not
+        text = json.dumps(facts, sort_keys=True)  # as before there were those, where they are not
         return hashlib.sha256(text.encode()).hexdigest()[:16]
