@@ -20,6 +20,7 @@ from .options import (
     Depth,
     Dtype,
     Fit,
+    For,
     Force,
     Invert,
     Linear,
@@ -31,6 +32,7 @@ from .options import (
     checking,
     choose,
     choose_fit,
+    choose_target,
     load_matter,
     refuse_idle,
 )
@@ -116,7 +118,8 @@ def batch(
     fit: Fit = None,
     linear: Linear = False,
     colours: Colours = None,
-    depth: Depth = 8,
+    depth: Depth = None,
+    target: For = None,
     weights: Weights = registry.DEFAULT,
     device: Annotated[
         str,
@@ -161,7 +164,8 @@ def batch(
     options = _choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
     )
-    options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
+    options = options.suiting(choose_target(target), depth)
+    options = replace(options, strict=strict, band=band or BAND, invert=invert)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
     out = output or folder / OUTPUT_FOLDER
@@ -177,7 +181,12 @@ def batch(
     number = _read_workers(workers)
     devices = _read_devices(device, number)
     matter = load_matter(
-        weights, device=devices[0], dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
+        weights,
+        device=devices[0],
+        dtype=dtype,
+        depth=options.depth,
+        quality=quality,
+        max_memory=max_memory,
     )
     say(f"device: {matter}")
     options = replace(

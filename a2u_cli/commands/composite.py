@@ -13,15 +13,18 @@ from .options import (
     Background,
     Colours,
     Fit,
+    For,
     Force,
     Invert,
     Linear,
     MaxMemory,
     NoLock,
     OwnDepth,
+    bits_for,
     bound_memory,
     choose,
     choose_fit,
+    choose_target,
     refuse_idle,
 )
 from .pictures import (
@@ -38,6 +41,7 @@ from .terminal import say
 if TYPE_CHECKING:
     from ..foreground import Method
     from ..images import Picture
+    from ..images.formats import Target
     from ..images.memory import Bound
     from ..pairing import Pair
     from ..units import FloatArray
@@ -70,6 +74,7 @@ class _Work:
     shaping: tuple[object, ...]  # its kind comes first
     force: bool
     no_lock: bool
+    suffix: str
 
     @property
     def kind(self) -> str:
@@ -90,6 +95,7 @@ def composite(
     ] = None,
     colours: Colours = None,
     depth: OwnDepth = None,
+    target: For = None,
     max_memory: MaxMemory = None,
     force: Force = False,
     no_lock: NoLock = False,
@@ -105,20 +111,24 @@ def composite(
 
     method = choose("colours", colours, METHODS)
     behind = background or BACKGROUND
-    fitting = choose_fit(fit, behind)
+    fitting, suits = choose_fit(fit, behind), choose_target(target)
     bound = bound_memory(max_memory, **COMPOSITE)
 
     def make(image: Path, alpha: Path | None, path: Path) -> bytes:
         chosen = choose_background(behind, image.stem)
-        picture, bits = _open(image, path, channels=3, depth=depth, bound=bound)
-        foreground, matte = _split(picture, image, alpha, method, invert=invert, bound=bound)
+        picture, held = _open(image, path, suits, channels=3, depth=depth, bound=bound)
+        light = held["light"]
+        foreground, matte = _split(
+            picture, image, alpha, method, invert=invert, bound=bound, light=light
+        )
         left = bound.beside(3 * foreground.nbytes)
-        canvas = make_background(chosen, picture.image, fit=fitting, max_memory=left)
-        mixed = mix(foreground, matte, canvas, linear=linear)
-        return images.encode_for(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
+        colours = picture.colours(light=light)
+        canvas = make_background(chosen, colours, fit=fitting, max_memory=left, light=light)
+        mixed = mix(foreground, matte, canvas, linear=linear, light=light)
+        return images.encode_for(path, mixed, **held)
 
     shaping = ("composite", method, behind, fitting, linear, depth, invert)
-    work = _Work(output, behind, shaping, force=force, no_lock=no_lock)
+    work = _work(output, behind, shaping, suits, force=force, no_lock=no_lock)
     _make_all(make, image, alpha, work, colours=colours, invert=invert)
 
 
@@ -136,6 +146,7 @@ def cutout(
     ] = False,
     colours: Colours = None,
     depth: OwnDepth = None,
+    target: For = None,
     max_memory: MaxMemory = None,
     force: Force = False,
     no_lock: NoLock = False,
@@ -147,20 +158,37 @@ def cutout(
     from .. import images
     from ..foreground import METHODS
 
-    method = choose("colours", colours, METHODS)
+    method, suits = choose("colours", colours, METHODS), choose_target(target)
+    multiplied = premultiplied or bool(suits and suits.premultiplied)
     bound = bound_memory(max_memory, **CUTOUT)
 
     def make(image: Path, alpha: Path | None, path: Path) -> bytes:
-        picture, bits = _open(image, path, channels=4, depth=depth, bound=bound)
-        foreground, matte = _split(picture, image, alpha, method, invert=invert, bound=bound)
-        colour = foreground * matte[..., None] if premultiplied else foreground
-        metadata: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif}
-        metadata["premultiplied"] = premultiplied
-        return images.encode_for(path, colour, alpha=matte, depth=bits, **metadata)
+        picture, held = _open(image, path, suits, channels=4, depth=depth, bound=bound)
+        foreground, matte = _split(
+            picture, image, alpha, method, invert=invert, bound=bound, light=held["light"]
+        )
+        colour = foreground * matte[..., None] if multiplied else foreground
+        return images.encode_for(path, colour, alpha=matte, premultiplied=multiplied, **held)
 
-    shaping = ("cutout", method, premultiplied, depth, invert)
-    work = _Work(output, None, shaping, force=force, no_lock=no_lock)
+    shaping = ("cutout", method, multiplied, depth, invert)
+    work = _work(output, None, shaping, suits, force=force, no_lock=no_lock)
     _make_all(make, image, alpha, work, colours=colours, invert=invert)
+
+
+def _work(
+    output: Path | None,
+    background: str | None,
+    shaping: tuple[object, ...],
+    target: "Target | None",
+    *,
+    force: bool,
+    no_lock: bool,
+) -> _Work:
+    """Take what shapes the results; without a target they are made as they always were."""
+    suffix = target.suffix if target else ".png"
+    if target:
+        shaping = (*shaping, *target)
+    return _Work(output, background, shaping, force, no_lock, suffix)
 
 
 def _make_all(
@@ -190,11 +218,11 @@ def _make_all(
         if alpha and alpha.exists() and image.exists() and alpha.samefile(image):
             raise ImageError(f"{alpha} is the picture itself, expected its matte; give that file")
         require_one_stdin(image, alpha)
-        path = output_path(image, work.output, kind=work.kind)
+        path = output_path(image, work.output, kind=work.kind, suffix=work.suffix)
         if path:
             taken = [image, *([alpha] if alpha else []), *behind]
             images.require_free(path, taken, force=work.force)
-        put(path, make(image, alpha, path or STDOUT_AS))
+        put(path, make(image, alpha, path or STDOUT_AS.with_suffix(work.suffix)))
         return
     folder = work.output or image / OUTPUT_FOLDER / work.kind
     together = bool(mattes) or folder.resolve() == image.resolve()
@@ -210,9 +238,10 @@ def _make_all(
             files.append(Path(choose_background(work.background, pair.image.stem)))
         return files
 
+    shaping = (*work.shaping, mattes is None)
     make_each(
         pairs,
-        Filling(folder, (*work.shaping, mattes is None), force=work.force, no_lock=work.no_lock),
+        Filling(folder, shaping, force=work.force, no_lock=work.no_lock, suffix=work.suffix),
         lambda pair, path: make(pair.image, pair.hint if mattes else None, path),
         reads=reads,
         others=behind,
@@ -220,16 +249,24 @@ def _make_all(
 
 
 def _open(
-    image: Path, path: Path, *, channels: int, depth: int | None, bound: "Bound"
-) -> tuple["Picture", int]:
-    """Read a picture, and give the depth of its result, which its format must be able to hold."""
+    image: Path,
+    path: Path,
+    target: "Target | None",
+    *,
+    channels: int,
+    depth: int | None,
+    bound: "Bound",
+) -> tuple["Picture", dict[str, Any]]:
+    """Read a picture, and give how its result is written, which its format must be able to hold."""
     from .. import images
 
     source, name = file_source(image, bound), file_name(image)
     picture = images.read_image(source, name=name, max_memory=bound)
-    bits = depth or picture.depth
-    images.output_format(path, channels=channels, depth=bits)
-    return picture, bits
+    bits = bits_for(path, depth, target, own=picture.depth)
+    kind = images.output_format(path, channels=channels, depth=bits)
+    light = picture.light is not None or images.holds_light(kind, bits)
+    metadata = {"icc": picture.icc, "exif": picture.exif, "header": picture.header}
+    return picture, metadata | {"depth": bits, "light": light}
 
 
 def _split(
@@ -240,8 +277,12 @@ def _split(
     *,
     invert: bool,
     bound: "Bound",
+    light: bool,
 ) -> tuple["FloatArray", "FloatArray"]:
-    """Give straight foreground colours and the matte; a cut-out's own colours are taken as such."""
+    """Give straight foreground colours and the matte; a cut-out's own colours are taken as such.
+
+    The colours are sRGB values, or light.
+    """
     from ..foreground import estimate_foreground
     from ..images import tell_of_hidden
     from ..images.meaning import OPAQUE_FROM
@@ -252,12 +293,14 @@ def _split(
             raise ImageError(f"{name} has no transparency; give its matte with --alpha")
         if picture.alpha.min() >= OPAQUE_FROM:
             say(f"warning: {name} is opaque all over, so all of it stays; --alpha takes its matte")
-        return picture.image, picture.alpha
+        return picture.colours(light=light), picture.alpha
     tell_of_hidden(picture, name)
     source, its = file_source(alpha, bound), file_name(alpha)
     matte = read_said(source, its, invert=invert, max_memory=bound)
     if matte.shape != picture.size:
         (height, width), (tall, wide) = picture.size, matte.shape
         raise ImageError(f"{its} is {wide}x{tall} but {name} is {width}x{height}; resize one")
-    left = bound.beside(picture.image.nbytes, matte.nbytes)
-    return estimate_foreground(picture.image, matte, method=method, max_memory=left), matte
+    colours = picture.colours(light=light)
+    left = bound.beside(colours.nbytes, matte.nbytes)
+    made = estimate_foreground(colours, matte, method=method, max_memory=left, light=light)
+    return made, matte

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_ar
 
 import typer
 
-from ..errors import A2UError
+from ..errors import A2UError, ImageError
 from ..weights import registry
 from .terminal import say
 
 if TYPE_CHECKING:
     from ..backgrounds import Fit as FitWord
+    from ..images.formats import Target
     from ..images.memory import Bound
     from ..matting.matter import Matter
 
@@ -69,6 +70,12 @@ def _methods() -> Sequence[str]:
     from ..foreground import METHODS
 
     return METHODS
+
+
+def _targets() -> tuple[str, ...]:
+    from ..images.formats import TARGETS
+
+    return tuple(TARGETS)
 
 
 def _drawn() -> tuple[str, ...]:
@@ -136,10 +143,18 @@ _depth: dict[str, Any] = {
     "callback": checking(_require_depth),
     "autocompletion": completing(lambda: map(str, DEPTHS)),
 }
-Depth = Annotated[int, typer.Option(help="Bits a channel: 8 or 16.", **_depth)]
+Depth = Annotated[
+    int | None,
+    typer.Option(
+        help="Bits a channel: 8, 16, or 32 for floats. [default: 8; OpenEXR 16, half floats]",
+        **_depth,
+    ),
+]
 OwnDepth = Annotated[
     int | None,
-    typer.Option(help="Bits a channel: 8 or 16. [default: as the picture has]", **_depth),
+    typer.Option(
+        help="Bits a channel: 8, 16, or 32 for floats. [default: as the picture has]", **_depth
+    ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse trimap values other than 0, 128 and 255.")
@@ -205,6 +220,15 @@ Fit = Annotated[
         autocompletion=completing(_fits),
     ),
 ]
+For = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        help="Format, depth and premultiplication that suit nuke, fusion, after-effects or web.",
+        callback=checking(lambda word: choose("for", word, _targets())),
+        autocompletion=completing(lambda: _targets()),
+    ),
+]
 Linear = Annotated[bool, typer.Option("--linear", help="Mix light in place of sRGB values.")]
 
 
@@ -231,6 +255,36 @@ def choose_fit(fit: str | None, background: str) -> "FitWord":
     if not Path(background).exists():
         refuse_idle(f"it is how a background picture fills, and {background!r} is none", fit=fit)
     return word
+
+
+def choose_target(word: str | None) -> "Target | None":
+    """Find what --for means; None where it was not given.
+
+    Raises ImageError where its format cannot be written here.
+    """
+    from ..images.formats import TARGETS, choose_depth
+
+    if word is None:
+        return None
+    target = TARGETS[word]
+    choose_depth(target.format, target.depth, name="the output")
+    return target
+
+
+def bits_for(path: Path, depth: int | None, target: "Target | None", *, own: int) -> int:
+    """Give the bits a channel of an output: those asked for, a target's, or enough for its `own`.
+
+    Raises ImageError where its extension is unknown, or another than the target's.
+    """
+    from ..images.formats import HOLDS, enough_depth, output_format
+
+    kind = output_format(path, channels=1)
+    if target and kind != target.format:
+        raise ImageError(
+            f"{path} is no {HOLDS[target.format].name}, which --for asks for; name it "
+            f"{target.suffix}, or leave --for out"
+        )
+    return depth or (target.depth if target else enough_depth(kind, own))
 
 
 def refuse_idle(why: str, **options: object) -> None:

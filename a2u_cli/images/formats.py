@@ -48,6 +48,11 @@ class Target(NamedTuple):
     depth: int
     premultiplied: bool
 
+    @property
+    def suffix(self) -> str:
+        """Return the extension of its files."""
+        return extension(self.format)
+
 
 TARGETS = {
     "nuke": Target("exr", 16, premultiplied=True),

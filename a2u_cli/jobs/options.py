@@ -8,7 +8,7 @@ from typing import Any
 from ..backgrounds import Fit
 from ..errors import A2UError
 from ..foreground import Method, require_method
-from ..images.formats import Format, choose_depth
+from ..images.formats import Format, Target, choose_depth
 from ..trimap import band_pixels
 
 OUTPUTS = ("alpha", "cutout", "foreground", "composite")
@@ -48,6 +48,16 @@ class Options:
     def saves_colours(self) -> bool:
         """Tell whether anything but the matte is saved."""
         return bool(set(self.save) - {"alpha"})
+
+    def suiting(self, target: Target | None, depth: int | None = None) -> "Options":
+        """Give the options with a target's format, and a depth that was asked for.
+
+        Raises ImageError where the format cannot hold it.
+        """
+        if target is None:
+            return replace(self, depth=depth or self.depth)
+        facts: dict[str, Any] = target._asdict()
+        return replace(self, **(facts | {"depth": depth or target.depth}))
 
     def of_picture(self, *, is_mask: bool) -> "Options":
         """Give the options that shape a picture's outputs; the others are as if not given.
