@@ -81,6 +81,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in TREE:
         write_image(folder / "truth" / "alpha" / f"{name}.png", alpha)
         write_image(folder / "truth" / "trimap" / f"{name}.png", trimap)
+    write_image(folder / "plate.exr", 9 * rng.random((48, 64, 3), np.float32), light=True)
     write_image(folder / "trimap.png", trimap)
     write_image(folder / "mask.png", alpha)
     mine = folder / "runs" / "mine" / "weights.safetensors"

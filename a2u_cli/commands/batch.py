@@ -23,6 +23,7 @@ from .options import (
     Dtype,
     Feather,
     Fit,
+    For,
     Force,
     Invert,
     Levels,
@@ -36,6 +37,7 @@ from .options import (
     choose,
     choose_finish,
     choose_fit,
+    choose_target,
     load_matter,
     refuse_idle,
 )
@@ -98,7 +100,8 @@ def batch(
     feather: Feather = None,
     crop: Crop = None,
     colours: Colours = None,
-    depth: Depth = 8,
+    depth: Depth = None,
+    target: For = None,
     weights: Weights = registry.DEFAULT,
     device: Annotated[
         str,
@@ -143,8 +146,9 @@ def batch(
     options = choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
     )
-    options = _choose_finishing(options, crop, levels=levels, choke=choke, feather=feather)
-    options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
+    options = choose_finishing(options, crop, levels=levels, choke=choke, feather=feather)
+    options = options.suiting(choose_target(target), depth)
+    options = replace(options, strict=strict, band=band or BAND, invert=invert)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
     out = output or folder / OUTPUT_FOLDER
@@ -160,7 +164,12 @@ def batch(
     number = _read_workers(workers)
     devices = _read_devices(device, number)
     matter = load_matter(
-        weights, device=devices[0], dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
+        weights,
+        device=devices[0],
+        dtype=dtype,
+        depth=options.depth,
+        quality=quality,
+        max_memory=max_memory,
     )
     say(f"device: {matter}")
     options = replace(
@@ -223,7 +232,7 @@ def choose_results(
     return options
 
 
-def _choose_finishing(options: "Options", crop: str | None, **finish: Any) -> "Options":
+def choose_finishing(options: "Options", crop: str | None, **finish: Any) -> "Options":
     """Take how mattes are finished and cut-outs cropped; raises A2UError where nothing shows it."""
     if not options.saves_matte:
         refuse_idle("foregrounds are colours alone; --save more", **finish)
