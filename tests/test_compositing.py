@@ -13,7 +13,7 @@ import pytest
 from a2u_cli.backgrounds import make_background
 from a2u_cli.errors import ImageError
 from a2u_cli.foreground import composite, estimate_colours, estimate_foreground
-from a2u_cli.images import encode_image, read_image, write_image
+from a2u_cli.images import encode_image, read_image, read_matte, write_image
 from a2u_cli.images.colour import INTEROP_IDS, from_linear, to_linear, view
 
 OpenEXR = pytest.importorskip("OpenEXR")
@@ -308,6 +308,61 @@ def test_equal_channels_of_a_matte_cost_next_to_nothing() -> None:
     kind = {"compression": OpenEXR.ZIPS_COMPRESSION, "type": OpenEXR.scanlineimage}
     OpenEXR.File(kind, {"Y": alpha.astype(np.float16)}).write(stream)
     assert len(data) < 1.15 * len(stream.getvalue())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("layout", ["strips", "tiles", "planes"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_floats_of_tifffile_are_light(dtype: Any, order: str, layout: str, channels: int) -> None:
+    import tifffile
+
+    light, alpha = plate(19, 37), np.full((19, 37, 1), 0.5, np.float32)
+    stored = {1: light[..., 0], 3: light, 4: np.dstack([light / 2, alpha])}[channels].astype(dtype)
+    planes = layout == "planes" and channels > 1
+    stream = BytesIO()
+    tifffile.imwrite(
+        stream,
+        np.moveaxis(stored, 2, 0) if planes else stored,
+        byteorder=order,
+        photometric="minisblack" if channels == 1 else "rgb",
+        planarconfig="separate" if planes else None,
+        extrasamples=["assocalpha"] if channels == 4 else None,
+        tile=(16, 16) if layout == "tiles" else None,
+        compression="zlib",
+        metadata=None,
+    )
+    found = read_image(stream.getvalue(), name="x")
+    expected = light[..., :1] if channels == 1 else light
+    np.testing.assert_array_equal(found.light, np.broadcast_to(expected, light.shape))
+    assert (found.alpha is None) == (channels != 4)
+
+
+@pytest.mark.parametrize("tile", [0, 16])
+@pytest.mark.parametrize("predictor", [1, 2, 3])
+def test_floats_of_openimageio_are_light(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, predictor: int, tile: int
+) -> None:
+    light = plate(19, 37)
+    spec = oiio.ImageSpec(37, 19, 3, oiio.FLOAT)
+    spec.attribute("compression", "zip")
+    spec.attribute("tiff:predictor", predictor)
+    spec.tile_width = spec.tile_height = tile
+    path = str(tmp_path / "a.tif")
+    file = oiio.ImageOutput.create(path)
+    assert file.open(path, spec), oiio.geterror()
+    file.write_image(light)
+    file.close()
+    np.testing.assert_array_equal(read_image(path).light, light)
+    assert "a.tif holds floats, which count as linear light of sRGB's primaries" in caplog.text
+
+
+def test_a_matte_of_floats_keeps_its_numbers(tmp_path: Path) -> None:
+    alpha = np.linspace(0, 1, 12 * 16, dtype=np.float32).reshape(12, 16)
+    for name in ("a.tif", "a.exr"):
+        write_image(tmp_path / name, alpha, depth=32)
+        found = read_matte(tmp_path / name).values
+        np.testing.assert_allclose(found, alpha, atol=1 / 65535)
 
 
 def scene() -> tuple[Array, Array, Array, Array]:

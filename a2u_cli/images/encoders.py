@@ -116,12 +116,9 @@ def encode_webp(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
     return stream.getvalue()
 
 
-def encode_avif(
-    levels: Levels, icc: bytes | None, exif: bytes | None, *, premultiplied: bool = False
-) -> bytes:
-    """Write AVIF with colours of full size, which says whether they are multiplied by alpha."""
+def encode_avif(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+    """Write AVIF with colours of full size."""
     stream = BytesIO()
     options: dict[str, Any] = {"icc_profile": icc, "exif": exif or b"", "quality": AVIF_QUALITY}
-    options |= {"subsampling": "4:4:4", "alpha_premultiplied": premultiplied}
-    Image.fromarray(levels).save(stream, "AVIF", **options)
+    Image.fromarray(levels).save(stream, "AVIF", subsampling="4:4:4", **options)
     return stream.getvalue()

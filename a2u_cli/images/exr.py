@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import A2UError, ImageError, OutOfMemory, is_memory, listed
-from ..units import FloatArray, Levels
-from .colour import view
-from .exr_header import ExrHeader, Window, read_header, read_window
+from .exr_header import Window, read_header, read_window
 from .files import words
+from .floats import COLOUR_BYTES, MOST_HALF, Floats, read_light, read_numbers
 from .optional_formats import missing_extra
 
 log = logging.getLogger(__name__)
@@ -28,10 +27,6 @@ ROLES = {"RED": "R", "GREEN": "G", "BLUE": "B", "ALPHA": "A"}
 KINDS = (("RGB", ""), ("Y", "X"), ("A", ""), ("R", "GB"))
 MAIN = ("combined", "beauty", "rgba", "rgb", "c")  # how programs call the picture among layers
 DTYPES = (np.uint32, np.float16, np.float32)  # by the number of a channel's type
-MOST_OVERSHOOT = 2  # beyond 1, as resampling leaves it
-MOST_LEVEL = 65535  # of 16 bits; what goes beyond are numbers of objects, or light
-MOST_HALF = 65504.0  # what a half float holds: infinite light counts as that
-COLOUR_BYTES = 40  # a pixel: light and alpha as read, light, their levels, and the picture's values
 MOST_AT_ONCE = 2 << 30  # bytes that the channels of a file of several parts take: all are read
 
 
@@ -44,26 +39,13 @@ class _Layer:
     channels: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Exr:
-    """What is read of an OpenEXR: levels in any case, of a picture with colours also its light.
-
-    levels: (H, W, C), grey, RGB or RGBA, in 65536 steps from 0 to 1; light: float32 (H, W, 3),
-    linear, unclipped, straight, of sRGB's primaries.
-    """
-
-    levels: Levels
-    light: FloatArray | None = None
-    header: ExrHeader | None = None
-
-
 def is_exr(data: bytes) -> bool:
     return data.startswith(MAGIC)
 
 
 def read_exr(
     data: bytes, name: str, *, colour: bool, require: Callable[[tuple[int, int], int], None]
-) -> Exr:
+) -> Floats:
     """Decode OpenEXR to grey, RGB or RGBA.
 
     A picture's colours (`colour`) are linear light of the file's primaries, premultiplied by its
@@ -105,47 +87,10 @@ def read_exr(
             f"{name} is truncated or damaged ({words(error)}), expected a whole OpenEXR picture; "
             "export it again"
         ) from error
+    has_alpha = "A" in layer.channels
     if not colour:
-        return Exr(_matte_levels(values, layer, name))
-    return _picture(values, read_header(header, name), has_alpha="A" in layer.channels)
-
-
-def _picture(values: FloatArray, header: ExrHeader, *, has_alpha: bool) -> Exr:
-    """Make a picture of values (H, W, C) as they are stored, the last of them its alpha, if any."""
-    stored = values[..., :-1] if has_alpha else values  # of an alpha alone there is none
-    if not stored.shape[2]:
-        return Exr(_steps(values))
-    matrix = header.to_srgb if stored.shape[2] == 3 else None
-    light, white = np.empty((*values.shape[:2], 3), np.float32), 1.0
-    for row, found, shining in zip(values, stored, light, strict=True):  # a row takes no memory
-        if has_alpha:
-            alpha = row[..., -1:]
-            found /= np.where(alpha > 0, np.maximum(alpha, 1e-6), 1)  # 0: it shines without matter
-        white = max(white, float(found.max()))  # in the file's own primaries
-        shining[...] = found if matrix is None else found @ matrix.T  # grey: to all three
-    for found, shining in zip(stored, light, strict=True):
-        found[...] = view(shining[..., : found.shape[1]], white)
-    return Exr(_steps(values), light, header)
-
-
-def _steps(values: npt.NDArray[np.float32]) -> Levels:
-    """Give values in 65536 steps from 0 to 1, clipped to it; grey with alpha becomes RGBA."""
-    np.clip(values, 0, 1, out=values)
-    values *= 65535.0
-    levels: npt.NDArray[np.uint16] = np.rint(values, out=values).astype(np.uint16)
-    return levels[..., [0, 0, 0, 1]] if levels.shape[2] == 2 else levels
-
-
-def _matte_levels(values: npt.NDArray[np.float32], layer: _Layer, name: str) -> Levels:
-    """Give the levels of what is no picture: where its numbers are whole and go beyond 1, they."""
-    highest = values.max()
-    if highest <= 1 or ("A" in layer.channels and values.shape[2] > 1):
-        return _steps(values)
-    if values.min() >= 0 and highest <= MOST_LEVEL and not np.mod(values, 1).any():
-        return values.astype(np.uint8) if highest <= 255 else values.astype(np.uint16)
-    if highest > MOST_OVERSHOOT:
-        log.warning("%s holds values up to %.3g, which count as 1", name, highest)
-    return _steps(values)
+        return Floats(read_numbers(values, name, has_alpha=has_alpha))
+    return read_light(values, read_header(header, name), has_alpha=has_alpha)
 
 
 def _choose(headers: list[dict[str, Any]], name: str) -> _Layer:

@@ -15,10 +15,9 @@ import numpy.typing as npt
 
 from ..units import FloatArray
 from .exr_header import ExrHeader, Window, plain_header, written_header
+from .floats import MOST_HALF
 
 log = logging.getLogger(__name__)
-
-MOST_HALF = 65504.0
 
 
 def encode_exr(

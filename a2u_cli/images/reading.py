@@ -27,7 +27,14 @@ from .metadata import read_exif, turn_upright
 from .png import SIGNATURE
 from .profiles import to_srgb
 from .signals import other_colours
-from .tiff import count_pages, decode_tiff, refuse_raw, refuse_unreadable
+from .tiff import (
+    count_pages,
+    decode_floats,
+    decode_tiff,
+    holds_floats,
+    refuse_raw,
+    refuse_unreadable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -206,6 +213,9 @@ def _decode(
             icc = picture.info.get("icc_profile", b"")
             if icc is None:  # of a JPEG, in pieces that do not fit: told as damaged
                 icc = b"in pieces"
+            if isinstance(picture, TiffImageFile) and holds_floats(picture):
+                floats = decode_floats(picture, data, name, colour=colour, require=require)
+                return _Decoded(floats.levels, None, exif, orientation, floats.light)
             if isinstance(picture, TiffImageFile):
                 levels = decode_tiff(picture, data, name, icc, require=require)
             else:

@@ -184,8 +184,8 @@ def encode_image(
 
     The profile and EXIF are embedded, but in OpenEXR; what is grey or light takes no profile. The
     colours of RGBA are straight, unless `premultiplied` says that they are multiplied by alpha
-    already; OpenEXR's are in any case. TIFF and AVIF say so to their reader, PNG and WebP cannot,
-    and a line in the log tells that.
+    already; OpenEXR's are in any case. TIFF says so to its reader, other formats cannot, and a line
+    in the log tells that.
 
     Raises: ImageError where the format cannot hold the picture, OutOfMemory.
     """
@@ -195,11 +195,11 @@ def encode_image(
     multiplied = premultiplied and channels == 4
     if channels > 1 and light != holds:
         array = _as_held(array, multiplied=multiplied, to_light=holds, name=name)
-    if multiplied and kind in ("png", "webp"):
+    if multiplied and kind not in ("tiff", "exr"):
         log.warning(
-            "%s: a %s's colours count as straight, so other programs show a dark rim around these "
+            "%s: %s's colours count as straight, so other programs show a dark rim around these "
             "premultiplied ones; a .tif says what they are",
-            *(name, HOLDS[kind].name),
+            *(name, f"{'an' if kind == 'avif' else 'a'} {HOLDS[kind].name}"),
         )
     if exif and kind == "exr":
         log.warning("%s: OpenEXR holds no EXIF, which is left out", name)
@@ -214,10 +214,8 @@ def encode_image(
         profile = icc if channels > 1 else None
         if kind == "tiff":
             return encode_tiff(levels, profile, exif, premultiplied=multiplied)
-        if kind == "avif":
-            return encode_avif(levels, profile, exif, premultiplied=multiplied)
         straight = {"png": encode_png, "jpeg": encode_jpeg, "webp": encode_webp}
-        return straight[kind](levels, profile, exif)
+        return (straight | {"avif": encode_avif})[kind](levels, profile, exif)
     except A2UError:
         raise
     except (*DAMAGE, RuntimeError) as error:  # what encoders raise, as of metadata they cannot hold

@@ -14,7 +14,7 @@ from words import assert_words, pair
 
 from a2u_cli.errors import OutOfMemory
 from a2u_cli.images import encode_image, png, read_image, write_image
-from a2u_cli.images.exr import COLOUR_BYTES
+from a2u_cli.images.floats import COLOUR_BYTES
 
 pytestmark = pytest.mark.usefixtures("environment")
 
