@@ -10,7 +10,6 @@ import typer
 
 from ..errors import A2UError, Interrupted
 from ..weights import registry
-from .batch import choose_finishing, choose_results
 from .options import (
     BAND,
     Background,
@@ -37,6 +36,7 @@ from .options import (
     refuse_idle,
 )
 from .progress import progress
+from .results import choose_finishing, choose_results
 from .terminal import say, say_list, show_json, show_path
 
 if TYPE_CHECKING:
