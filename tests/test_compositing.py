@@ -15,6 +15,7 @@ from a2u_cli.errors import ImageError
 from a2u_cli.foreground import composite, estimate_colours, estimate_foreground
 from a2u_cli.images import encode_image, read_image, read_matte, write_image
 from a2u_cli.images.colour import INTEROP_IDS, from_linear, to_linear, view
+from a2u_cli.images.exr_header import read_header
 
 OpenEXR = pytest.importorskip("OpenEXR")
 oiio = pytest.importorskip("OpenImageIO")
@@ -187,6 +188,17 @@ def test_primaries_by_name_are_converted_and_an_unknown_name_is_told(
     assert not caplog.records
     read_image(by_oiio(tmp_path / "c.exr", light, colorInteropID="my:log3_scene"))
     assert "calls its colours my:log3_scene, which is not known: not converted" in caplog.text
+
+
+def test_attributes_of_other_types_cost_no_picture(caplog: pytest.LogCaptureFixture) -> None:
+    window = (np.zeros(2, np.int32), np.ones(2, np.int32))
+    facts = {"displayWindow": window, "dataWindow": window, "colorInteropID": [1, 2]}
+    found = read_header(facts | {"chromaticities": 3, "odd": {}}, "x.exr")
+    assert (found.primaries, found.lost, found.attributes) == (None, ("odd",), {})
+    assert "x.exr has primaries that are no colours" in caplog.text
+    data = encode_image(np.zeros((2, 2), np.float32), "exr", header=found, name="x.exr")
+    assert data
+    assert "x.exr: attributes of unusual types are not kept: odd" in caplog.text
 
 
 def test_a_matte_is_all_four_channels_and_data(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ Alpha = Annotated[
     ),
 ]
 # Bytes for a pixel and beside the picture, by the processes' sizes at 4 and 17 million pixels.
-COMPOSITE, CUTOUT = {"a_pixel": 150, "process": 400 << 20}, {"a_pixel": 80, "process": 400 << 20}
+COMPOSITE, CUTOUT = {"a_pixel": 150, "process": 400 << 20}, {"a_pixel": 90, "process": 400 << 20}
 Make = Callable[[Path, Path | None, Path], bytes]  # of a picture and its matte, for a path
 
 

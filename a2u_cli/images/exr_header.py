@@ -132,7 +132,9 @@ def _primaries(header: Mapping[str, Any], name: str) -> tuple[float, ...] | None
     """Find the primaries of a part's light; a name goes before numbers, as the Forum advises."""
     if header.get("acesImageContainerFlag"):
         return INTEROP_IDS["lin_ap0_scene"]
-    called = header.get("colorInteropID", "")
+    called = header.get("colorInteropID")
+    if not isinstance(called, str):
+        called = ""
     if called in INTEROP_IDS:
         return INTEROP_IDS[called]
     if called not in ("", "unknown", "data"):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import listed
 from ..units import FloatArray
 from .exr_header import ExrHeader, Window, plain_header, written_header
 from .floats import MOST_HALF
@@ -46,7 +47,8 @@ def encode_exr(
             *(name, most, MOST_HALF),
         )
     if header.lost:
-        log.warning("%s: attributes of unusual types are not kept: %s", name, header.lost)
+        lost = listed(header.lost)
+        log.warning("%s: attributes of unusual types are not kept: %s", name, lost)
     channels = {
         letter: np.clip(plane[inside], -MOST_HALF, MOST_HALF).astype(dtype)
         if half

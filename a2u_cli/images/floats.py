@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 MOST_OVERSHOOT = 2  # beyond 1, as resampling leaves it
 MOST_LEVEL = 65535  # of 16 bits; what goes beyond are numbers of objects, or light
 MOST_HALF = 65504.0  # what a half float holds: infinite light counts as that
+STRIP = 2**14  # pixels that are worked on at once
 COLOUR_BYTES = 40  # a pixel: light and alpha as read, light, their levels, and the picture's values
 
 
@@ -42,14 +43,17 @@ def read_light(
         return Floats(_steps(values))
     matrix = header.to_srgb if header and stored.shape[2] == 3 else None
     light, white = np.empty((*values.shape[:2], 3), np.float32), 1.0
-    for row, found, shining in zip(values, stored, light, strict=True):  # a row takes no memory
+    strip = max(1, STRIP // values.shape[1])
+    strips = [slice(top, top + strip) for top in range(0, len(values), strip)]
+    for rows in strips:  # they take no memory to speak of
+        found = stored[rows]
         if has_alpha and multiplied:
-            alpha = row[..., -1:]
+            alpha = values[rows, :, -1:]
             found /= np.where(alpha > 0, np.maximum(alpha, 1e-6), 1)  # 0: it shines without matter
         white = max(white, float(found.max()))  # in the file's own primaries
-        shining[...] = found if matrix is None else found @ matrix.T  # grey: to all three
-    for found, shining in zip(stored, light, strict=True):
-        found[...] = view(shining[..., : found.shape[1]], white)
+        light[rows] = found if matrix is None else found @ matrix.T  # grey: to all three
+    for rows in strips:
+        stored[rows] = view(light[rows, :, : stored.shape[2]], white)
     return Floats(_steps(values), light, header)
 
 
