@@ -12,6 +12,7 @@ from PIL import ImageColor
 
 from .errors import ImageError
 from .images.arrays import require_array
+from .images.colour import to_linear
 from .images.listing import is_named_as_picture
 from .images.reading import read_image, tell_of_hidden
 from .units import FloatArray
@@ -27,9 +28,16 @@ BLUR = 0.03  # sigma, of the longer side
 
 
 def make_background(
-    what: str, image: FloatArray, *, fit: Fit = "cover", max_memory: int | None = None
+    what: str,
+    image: FloatArray,
+    *,
+    fit: Fit = "cover",
+    max_memory: int | None = None,
+    light: bool = False,
 ) -> FloatArray:
     """Make a background for an image, float32 (H, W, 3) in [0, 1]; so is the result.
+
+    With `light` both are linear light, of any finite values.
 
     `what` is "gradient", "checker", "blur" (of the image itself), a colour as CSS writes it
     ("white", "#2b5f9e", "rgb(10, 20, 30)"), or a picture's path.
@@ -37,7 +45,21 @@ def make_background(
     Raises ImageError where it is none of these, the picture cannot be read, or the image is no such
     array; OutOfMemory where the picture takes more than `max_memory` bytes to read.
     """
-    require_array(image, "image", channels=(3,))
+    require_array(image, "image", channels=(3,), light=light)
+    height, width = image.shape[:2]
+    if what == "blur":
+        sigma = max(1.0, BLUR * max(height, width))
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+    if what not in DRAWN and Path(what).is_file():
+        picture = read_image(Path(what), max_memory=max_memory)
+        tell_of_hidden(picture, what)
+        return fit_to(picture.colours(light=light), (height, width), fit, light=light)
+    drawn = _draw(what, image)
+    return to_linear(drawn) if light else drawn
+
+
+def _draw(what: str, image: FloatArray) -> FloatArray:
+    """Draw a gradient, a checker or a colour for an image (H, W, 3), in [0, 1]."""
     height, width = image.shape[:2]
     if what == "gradient":
         top, bottom = np.array(GRADIENT, np.float32)
@@ -48,13 +70,6 @@ def make_background(
         rows, columns = np.ogrid[:height, :width]
         colours = np.array(CHECKER, np.float32)
         return np.asarray(colours[(rows // cell + columns // cell) % 2])
-    if what == "blur":
-        sigma = max(1.0, BLUR * max(height, width))
-        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
-    if Path(what).is_file():
-        picture = read_image(Path(what), max_memory=max_memory)
-        tell_of_hidden(picture, what)
-        return fit_to(picture.image, (height, width), fit)
     return np.full(image.shape, _colour(what), np.float32)
 
 
@@ -107,15 +122,18 @@ def choose_by_name(files: Sequence[Path], name: str) -> Path:
     return next(same, files[zlib.crc32(name.encode(errors="surrogatepass")) % len(files)])
 
 
-def fit_to(picture: FloatArray, size: tuple[int, int], fit: Fit) -> FloatArray:
+def fit_to(
+    picture: FloatArray, size: tuple[int, int], fit: Fit, *, light: bool = False
+) -> FloatArray:
     """Bring a picture (h, w, 3) to a size (height, width).
 
     "cover" scales it to fill and cuts what reaches over, "contain" scales it to fit on black,
-    "stretch" changes its shape, "tile" repeats it at its own size; the first two are centred.
+    "stretch" changes its shape, "tile" repeats it at its own size; the first two are centred. With
+    `light` it is linear light, of any finite values.
 
     Raises ImageError for another word, or another kind of array.
     """
-    require_array(picture, "picture", channels=(3,))
+    require_array(picture, "picture", channels=(3,), light=light)
     if fit not in get_args(Fit):
         raise ImageError(f"fit {fit!r} is unknown; expected {', '.join(get_args(Fit))}")
     height, width = size

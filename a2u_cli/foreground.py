@@ -14,6 +14,8 @@ from .units import FloatArray, Size
 
 Method = Literal["multilevel", "blur-fusion"]
 METHODS = get_args(Method)
+Bounds = tuple[float, float]  # of colours
+UNIT: Bounds = (0.0, 1.0)
 STEP = 4  # blur fusion's wide passes see every fourth pixel,
 RADII = (22, 8, 3)  # these many of them to each side;
 LAST_RADIUS = 4  # pixels: its pass over all
@@ -32,9 +34,10 @@ def estimate_foreground(
     method: Method = "multilevel",
     device: str = "cpu",
     max_memory: int | None = None,
+    light: bool = False,
 ) -> FloatArray:
     """Estimate the colours of the foreground alone: the first of `estimate_colours`."""
-    foreground: FloatArray = _estimate(image, alpha, 1, method, device, max_memory)[0]
+    foreground: FloatArray = _estimate(image, alpha, 1, method, device, max_memory, light)[0]
     return foreground
 
 
@@ -45,6 +48,7 @@ def estimate_colours(
     method: Method = "multilevel",
     device: str = "cpu",
     max_memory: int | None = None,
+    light: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
     """Estimate the colours of the foreground and of the background, each alone.
 
@@ -57,10 +61,13 @@ def estimate_colours(
     `max_memory` bounds the bytes that this takes beside its arguments, its results among them
     (None: strips of a modest size); it does not change the colours.
 
+    With `light` the image is linear light of any finite values. Then the colours lie near what
+    light the image has, and explain it: alpha F + (1 - alpha) B is the image, but for rounding.
+
     Raises ImageError for arrays of another kind or of different sizes, or another method;
     OutOfMemory where `max_memory` is too little.
     """
-    foreground, background = _estimate(image, alpha, 2, method, device, max_memory)
+    foreground, background = _estimate(image, alpha, 2, method, device, max_memory, light)
     return foreground, background
 
 
@@ -71,10 +78,11 @@ def _estimate(
     method: str,
     device: str,
     max_memory: int | None,
+    light: bool,
 ) -> FloatArray:
     """Estimate the foreground, and the background where `count` is 2: (count, H, W, 3)."""
     require_method(method)
-    require_array(image, "image", channels=(3,))
+    require_array(image, "image", channels=(3,), light=light)
     require_array(alpha, "alpha", channels=(1,))
     if image.shape[:2] != alpha.shape:
         raise ImageError(
@@ -84,11 +92,23 @@ def _estimate(
     pixels = _strip_pixels(image.shape[:2], count, max_memory)
     colours = np.empty((count, *image.shape), np.float32)
     estimate = _relaxed if method == "multilevel" else _fused
-    for rows, strip in estimate(image, alpha, pixels, device):
+    bounds = (float(image.min()), float(image.max())) if light else UNIT
+    for rows, strip in estimate(image, alpha, pixels, device, bounds):
+        if light:
+            strip = _explaining(image[rows], alpha[rows, :, None], *strip)
         for colour, found, known in zip(colours, strip, (1.0, 0.0), strict=False):
             kept = alpha[rows, :, None] >= 1.0 if known else alpha[rows, :, None] <= 0.0
             colour[rows] = np.where(kept, image[rows], found)
     return colours
+
+
+def _explaining(
+    image: FloatArray, share: FloatArray, foreground: FloatArray, background: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Move two colours by as little as makes them explain the image, shared out by alpha."""
+    rest = image - share * foreground - (1 - share) * background
+    rest /= share * share + (1 - share) * (1 - share)
+    return foreground + share * rest, background + (1 - share) * rest
 
 
 def _strip_pixels(size: Size, count: int, max_memory: int | None) -> int:
@@ -127,7 +147,7 @@ def require_method(method: str) -> None:
 
 
 def _relaxed(
-    image: FloatArray, alpha: FloatArray, pixels: int, device: str
+    image: FloatArray, alpha: FloatArray, pixels: int, device: str, bounds: Bounds
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Give the rows of a strip and its colours, (2, rows, W, 3), from the top to the bottom."""
     import torch  # late: blur fusion needs none
@@ -146,7 +166,7 @@ def _relaxed(
             planes = torch.from_numpy(strip).to(device).permute(2, 0, 1)[None]  # (1, 4, h, w)
             with torch.inference_mode():
                 start = _sampled(colours.permute(2, 3, 0, 1), size, seen).permute(2, 3, 0, 1)
-                relaxed = _relax(start, planes, rounds)[:, :, inner]  # (2, 3, rows, w)
+                relaxed = _relax(start, planes, rounds, bounds)[:, :, inner]  # (2, 3, rows, w)
             if level < levels:
                 finer[:, :, rows] = relaxed
             else:
@@ -165,7 +185,7 @@ def _sampled(plane: Any, size: Size, rows: slice) -> Any:
     return plane[down[rows]][:, across]
 
 
-def _relax(colours: Any, planes: Any, rounds: int) -> Any:
+def _relax(colours: Any, planes: Any, rounds: int, bounds: Bounds = UNIT) -> Any:
     """Minimise, a pixel at a time, what Germer et al. call the cost: their equation 4.
 
     `colours` (2, 3, h, w) are foreground and background, `planes` (1, 4, h, w) image and alpha.
@@ -197,12 +217,12 @@ def _relax(colours: Any, planes: Any, rounds: int) -> Any:
         for weight, other in zip(weights[1:], framed[1:], strict=True):
             means.addcmul_(weight, other)
         rest = image - (shares * means).sum(0, keepdim=True)
-        colours = means.addcmul_(gain, rest).clamp_(0.0, 1.0)
+        colours = means.addcmul_(gain, rest).clamp_(*bounds)
     return colours
 
 
 def _fused(
-    image: FloatArray, alpha: FloatArray, pixels: int, _device: str
+    image: FloatArray, alpha: FloatArray, pixels: int, _device: str, bounds: Bounds
 ) -> Iterator[tuple[slice, tuple[FloatArray, FloatArray]]]:
     """Blur fusion, faster and closer than its paper: wide passes see every fourth pixel.
 
@@ -214,13 +234,13 @@ def _fused(
     foreground = background = few
     for radius in RADII:
         smooth = _smooth(few_shares**4, (1.0 - few_shares) ** 4, foreground, background, radius)
-        foreground, background = _with_detail(few, few_shares, *smooth), smooth[1]
+        foreground, background = _with_detail(few, few_shares, *smooth, bounds), smooth[1]
     wide = [np.asarray(cv2.resize(s, (alpha.shape[1], len(few))), np.float32) for s in smooth]
     for rows, seen, inner in _strips(alpha.shape, pixels, LAST_RADIUS):
         foreground, background = (_stretched(colours, seen, len(alpha)) for colours in wide)
-        foreground = _with_detail(image[seen], share[seen], foreground, background)
+        foreground = _with_detail(image[seen], share[seen], foreground, background, bounds)
         smooth = _smooth(share[seen], 1.0 - share[seen], foreground, background, LAST_RADIUS)
-        foreground = _with_detail(image[seen], share[seen], *smooth)
+        foreground = _with_detail(image[seen], share[seen], *smooth, bounds)
         yield rows, (foreground[inner], smooth[1][inner])
 
 
@@ -255,11 +275,15 @@ def _smooth(
 
 
 def _with_detail(
-    image: FloatArray, share: FloatArray, foreground: FloatArray, background: FloatArray
+    image: FloatArray,
+    share: FloatArray,
+    foreground: FloatArray,
+    background: FloatArray,
+    bounds: Bounds,
 ) -> FloatArray:
     """Give the smooth foreground what it lacks to explain the picture, where it is opaque."""
     rest = image - share * foreground - (1.0 - share) * background
-    found: FloatArray = np.clip(foreground + share * rest, 0.0, 1.0)
+    found: FloatArray = np.clip(foreground + share * rest, *bounds)
     return found
 
 
@@ -275,23 +299,32 @@ def cut_out(image: FloatArray, alpha: FloatArray, *, max_memory: int | None = No
 
 
 def composite(
-    foreground: FloatArray, alpha: FloatArray, background: FloatArray, *, linear: bool = False
+    foreground: FloatArray,
+    alpha: FloatArray,
+    background: FloatArray,
+    *,
+    linear: bool = False,
+    light: bool = False,
 ) -> FloatArray:
     """Lay straight foreground colours over a background: alpha F + (1 - alpha) B.
 
     Colours are float32 (H, W, 3), `alpha` (H, W), all in [0, 1]; so is the result. `linear` mixes
-    light, as a camera does, in place of the sRGB values that most programs mix.
+    light, as a camera does, in place of the sRGB values that most programs mix. With `light` the
+    colours are linear light already, of any finite values, and so is the result.
 
     Raises ImageError for arrays of another kind or of different sizes.
     """
-    require_array(foreground, "foreground", channels=(3,))
-    require_array(background, "background", channels=(3,))
+    require_array(foreground, "foreground", channels=(3,), light=light)
+    require_array(background, "background", channels=(3,), light=light)
     require_array(alpha, "alpha", channels=(1,))
     if not foreground.shape == background.shape == (*alpha.shape, 3):
         raise ImageError(
             f"foreground {foreground.shape}, alpha {alpha.shape} and background "
             f"{background.shape} do not fit; make them one size"
         )
+    if light:
+        share = alpha[..., None]
+        return foreground * share + background * (1 - share)
     if linear:
         foreground, background = to_linear(foreground), to_linear(background)
     mixed = background + (foreground - background) * alpha[..., None]

@@ -8,6 +8,7 @@ Trimap = npt.NDArray[np.uint8]  # (H, W) of the three values below
 Mask = npt.NDArray[np.bool_]  # (H, W)
 Levels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]  # as files hold them: (H, W) or (H, W, C)
 Size = tuple[int, int]  # (height, width)
+Box = tuple[int, int, int, int]  # top, left, bottom, right; it may reach beyond the picture
 
 BACKGROUND = 0
 UNKNOWN = 128

@@ -40,7 +40,7 @@ CASES = {  # a command, options that it cannot follow, what it says
     (MATTE, "--mask m.png"): "either --trimap, or --mask",
     (MATTE, "--quality good"): "expected auto, fast, refined or best",
     (MATTE, "--depth 16 -o x.jpg"): "JPEG cannot hold 16 bits",
-    (MATTE, "--depth 9 -o -"): "depth 9 was asked for, expected 8 or 16",
+    (MATTE, "--depth 9 -o -"): "depth 9 was asked for, expected 8, 16 or 32",
     (MATTE, "--cutout x.jpg"): "JPEG cannot hold transparency",
     (MASKED, "--strict"): "--strict would do nothing: it is about the greys of a drawn --trimap",
     (MASKED, "--band 3 --inside 1 --outside 2"): "--inside and --outside say it all",

@@ -57,6 +57,8 @@ def test_the_transparency_of_a_picture_is_a_mask(run_a2u: RunA2U, tmp_path: Path
         (255, [], "has no edge"),
         (None, ["--band", "wide"], "is no width; expected pixels"),
         (None, ["-o", "x.jpg"], "JPEG would blur the trimap"),
+        (None, ["-o", "x.avif"], "AVIF would blur the trimap"),
+        (None, ["-o", "x.exr"], "OpenEXR cannot hold 8 bits a channel"),
         (None, ["-o", "x.gif"], "expected one of .png"),
     ],
 )

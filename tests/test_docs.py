@@ -88,6 +88,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_image(folder / place / f"{number:04}.png", plane)
         (folder / "flow" / "walk").mkdir(parents=True, exist_ok=True)
         np.save(folder / "flow" / "walk" / f"{number:04}.npy", np.zeros((48, 64, 2)))
+    write_image(folder / "plate.exr", 9 * rng.random((48, 64, 3), np.float32), light=True)
     write_image(folder / "trimap.png", trimap)
     write_image(folder / "mask.png", alpha)
     mine = folder / "runs" / "mine" / "weights.safetensors"

@@ -158,12 +158,6 @@ def test_unusual_16_bit_samples_are_refused(photometric: int, extra: Any) -> Non
         read_image(tiff16(levels, photometric, **extra))
 
 
-def test_float_tiff_is_refused() -> None:
-    data = saved(Image.fromarray(np.zeros((5, 7), np.float32)), "TIFF")
-    with pytest.raises(ImageError, match=r"a\.tif has 32 bits a channel of floating-point numbers"):
-        read_image(data, name="a.tif")
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:

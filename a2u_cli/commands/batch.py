@@ -5,14 +5,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import A2UError, Interrupted
 from ..weights import registry
 from .options import (
-    BACKGROUND,
     BAND,
     Background,
     Band,
@@ -23,6 +22,7 @@ from .options import (
     Dtype,
     Feather,
     Fit,
+    For,
     Force,
     Invert,
     Levels,
@@ -33,14 +33,13 @@ from .options import (
     Strict,
     Weights,
     checking,
-    choose,
-    choose_finish,
-    choose_fit,
+    choose_target,
     load_matter,
     refuse_idle,
 )
 from .plan import show_plan
 from .progress import Rest, progress, say_sources
+from .results import choose_finishing, choose_results
 from .terminal import say, show_json
 
 if TYPE_CHECKING:
@@ -98,7 +97,8 @@ def batch(
     feather: Feather = None,
     crop: Crop = None,
     colours: Colours = None,
-    depth: Depth = 8,
+    depth: Depth = None,
+    target: For = None,
     weights: Weights = registry.DEFAULT,
     device: Annotated[
         str,
@@ -143,8 +143,9 @@ def batch(
     options = choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
     )
-    options = _choose_finishing(options, crop, levels=levels, choke=choke, feather=feather)
-    options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
+    options = choose_finishing(options, crop, levels=levels, choke=choke, feather=feather)
+    options = options.suiting(choose_target(target), depth)
+    options = replace(options, strict=strict, band=band or BAND, invert=invert)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
     out = output or folder / OUTPUT_FOLDER
@@ -160,7 +161,12 @@ def batch(
     number = _read_workers(workers)
     devices = _read_devices(device, number)
     matter = load_matter(
-        weights, device=devices[0], dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
+        weights,
+        device=devices[0],
+        dtype=dtype,
+        depth=options.depth,
+        quality=quality,
+        max_memory=max_memory,
     )
     say(f"device: {matter}")
     options = replace(
@@ -190,59 +196,6 @@ def _began_fast(pairs: tuple["Pair", ...], matter: "Matter", options: "Options",
     if matter.quality == "fast" or not out.is_dir():
         return False
     return was_made_by(replace(options, quality="fast"), pairs, out, matter.matte, Journal(out))
-
-
-def choose_results(
-    save: str,
-    *,
-    background: str | None,
-    fit: str | None,
-    linear: bool,
-    colours: str | None,
-    max_memory: str | None,
-) -> "Options":
-    """Take what is to be saved and how it looks; raises A2UError for what nothing saved shows."""
-    from ..foreground import METHODS
-    from ..jobs.options import Options
-
-    kinds = tuple(kind.strip() for kind in save.split(","))
-    if "composite" not in kinds:
-        unseen = {"background": background, "fit": fit, "linear": linear}
-        refuse_idle("no composite is saved; --save composite", **unseen)
-    options = Options(
-        save=kinds,
-        background=background or BACKGROUND,
-        fit=choose_fit(fit, background or BACKGROUND),
-        linear=linear,
-        colours=choose("colours", colours, METHODS),
-    )
-    if not options.saves_colours:
-        refuse_idle("an alpha has no colours; --save more", colours=colours)
-    if "composite" in kinds:
-        _try_background(options, max_memory)
-    return options
-
-
-def _choose_finishing(options: "Options", crop: str | None, **finish: Any) -> "Options":
-    """Take how mattes are finished and cut-outs cropped; raises A2UError where nothing shows it."""
-    if not options.saves_matte:
-        refuse_idle("foregrounds are colours alone; --save more", **finish)
-    if not options.saves_framed:
-        why = "mattes and foregrounds keep their pictures' size; --save cutout or composite"
-        refuse_idle(why, crop=crop)
-    return replace(options, finish=choose_finish(**finish), crop=crop)
-
-
-def _try_background(options: "Options", max_memory: str | None) -> None:
-    """Refuse what is no background before any work is done; raises ImageError, OutOfMemory."""
-    import numpy as np
-
-    from ..backgrounds import choose_background, make_background
-    from ..matting.planning import parse_bytes
-
-    chosen = choose_background(options.background, "any")
-    pixel, bound = np.zeros((1, 1, 3), np.float32), parse_bytes(max_memory)
-    make_background(chosen, pixel, fit=options.fit, max_memory=bound)
 
 
 def _read_shard(text: str | None) -> tuple[int, int]:

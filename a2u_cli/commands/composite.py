@@ -17,6 +17,7 @@ from .options import (
     Crop,
     Feather,
     Fit,
+    For,
     Force,
     Invert,
     Levels,
@@ -26,10 +27,12 @@ from .options import (
     OwnDepth,
     Place,
     Scale,
+    bits_for,
     bound_memory,
     choose,
     choose_finish,
     choose_fit,
+    choose_target,
     refuse_idle,
 )
 from .pictures import (
@@ -46,6 +49,7 @@ from .terminal import say
 if TYPE_CHECKING:
     from ..foreground import Method
     from ..images import Picture
+    from ..images.formats import Target
     from ..images.memory import Bound
     from ..matting.finishing import Finish
     from ..pairing import Pair
@@ -66,7 +70,7 @@ Alpha = Annotated[
     ),
 ]
 # Bytes for a pixel and beside the picture, by the processes' sizes at 4 and 17 million pixels.
-COMPOSITE, CUTOUT = {"a_pixel": 150, "process": 400 << 20}, {"a_pixel": 80, "process": 400 << 20}
+COMPOSITE, CUTOUT = {"a_pixel": 150, "process": 400 << 20}, {"a_pixel": 90, "process": 400 << 20}
 Make = Callable[[Path, Path | None, Path], bytes]  # of a picture and its matte, for a path
 
 
@@ -79,6 +83,7 @@ class _Work:
     shaping: tuple[object, ...]  # its kind comes first
     force: bool
     no_lock: bool
+    suffix: str
 
     @property
     def kind(self) -> str:
@@ -104,25 +109,33 @@ class _Frame:
         foreground: "FloatArray",
         matte: "FloatArray",
         image: "FloatArray",
+        held: dict[str, Any],
         *,
-        depth: int,
         bound: "Bound",
         name: str,
-    ) -> tuple["FloatArray", "FloatArray", "FloatArray"]:
-        """Crop and place straight colours, their matte, and the picture, for what lies behind."""
+    ) -> tuple["FloatArray", "FloatArray", "FloatArray", dict[str, Any]]:
+        """Crop and place straight colours, their matte, and the picture, for what lies behind.
+
+        All are as `held` says, of `_open`; so is the result, whose frame is another.
+        """
         from ..backgrounds import fit_to
+        from ..images.exr_header import canvas_header, crop_header
         from ..matting.finishing import crop_to_content, place, read_canvas
 
+        header, light = held["header"], held["light"]
         if self.crop is not None:
-            facts: dict[str, Any] = {"padding": self.crop, "depth": depth, "bound": bound}
-            matte, foreground, image = crop_to_content(matte, foreground, image, name=name, **facts)
+            facts: dict[str, Any] = {"padding": self.crop, "depth": held["depth"], "bound": bound}
+            whole = matte.shape
+            box, planes = crop_to_content(matte, foreground, image, name=name, **facts)
+            matte, foreground, image = planes
+            header = crop_header(header, whole, box)
         if self.canvas is not None:
             size = read_canvas(self.canvas)
             bound.require(size[::-1], f"{name} on its canvas")
             words = {"where": self.place or "center", "scale": self.scale or "100%", "name": name}
-            foreground, matte = place(foreground, matte, size, **words)
-            image = fit_to(image, size, "cover")
-        return foreground, matte, image
+            foreground, matte = place(foreground, matte, size, **words, light=light)
+            image, header = fit_to(image, size, "cover", light=light), canvas_header(header, size)
+        return foreground, matte, image, held | {"header": header}
 
 
 def _shaping(finish: "Finish", frame: _Frame) -> tuple[object, ...]:
@@ -154,6 +167,7 @@ def composite(
     ] = None,
     colours: Colours = None,
     depth: OwnDepth = None,
+    target: For = None,
     max_memory: MaxMemory = None,
     force: Force = False,
     no_lock: NoLock = False,
@@ -171,22 +185,23 @@ def composite(
     finish = choose_finish(levels, choke, feather)
     frame = _Frame(crop, canvas, place, scale)
     behind = background or BACKGROUND
-    fitting = choose_fit(fit, behind)
+    fitting, suits = choose_fit(fit, behind), choose_target(target)
     bound = bound_memory(max_memory, **COMPOSITE)
 
     def make(image: Path, alpha: Path | None, path: Path) -> bytes:
         chosen = choose_background(behind, image.stem)
-        picture, bits = _open(image, path, channels=3, depth=depth, bound=bound)
-        cut = _split(picture, image, alpha, method, finish, invert=invert, bound=bound)
-        name = file_name(image)
-        foreground, matte, seen = frame.lay(*cut, picture.image, depth=bits, bound=bound, name=name)
+        picture, held = _open(image, path, suits, channels=3, depth=depth, bound=bound)
+        light, name = held["light"], file_name(image)
+        cut = _split(picture, image, alpha, method, finish, invert=invert, bound=bound, light=light)
+        colours = picture.colours(light=light)
+        foreground, matte, seen, held = frame.lay(*cut, colours, held, bound=bound, name=name)
         left = bound.beside(3 * foreground.nbytes)
-        ground = make_background(chosen, seen, fit=fitting, max_memory=left)
-        mixed = mix(foreground, matte, ground, linear=linear)
-        return images.encode_for(path, mixed, depth=bits, icc=picture.icc, exif=picture.exif)
+        ground = make_background(chosen, seen, fit=fitting, max_memory=left, light=light)
+        mixed = mix(foreground, matte, ground, linear=linear, light=light)
+        return images.encode_for(path, mixed, **held)
 
     shaping = "composite", method, behind, fitting, linear, depth, invert, *_shaping(finish, frame)
-    work = _Work(output, behind, shaping, force=force, no_lock=no_lock)
+    work = _work(output, behind, shaping, suits, force=force, no_lock=no_lock)
     _make_all(make, image, alpha, work, colours=colours, invert=invert)
 
 
@@ -208,6 +223,7 @@ def cutout(
     crop: Crop = None,
     colours: Colours = None,
     depth: OwnDepth = None,
+    target: For = None,
     max_memory: MaxMemory = None,
     force: Force = False,
     no_lock: NoLock = False,
@@ -219,23 +235,38 @@ def cutout(
     from .. import images
     from ..foreground import METHODS
 
-    method = choose("colours", colours, METHODS)
+    method, suits = choose("colours", colours, METHODS), choose_target(target)
     finish, frame = choose_finish(levels, choke, feather), _Frame(crop)
+    multiplied = premultiplied or bool(suits and suits.premultiplied)
     bound = bound_memory(max_memory, **CUTOUT)
 
     def make(image: Path, alpha: Path | None, path: Path) -> bytes:
-        picture, bits = _open(image, path, channels=4, depth=depth, bound=bound)
-        cut = _split(picture, image, alpha, method, finish, invert=invert, bound=bound)
-        name = file_name(image)
-        foreground, matte, _ = frame.lay(*cut, picture.image, depth=bits, bound=bound, name=name)
-        colour = foreground * matte[..., None] if premultiplied else foreground
-        metadata: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif}
-        metadata["premultiplied"] = premultiplied
-        return images.encode_for(path, colour, alpha=matte, depth=bits, **metadata)
+        picture, held = _open(image, path, suits, channels=4, depth=depth, bound=bound)
+        light, name = held["light"], file_name(image)
+        cut = _split(picture, image, alpha, method, finish, invert=invert, bound=bound, light=light)
+        foreground, matte, _, held = frame.lay(*cut, picture.image, held, bound=bound, name=name)
+        colour = foreground * matte[..., None] if multiplied else foreground
+        return images.encode_for(path, colour, alpha=matte, premultiplied=multiplied, **held)
 
-    shaping = ("cutout", method, premultiplied, depth, invert, *_shaping(finish, frame))
-    work = _Work(output, None, shaping, force=force, no_lock=no_lock)
+    shaping = ("cutout", method, multiplied, depth, invert, *_shaping(finish, frame))
+    work = _work(output, None, shaping, suits, force=force, no_lock=no_lock)
     _make_all(make, image, alpha, work, colours=colours, invert=invert)
+
+
+def _work(
+    output: Path | None,
+    background: str | None,
+    shaping: tuple[object, ...],
+    target: "Target | None",
+    *,
+    force: bool,
+    no_lock: bool,
+) -> _Work:
+    """Take what shapes the results; without a target they are made as they always were."""
+    suffix = target.suffix if target else ".png"
+    if target:
+        shaping = (*shaping, *target)
+    return _Work(output, background, shaping, force, no_lock, suffix)
 
 
 def _make_all(
@@ -265,11 +296,11 @@ def _make_all(
         if alpha and alpha.exists() and image.exists() and alpha.samefile(image):
             raise ImageError(f"{alpha} is the picture itself, expected its matte; give that file")
         require_one_stdin(image, alpha)
-        path = output_path(image, work.output, kind=work.kind)
+        path = output_path(image, work.output, kind=work.kind, suffix=work.suffix)
         if path:
             taken = [image, *([alpha] if alpha else []), *behind]
             images.require_free(path, taken, force=work.force)
-        put(path, make(image, alpha, path or STDOUT_AS))
+        put(path, make(image, alpha, path or STDOUT_AS.with_suffix(work.suffix)))
         return
     folder = work.output or image / OUTPUT_FOLDER / work.kind
     together = bool(mattes) or folder.resolve() == image.resolve()
@@ -285,9 +316,10 @@ def _make_all(
             files.append(Path(choose_background(work.background, pair.image.stem)))
         return files
 
+    shaping = (*work.shaping, mattes is None)
     make_each(
         pairs,
-        Filling(folder, (*work.shaping, mattes is None), force=work.force, no_lock=work.no_lock),
+        Filling(folder, shaping, force=work.force, no_lock=work.no_lock, suffix=work.suffix),
         lambda pair, path: make(pair.image, pair.hint if mattes else None, path),
         reads=reads,
         others=behind,
@@ -295,16 +327,24 @@ def _make_all(
 
 
 def _open(
-    image: Path, path: Path, *, channels: int, depth: int | None, bound: "Bound"
-) -> tuple["Picture", int]:
-    """Read a picture, and give the depth of its result, which its format must be able to hold."""
+    image: Path,
+    path: Path,
+    target: "Target | None",
+    *,
+    channels: int,
+    depth: int | None,
+    bound: "Bound",
+) -> tuple["Picture", dict[str, Any]]:
+    """Read a picture, and give how its result is written, which its format must be able to hold."""
     from .. import images
 
     source, name = file_source(image, bound), file_name(image)
     picture = images.read_image(source, name=name, max_memory=bound)
-    bits = depth or picture.depth
-    images.output_format(path, channels=channels, depth=bits)
-    return picture, bits
+    bits = bits_for(path, depth, target, own=picture.depth)
+    kind = images.output_format(path, channels=channels, depth=bits)
+    light = picture.light is not None or images.holds_light(kind, bits)
+    metadata = {"icc": picture.icc, "exif": picture.exif, "header": picture.header}
+    return picture, metadata | {"depth": bits, "light": light}
 
 
 def _split(
@@ -316,10 +356,12 @@ def _split(
     *,
     invert: bool,
     bound: "Bound",
+    light: bool,
 ) -> tuple["FloatArray", "FloatArray"]:
-    """Give straight foreground colours and the finished matte; a cut-out's own colours are taken.
+    """Give straight foreground colours, sRGB values or light, and the finished matte.
 
-    Colours are estimated from the matte as it is: it says how they are mixed.
+    A cut-out's own colours are taken. Others are estimated from the matte as it is: it says how
+    they are mixed.
     """
     from ..foreground import estimate_foreground
     from ..images import tell_of_hidden
@@ -332,13 +374,14 @@ def _split(
             raise ImageError(f"{name} has no transparency; give its matte with --alpha")
         if picture.alpha.min() >= OPAQUE_FROM:
             say(f"warning: {name} is opaque all over, so all of it stays; --alpha takes its matte")
-        return finish_cut(picture.image, picture.alpha, how)
+        return finish_cut(picture.colours(light=light), picture.alpha, how)
     tell_of_hidden(picture, name)
     source, its = file_source(alpha, bound), file_name(alpha)
     matte = read_said(source, its, invert=invert, max_memory=bound)
     if matte.shape != picture.size:
         (height, width), (tall, wide) = picture.size, matte.shape
         raise ImageError(f"{its} is {wide}x{tall} but {name} is {width}x{height}; resize one")
-    left = bound.beside(picture.image.nbytes, matte.nbytes)
-    foreground = estimate_foreground(picture.image, matte, method=method, max_memory=left)
-    return finish_cut(foreground, matte, how)
+    colours = picture.colours(light=light)
+    left = bound.beside(colours.nbytes, matte.nbytes)
+    made = estimate_foreground(colours, matte, method=method, max_memory=left, light=light)
+    return finish_cut(made, matte, how)

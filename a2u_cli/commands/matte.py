@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from .options import (
     Device,
     Dtype,
     Feather,
+    For,
     Force,
     Inside,
     Invert,
@@ -25,7 +27,9 @@ from .options import (
     Quality,
     Strict,
     Weights,
+    bits_for,
     choose_finish,
+    choose_target,
     load_matter,
 )
 from .pictures import STDOUT_AS, choose_hint, output_path, read_pair
@@ -33,6 +37,7 @@ from .progress import watching
 from .terminal import say, show_json, show_path
 
 if TYPE_CHECKING:
+    from ..images.formats import Target
     from ..units import FloatArray
 
 
@@ -61,7 +66,7 @@ def matte(
         typer.Option(
             "--output",
             "-o",
-            help="Alpha matte, .png or .tif, or - for stdout. [default: IMAGE_alpha.png]",
+            help="Alpha matte, as .png or .exr, or - for stdout. [default: IMAGE_alpha.png]",
         ),
     ] = None,
     cutout: Annotated[
@@ -71,7 +76,8 @@ def matte(
     levels: Levels = None,
     choke: Choke = None,
     feather: Feather = None,
-    depth: Depth = 8,
+    depth: Depth = None,
+    target: For = None,
     weights: Weights = registry.DEFAULT,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -85,7 +91,6 @@ def matte(
 
     Example: a2u matte photo.jpg --trimap trimap.png --cutout cutout.png
     """
-    from .. import images
     from ..matting.finishing import finish, finish_cut
     from ..matting.planning import parse_bytes
 
@@ -93,29 +98,39 @@ def matte(
     hint = choose_hint(
         trimap, mask, strict=strict, invert=invert, band=band, inside=inside, outside=outside
     )
-    alpha_path = output_path(image, output, kind="alpha")
-    _require_places(alpha_path, cutout, [image, hint.file], depth=depth, force=force)
+    suits = choose_target(target)
+    alpha_path = output_path(image, output, kind="alpha", suffix=suits.suffix if suits else ".png")
+    files = _Files(alpha_path, cutout, suits, depth)
+    files.require_places([image, hint.file], force=force)
     picture, parsed, facts = read_pair(image, hint, max_memory=parse_bytes(max_memory))
     matter = load_matter(
-        weights, device=device, dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
+        weights,
+        device=device,
+        dtype=dtype,
+        depth=files.most_bits,
+        quality=quality,
+        max_memory=max_memory,
     )
     say(f"memory: {matter.plan(picture.size)}")
     say(f"device: {matter}")
     start = time.perf_counter()
-    foreground = None
+    foreground = light = None
+    if cutout and (picture.light is not None or files.holds_light(cutout)):
+        light = picture.colours(light=True)
     with watching() as watch:
         if cutout:
-            cut = matter.cut_out(picture.image, parsed, watch=watch)
+            cut = matter.cut_out(picture.image, parsed, watch=watch, light=light)
             foreground, alpha = finish_cut(*cut, finishing)
         else:
             alpha = finish(matter.matte(picture.image, parsed, watch=watch), finishing)
     facts |= {"weights": weights, "device": str(matter.device), "dtype": matter.dtype_name}
     facts |= {"quality": matter.quality, "seconds": round(time.perf_counter() - start, 3)}
-    metadata: dict[str, Any] = {"depth": depth, "icc": picture.icc, "exif": picture.exif}
-    del picture, parsed  # as large as what is written next
-    if cutout and foreground is not None:
-        images.write_image(cutout, foreground, alpha=alpha, **metadata)
-    _write_alpha(alpha_path, alpha, metadata)
+    metadata: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif, "header": picture.header}
+    metadata["light"] = light is not None
+    del picture, parsed, light  # as large as what is written next
+    if foreground is not None:
+        files.write_cutout(foreground, alpha, metadata)
+    files.write_alpha(alpha, metadata)
     outputs = [path for path in (alpha_path, cutout) if path]
     if as_json:
         show_json(facts | {"outputs": [str(path) for path in outputs]}, err=alpha_path is None)
@@ -124,27 +139,66 @@ def matte(
         say(path) if alpha_path is None else show_path(path)
 
 
-def _require_places(
-    alpha_path: Path | None, cutout: Path | None, inputs: list[str], *, depth: int, force: bool
-) -> None:
-    """Refuse outputs that cannot be written before any work is done."""
-    from .. import images
+@dataclass(frozen=True)
+class _Files:
+    """Where the matte and the cut-out go, None for stdout and for no cut-out, and how."""
 
-    images.output_format(alpha_path or STDOUT_AS, channels=1, depth=depth)
-    if cutout:
-        images.output_format(cutout, channels=4, depth=depth)
-    taken = [Path(name) for name in inputs if name != "-"]
-    for path in (alpha_path, cutout):
-        if path:
-            images.require_free(path, taken, force=force)
-            taken.append(path)
+    alpha: Path | None
+    cutout: Path | None
+    target: "Target | None"
+    depth: int | None
 
+    @property
+    def matte(self) -> Path:
+        """Return the matte's path, or what its format on stdout is told by."""
+        return self.alpha or STDOUT_AS.with_suffix(self.target.suffix if self.target else ".png")
 
-def _write_alpha(path: Path | None, alpha: "FloatArray", metadata: dict[str, Any]) -> None:
-    """Write the matte to its file, or as a PNG to stdout."""
-    from .. import images
+    @property
+    def most_bits(self) -> int:
+        """Return the most bits a channel that are written."""
+        return max(self.bits(path) for path in (self.matte, self.cutout) if path)
 
-    if path:
-        images.write_image(path, alpha, **metadata)
-    else:
-        sys.stdout.buffer.write(images.encode_image(alpha, "png", **metadata))
+    def bits(self, path: Path) -> int:
+        """Give the bits a channel of a file."""
+        return bits_for(path, self.depth, self.target, own=8)
+
+    def holds_light(self, path: Path) -> bool:
+        """Tell whether a file holds light."""
+        from ..images import holds_light, output_format
+
+        return holds_light(output_format(path, channels=4), self.bits(path))
+
+    def require_places(self, inputs: list[str], *, force: bool) -> None:
+        """Refuse outputs that cannot be written before any work is done."""
+        from .. import images
+
+        images.output_format(self.matte, channels=1, depth=self.bits(self.matte))
+        if self.cutout:
+            images.output_format(self.cutout, channels=4, depth=self.bits(self.cutout))
+        taken = [Path(name) for name in inputs if name != "-"]
+        for path in (self.alpha, self.cutout):
+            if path:
+                images.require_free(path, taken, force=force)
+                taken.append(path)
+
+    def write_cutout(
+        self, foreground: "FloatArray", alpha: "FloatArray", metadata: dict[str, Any]
+    ) -> None:
+        """Write the cut-out, premultiplied where its target wants that."""
+        from .. import images
+
+        assert self.cutout
+        multiplied = bool(self.target and self.target.premultiplied)
+        colours = foreground * alpha[..., None] if multiplied else foreground
+        metadata = metadata | {"depth": self.bits(self.cutout), "premultiplied": multiplied}
+        images.write_image(self.cutout, colours, alpha=alpha, **metadata)
+
+    def write_alpha(self, alpha: "FloatArray", metadata: dict[str, Any]) -> None:
+        """Write the matte to its file, or to stdout."""
+        from .. import images
+
+        data = images.encode_for(self.matte, alpha, depth=self.bits(self.matte), **metadata)
+        if self.alpha:
+            images.write_bytes(self.alpha, data)
+        else:
+            sys.stdout.buffer.write(data)

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_ar
 
 import typer
 
-from ..errors import A2UError
+from ..errors import A2UError, ImageError
 from ..weights import registry
 from .terminal import say
 
 if TYPE_CHECKING:
     from ..backgrounds import Fit as FitWord
+    from ..images.formats import Target
     from ..images.memory import Bound
     from ..matting.finishing import Finish
     from ..matting.matter import Matter
 
 BAND, BACKGROUND = "1.5%", "white"
-DEPTHS = (8, 16)
+DEPTHS = (8, 16, 32)
 Word = TypeVar("Word", bound=str)
 
 
@@ -72,6 +73,12 @@ def _methods() -> Sequence[str]:
     return METHODS
 
 
+def _targets() -> tuple[str, ...]:
+    from ..images.formats import TARGETS
+
+    return tuple(TARGETS)
+
+
 def _drawn() -> tuple[str, ...]:
     from ..backgrounds import DRAWN
 
@@ -80,7 +87,7 @@ def _drawn() -> tuple[str, ...]:
 
 def _require_depth(depth: int) -> None:
     if depth not in DEPTHS:
-        raise A2UError(f"depth {depth} was asked for, expected 8 or 16; choose one")
+        raise A2UError(f"depth {depth} was asked for, expected 8, 16 or 32; choose one")
 
 
 def _require_band(text: str) -> None:
@@ -137,10 +144,18 @@ _depth: dict[str, Any] = {
     "callback": checking(_require_depth),
     "autocompletion": completing(lambda: map(str, DEPTHS)),
 }
-Depth = Annotated[int, typer.Option(help="Bits a channel: 8 or 16.", **_depth)]
+Depth = Annotated[
+    int | None,
+    typer.Option(
+        help="Bits a channel: 8, 16, or 32 for floats. [default: 8; OpenEXR 16, half floats]",
+        **_depth,
+    ),
+]
 OwnDepth = Annotated[
     int | None,
-    typer.Option(help="Bits a channel: 8 or 16. [default: as the picture has]", **_depth),
+    typer.Option(
+        help="Bits a channel: 8, 16, or 32 for floats. [default: as the picture has]", **_depth
+    ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse trimap values other than 0, 128 and 255.")
@@ -204,6 +219,15 @@ Fit = Annotated[
         help="How a background picture fills: cover, contain, stretch or tile. [default: cover]",
         callback=checking(lambda word: choose("fit", word, _fits())),
         autocompletion=completing(_fits),
+    ),
+]
+For = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        help="Format, depth and premultiplication that suit nuke, fusion, after-effects or web.",
+        callback=checking(lambda word: choose("for", word, _targets())),
+        autocompletion=completing(lambda: _targets()),
     ),
 ]
 Linear = Annotated[bool, typer.Option("--linear", help="Mix light in place of sRGB values.")]
@@ -298,6 +322,36 @@ def choose_finish(levels: str | None, choke: float | None, feather: float | None
     from ..matting.finishing import AS_IT_IS, Finish, read_levels
 
     return Finish(read_levels(levels) if levels else AS_IT_IS, choke or 0.0, feather or 0.0)
+
+
+def choose_target(word: str | None) -> "Target | None":
+    """Find what --for means; None where it was not given.
+
+    Raises ImageError where its format cannot be written here.
+    """
+    from ..images.formats import TARGETS, choose_depth
+
+    if word is None:
+        return None
+    target = TARGETS[word]
+    choose_depth(target.format, target.depth, name="the output")
+    return target
+
+
+def bits_for(path: Path, depth: int | None, target: "Target | None", *, own: int) -> int:
+    """Give the bits a channel of an output: those asked for, a target's, or enough for its `own`.
+
+    Raises ImageError where its extension is unknown, or another than the target's.
+    """
+    from ..images.formats import HOLDS, enough_depth, output_format
+
+    kind = output_format(path, channels=1)
+    if target and kind != target.format:
+        raise ImageError(
+            f"{path} is no {HOLDS[target.format].name}, which --for asks for; name it "
+            f"{target.suffix}, or leave --for out"
+        )
+    return depth or (target.depth if target else enough_depth(kind, own))
 
 
 def refuse_idle(why: str, **options: object) -> None:

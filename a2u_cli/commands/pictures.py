@@ -134,17 +134,19 @@ def read_pair(
 
 
 STDIN = STDOUT = "-"
-STDOUT_AS = Path("stdout.png")  # what goes there is a PNG
+STDOUT_AS = Path("stdout.png")  # what goes there is a PNG, unless --for says otherwise
 
 
-def output_path(image: str | Path, output: str | Path | None, *, kind: str) -> Path | None:
+def output_path(
+    image: str | Path, output: str | Path | None, *, kind: str, suffix: str = ".png"
+) -> Path | None:
     """Choose where a picture's result goes: IMAGE_KIND.png unless told; None is stdout.
 
     What comes from stdin goes to stdout unless told.
     """
     if str(output) == STDOUT or (output is None and str(image) == STDIN):
         return None
-    return Path(output) if output else Path(image).parent / f"{Path(image).stem}_{kind}.png"
+    return Path(output) if output else Path(image).parent / f"{Path(image).stem}_{kind}{suffix}"
 
 
 def put(path: Path | None, data: bytes) -> None:

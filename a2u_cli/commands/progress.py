@@ -29,6 +29,7 @@ class Filling:
     shaping: tuple[object, ...]
     force: bool
     no_lock: bool
+    suffix: str = ".png"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def make_each(
     reads: Callable[["Pair"], Iterable[Path]],
     others: Iterable[Path] = (),
 ) -> None:
-    """Make a PNG of each picture in a folder; a journal there holds what is done, as of a batch.
+    """Make a file of each picture in a folder; a journal there holds what is done, as of a batch.
 
     `make` gives the bytes of a file that will have this path, from the files that `reads` names;
     `others` are files, too, that no result may replace. Exits with 1 if one could not be made.
@@ -77,7 +78,7 @@ def make_each(
     say_sources(pairs.found, "matte")
 
     def place(pair: "Pair") -> Path:
-        return filling.folder / f"{pair.name}.png"
+        return filling.folder / f"{pair.name}{filling.suffix}"
 
     inputs = (*pairs.files, *others)
     require_no_input(map(place, pairs.found), inputs)

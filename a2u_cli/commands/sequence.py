@@ -10,28 +10,33 @@ import typer
 
 from ..errors import A2UError, Interrupted
 from ..weights import registry
-from .batch import choose_results
 from .options import (
     BAND,
     Background,
     Band,
+    Choke,
     Colours,
     Depth,
     Device,
     Dtype,
+    Feather,
     Fit,
+    For,
     Force,
     Invert,
+    Levels,
     Linear,
     MaxMemory,
     NoLock,
     Quality,
     Strict,
     Weights,
+    choose_target,
     load_matter,
     refuse_idle,
 )
 from .progress import progress
+from .results import choose_finishing, choose_results
 from .terminal import say, say_list, show_json, show_path
 
 if TYPE_CHECKING:
@@ -102,8 +107,12 @@ def sequence(
     background: Background = None,
     fit: Fit = None,
     linear: Linear = False,
+    levels: Levels = None,
+    choke: Choke = None,
+    feather: Feather = None,
     colours: Colours = None,
-    depth: Depth = 8,
+    depth: Depth = None,
+    target: For = None,
     weights: Weights = registry.DEFAULT,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -134,13 +143,20 @@ def sequence(
     options = choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
     )
-    options = replace(options, depth=depth, strict=strict, band=band or BAND, invert=invert)
+    options = choose_finishing(options, None, levels=levels, choke=choke, feather=feather)
+    options = options.suiting(choose_target(target), depth)
+    options = replace(options, strict=strict, band=band or BAND, invert=invert)
     _check_film(film, rate, options, force=force)
     found = find_frames(frames)
     keys = _find_keys(found, trimaps, masks, options, band=band, invert=invert, strict=strict)
     say_list([f"no frame {gap}: the numbers leave it out" for gap in gaps(found.numbers)])
     matter = load_matter(
-        weights, device=device, dtype=dtype, depth=depth, quality=quality, max_memory=max_memory
+        weights,
+        device=device,
+        dtype=dtype,
+        depth=options.depth,
+        quality=quality,
+        max_memory=max_memory,
     )
     say(f"device: {matter}")
     options = replace(
@@ -244,6 +260,7 @@ def _check_film(film: Path | None, rate: str | None, options: "Options", *, forc
 
     from ..images import require_free
     from ..images.film import require_ffmpeg
+    from ..images.formats import holds_light
 
     if film is None:
         refuse_idle("it is a film's; give its name by --film", rate=rate)
@@ -257,6 +274,11 @@ def _check_film(film: Path | None, rate: str | None, options: "Options", *, forc
         ) from None
     if "cutout" not in options.save:
         raise A2UError("--film is made of the cut-outs, which are not saved; add cutout to --save")
+    if holds_light(options.format, options.depth):
+        raise A2UError(
+            "--film is made of the cut-outs, which would be light in an OpenEXR, expected sRGB "
+            "values; leave --for out, or --film"
+        )
     if film.suffix.lower() != ".mov":
         raise A2UError(f"{film} is not named .mov, which ProRes lies in; rename it")
     require_free(film, [], force=force)

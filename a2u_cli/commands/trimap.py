@@ -118,10 +118,12 @@ def make(
 def _make(hint: Hint, path: Path, bound: "Bound") -> bytes:
     """Make a trimap's file, and say what it holds; raises ImageError or TrimapError."""
     from ..images import encode_for, output_format
+    from ..images.formats import HOLDS
     from ..trimap import require_unknown
 
-    if output_format(path, channels=1, depth=8) == "jpeg":
-        raise TrimapError(f"{path}: JPEG would blur the trimap; choose .png or .tif")
+    holds = HOLDS[output_format(path, channels=1, depth=8)]
+    if holds.lossy:
+        raise TrimapError(f"{path}: {holds.name} would blur the trimap; choose .png or .tif")
     trimap = hint.read(max_memory=bound)
     say(f"trimap: {require_unknown(trimap, file_name(hint.file), of_mask=True)}")
     return encode_for(path, trimap)

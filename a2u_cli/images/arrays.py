@@ -15,10 +15,12 @@ def require_array(
     *,
     channels: tuple[int, ...],
     error: type[A2UError] = ImageError,
+    light: bool = False,
 ) -> None:
     """Refuse what is no array of floats in [0, 1], within what a resize may round.
 
-    `channels` are those that it may have: 1 stands for (H, W), 3 for (H, W, 3).
+    `channels` are those that it may have: 1 stands for (H, W), 3 for (H, W, 3). `light` may have
+    any finite values.
 
     Raises `error`, which says what was found.
     """
@@ -29,7 +31,10 @@ def require_array(
             "their largest, 255 for 8 bits"
         )
     low, high = value.min(), value.max()
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN fails too
+    if light:
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise error(f"{name} holds values that are not finite, expected light; mend them")
+    elif not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN fails too
         raise error(
             f"{name} holds values from {low:.7g} to {high:.7g}, expected [0, 1]; divide 8-bit "
             "values by 255, clip what a resize has overshot"

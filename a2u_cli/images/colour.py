@@ -1,4 +1,4 @@
-"""From sRGB values to linear light and back, and from the light of other primaries."""
+"""From sRGB values to linear light and back, to a view of it, and from other primaries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,37 @@ def from_linear(light: FloatArray) -> FloatArray:
     return np.where(light <= 0.0031308, light * np.float32(12.92), high)
 
 
+KNEE = 0.5  # of linear light: up to it a view shows light as it is
+
+
+def view(light: FloatArray, white: float) -> FloatArray:
+    """Show linear light of any brightness as sRGB values in [0, 1], `white` and beyond as white.
+
+    The curve is Reinhard's with a white point, above a knee: with t = (x - k) / (1 - k), w the same
+    of `white`, and k = KNEE, light x > k becomes k + (1 - k) t (1 + t / w^2) / (1 + t). It rises
+    everywhere, without a bend at the knee, and where `white` is 1 it changes nothing
+    (Reinhard et al., "Photographic Tone Reproduction for Digital Images", 2002, equation 4).
+    """
+    if white > 1:
+        over = np.maximum(light - KNEE, 0) / np.float32(1 - KNEE)
+        most = np.float32((white - KNEE) / (1 - KNEE))
+        bent = KNEE + (1 - KNEE) * over * (1 + over / most**2) / (1 + over)
+        light = np.where(light > KNEE, bent, light).astype(np.float32)
+    return from_linear(np.clip(light, 0.0, 1.0))
+
+
 SRGB_CHROMATICITIES = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)
+# The primaries of linear light by their names (Color Interop Forum, "Identifying the Color Space of
+# OpenEXR Files", annex A), and how far the same ones may be apart there.
+INTEROP_IDS: dict[str, tuple[float, ...]] = {
+    "lin_rec709_scene": SRGB_CHROMATICITIES,
+    "lin_ap0_scene": (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767),
+    "lin_ap1_scene": (0.713, 0.293, 0.165, 0.83, 0.128, 0.044, 0.32168, 0.33767),
+    "lin_p3d65_scene": (0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329),
+    "lin_rec2020_scene": (0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329),
+    "lin_adobergb_scene": (0.64, 0.33, 0.21, 0.71, 0.15, 0.06, 0.3127, 0.329),
+}
+SAME_XY = 1e-3
 # From XYZ to the eye's three responses, in which white is adapted (Bradford).
 TO_CONES = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
@@ -44,6 +74,14 @@ def primaries_to_srgb(chromaticities: Sequence[float]) -> FloatArray:
     if not np.isfinite(matrix).all():
         raise ValueError("primaries that are no colours")
     return matrix
+
+
+def interop_id(chromaticities: Sequence[float]) -> str | None:
+    """Name the primaries of linear light; None for those that have no name."""
+    for name, known in INTEROP_IDS.items():
+        if np.allclose(chromaticities, known, rtol=0, atol=SAME_XY):
+            return name
+    return None
 
 
 def _to_xyz(chromaticities: Sequence[float]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Encode levels as the bytes of PNG, TIFF and JPEG files, with profile and EXIF."""
+"""Encode levels as the bytes of PNG, TIFF, JPEG, WebP and AVIF files, with profile and EXIF."""
 
 import struct
 import zlib
@@ -10,10 +10,11 @@ from PIL import Image
 from PIL.ExifTags import IFD
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-from ..units import Levels
+from ..units import FloatArray, Levels
 from .metadata import DIRECTORIES, RESOLUTION, TEXTS, as_stored
 
 JPEG_QUALITY = 95
+AVIF_QUALITY = 90
 PLACEHOLDER = 1  # below a directory's tag no other is known
 
 
@@ -36,9 +37,13 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def encode_tiff(
-    levels: Levels, icc: bytes | None, exif: bytes | None, *, premultiplied: bool = False
+    levels: Levels | FloatArray,
+    icc: bytes | None,
+    exif: bytes | None,
+    *,
+    premultiplied: bool = False,
 ) -> bytes:
-    """Write deflated strips, the profile and the EXIF that `read_exif` keeps.
+    """Write deflated strips of levels or floats, the profile and the EXIF that `read_exif` keeps.
 
     `premultiplied` says of RGBA that its colours are multiplied by alpha.
     """
@@ -63,7 +68,7 @@ def encode_tiff(
         extrasamples=[kind] if levels.shape[2:] == (4,) else None,
         compression="zlib",
         compressionargs={"level": 1},
-        predictor=True,
+        predictor=levels.dtype.kind == "u",  # that of floats needs another package
         iccprofile=icc,
         resolution=(_fraction(described.get(across)), _fraction(described.get(down))),
         resolutionunit=described.get(unit) if described.get(unit) in (1, 2, 3) else 1,
@@ -100,4 +105,20 @@ def encode_jpeg(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
     stream = BytesIO()
     options: dict[str, Any] = {"icc_profile": icc, "exif": exif or b"", "quality": JPEG_QUALITY}
     Image.fromarray(levels).save(stream, "JPEG", subsampling=0, **options)
+    return stream.getvalue()
+
+
+def encode_webp(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+    """Write lossless WebP, in which hidden colours stay, too."""
+    stream = BytesIO()
+    options: dict[str, Any] = {"icc_profile": icc, "exif": exif or b""}
+    Image.fromarray(levels).save(stream, "WEBP", lossless=True, exact=True, **options)
+    return stream.getvalue()
+
+
+def encode_avif(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+    """Write AVIF with colours of full size."""
+    stream = BytesIO()
+    options: dict[str, Any] = {"icc_profile": icc, "exif": exif or b"", "quality": AVIF_QUALITY}
+    Image.fromarray(levels).save(stream, "AVIF", subsampling="4:4:4", **options)
     return stream.getvalue()

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import A2UError, ImageError, OutOfMemory, is_memory, listed
-from ..units import Levels
-from .colour import from_linear, primaries_to_srgb
+from .exr_header import Window, read_header, read_window
 from .files import words
+from .floats import COLOUR_BYTES, MOST_HALF, Floats, read_light, read_numbers
 from .optional_formats import missing_extra
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,6 @@ ROLES = {"RED": "R", "GREEN": "G", "BLUE": "B", "ALPHA": "A"}
 KINDS = (("RGB", ""), ("Y", "X"), ("A", ""), ("R", "GB"))
 MAIN = ("combined", "beauty", "rgba", "rgb", "c")  # how programs call the picture among layers
 DTYPES = (np.uint32, np.float16, np.float32)  # by the number of a channel's type
-SAME_PRIMARIES = 1e-3  # of a matrix: sRGB's own, as they are rounded
-MOST_OVERSHOOT = 2  # beyond 1, as resampling leaves it
-MOST_LEVEL = 65535  # of 16 bits; what goes beyond are numbers of objects, or light
 MOST_AT_ONCE = 2 << 30  # bytes that the channels of a file of several parts take: all are read
 
 
@@ -47,14 +44,14 @@ def is_exr(data: bytes) -> bool:
 
 
 def read_exr(
-    data: bytes, name: str, *, colour: bool, require: Callable[[tuple[int, int]], None]
-) -> Levels:
-    """Decode OpenEXR to (H, W, C): grey, RGB or RGBA in 65536 steps from 0 to 1, clipped to it.
+    data: bytes, name: str, *, colour: bool, require: Callable[[tuple[int, int], int], None]
+) -> Floats:
+    """Decode OpenEXR to grey, RGB or RGBA.
 
     A picture's colours (`colour`) are linear light of the file's primaries, premultiplied by its
-    alpha: they become sRGB, straight. Of a trimap or an alpha the numbers are taken as they are;
-    whole numbers beyond 1 are labels, or levels of 8 or 16 bits. `require` refuses a size
-    (width, height).
+    alpha: they become straight light of sRGB's, and its levels a view of that. Of a trimap or an
+    alpha the numbers are taken as they are; whole numbers beyond 1 are labels, or levels of 8 or 16
+    bits. `require` refuses a size (width, height) of which a pixel takes so many bytes.
 
     Raises ImageError where the extra is missing, or the file is damaged, or has no layer of RGB or
     grey, or several that could be meant, or a picture is of whole numbers; what `require` raises;
@@ -68,11 +65,11 @@ def read_exr(
         headers = [part.header for part in OpenEXR.File(BytesIO(data), header_only=True).parts]
         for header in headers:
             for kind in ("dataWindow", "displayWindow"):
-                x0, y0, x1, y1 = _window(header, kind)
-                require((x1 - x0, y1 - y0))
+                x0, y0, x1, y1 = read_window(header, kind)
+                require((x1 - x0, y1 - y0), COLOUR_BYTES if colour else 0)
         layer = _choose(headers, name)
         header = headers[layer.part]
-        stored, frame = _window(header, "dataWindow"), _window(header, "displayWindow")
+        stored, frame = read_window(header, "dataWindow"), read_window(header, "displayWindow")
         _require_plain(header, layer, name, deep=(OpenEXR.deepscanline, OpenEXR.deeptile))
         planes = _planes(data, layer, headers, name)
         if colour:
@@ -90,50 +87,10 @@ def read_exr(
             f"{name} is truncated or damaged ({words(error)}), expected a whole OpenEXR picture; "
             "export it again"
         ) from error
-    if not colour:
-        return _matte_levels(values, layer, name)
     has_alpha = "A" in layer.channels
-    light = values[..., :-1] if has_alpha else values  # of an alpha alone there is none
-    matrix = _to_primaries(header, name) if light.shape[2] == 3 else None
-    for row, shown in zip(values, light, strict=True):  # a row at a time takes no memory
-        if has_alpha:
-            alpha = row[..., -1:]
-            shown /= np.where(alpha > 0, np.maximum(alpha, 1e-6), 1)  # 0: it shines without matter
-        linear = shown if matrix is None else shown @ matrix.T
-        shown[...] = from_linear(np.clip(linear, 0.0, 1.0))
-    return _steps(values)
-
-
-def _steps(values: npt.NDArray[np.float32]) -> Levels:
-    """Give values in 65536 steps from 0 to 1, clipped to it; grey with alpha becomes RGBA."""
-    np.clip(values, 0, 1, out=values)
-    values *= 65535.0
-    levels: npt.NDArray[np.uint16] = np.rint(values, out=values).astype(np.uint16)
-    return levels[..., [0, 0, 0, 1]] if levels.shape[2] == 2 else levels
-
-
-def _matte_levels(values: npt.NDArray[np.float32], layer: _Layer, name: str) -> Levels:
-    """Give the levels of what is no picture: where its numbers are whole and go beyond 1, they."""
-    highest = values.max()
-    if highest <= 1 or ("A" in layer.channels and values.shape[2] > 1):
-        return _steps(values)
-    if values.min() >= 0 and highest <= MOST_LEVEL and not np.mod(values, 1).any():
-        return values.astype(np.uint8) if highest <= 255 else values.astype(np.uint16)
-    if highest > MOST_OVERSHOOT:
-        log.warning("%s holds values up to %.3g, which count as 1", name, highest)
-    return _steps(values)
-
-
-def _to_primaries(header: dict[str, Any], name: str) -> npt.NDArray[Any] | None:
-    """Give what brings a file's linear light to sRGB's primaries, (3, 3); None: nothing need."""
-    if not (primaries := header.get("chromaticities")):
-        return None
-    try:
-        matrix = primaries_to_srgb(primaries)
-    except (ValueError, TypeError):
-        log.warning("%s has primaries that are no colours; its light counts as sRGB's", name)
-        return None
-    return matrix if np.abs(matrix - np.eye(3)).max() > SAME_PRIMARIES else None
+    if not colour:
+        return Floats(read_numbers(values, name, has_alpha=has_alpha))
+    return read_light(values, read_header(header, name), has_alpha=has_alpha)
 
 
 def _choose(headers: list[dict[str, Any]], name: str) -> _Layer:
@@ -171,14 +128,6 @@ def _choose(headers: list[dict[str, Any]], name: str) -> _Layer:
     )
 
 
-def _window(header: dict[str, Any], kind: str) -> tuple[int, int, int, int]:
-    """Give a window's left, top, right and bottom, the last two beyond it."""
-    (x0, y0), (x1, y1) = (map(int, corner) for corner in header[kind])
-    if x1 < x0 or y1 < y0:
-        raise ValueError(f"its {kind} is empty")
-    return x0, y0, x1 + 1, y1 + 1
-
-
 def _require_plain(
     header: dict[str, Any], layer: _Layer, name: str, *, deep: tuple[Any, ...]
 ) -> None:
@@ -207,7 +156,7 @@ def _planes(
     """Read the layer's channels as stored, (h, w), and of a file of one part one at a time."""
     import OpenEXR
 
-    left, top, right, bottom = _window(headers[layer.part], "dataWindow")
+    left, top, right, bottom = read_window(headers[layer.part], "dataWindow")
     shape = bottom - top, right - left
     if len(headers) == 1:
         file = OpenEXR.InputFile(BytesIO(data))
@@ -217,7 +166,7 @@ def _planes(
         return
     taken = 0
     for header in headers:
-        x0, y0, x1, y1 = _window(header, "dataWindow")
+        x0, y0, x1, y1 = read_window(header, "dataWindow")
         taken += 4 * len(header["channels"]) * (x1 - x0) * (y1 - y0)
     if taken > MOST_AT_ONCE:
         raise OutOfMemory(
@@ -232,8 +181,8 @@ def _planes(
 def _in_frame(
     planes: Iterable[npt.NDArray[Any]],
     count: int,
-    stored: tuple[int, int, int, int],
-    frame: tuple[int, int, int, int],
+    stored: Window,
+    frame: Window,
     name: str,
 ) -> npt.NDArray[np.float32]:
     """Lay `count` planes (h, w) into the frame (H, W, C)."""
@@ -250,5 +199,5 @@ def _in_frame(
     inside = slice(y0 - frame[1], y1 - frame[1]), slice(x0 - frame[0], x1 - frame[0])
     taken = slice(y0 - stored[1], y1 - stored[1]), slice(x0 - stored[0], x1 - stored[0])
     for number, plane in enumerate(planes):
-        canvas[(*inside, number)] = np.nan_to_num(plane[taken])
+        canvas[(*inside, number)] = np.nan_to_num(plane[taken], posinf=MOST_HALF, neginf=-MOST_HALF)
     return canvas

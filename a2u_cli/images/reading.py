@@ -16,8 +16,10 @@ from ..errors import ImageError, OutOfMemory, is_memory
 from ..units import FloatArray, Levels
 from . import optional_formats
 from .arrays import kind_of
+from .colour import to_linear
 from .decoding import DAMAGE, begins_as_picture, decode_levels, open_picture
 from .exr import is_exr, read_exr
+from .exr_header import ExrHeader
 from .files import require_regular, words
 from .jpeg import refuse_unusual_jpeg
 from .memory import Bound, bounded, free_memory
@@ -25,7 +27,14 @@ from .metadata import read_exif, turn_upright
 from .png import SIGNATURE
 from .profiles import to_srgb
 from .signals import other_colours
-from .tiff import count_pages, decode_tiff, refuse_raw, refuse_unreadable
+from .tiff import (
+    count_pages,
+    decode_floats,
+    decode_tiff,
+    holds_floats,
+    refuse_raw,
+    refuse_unreadable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +56,9 @@ class Picture:
     image: float32 (H, W, 3), sRGB in [0, 1]; alpha: float32 (H, W) in [0, 1] where the file has
     transparency; depth: bits a channel, 8 or 16; icc: an sRGB profile, where the file has one of
     its colours; exif: EXIF without orientation, layout and thumbnail; orientation: the EXIF turn
-    that was applied (1 is none).
+    that was applied (1 is none); light: of an OpenEXR also float32 (H, W, 3), linear, of sRGB's
+    primaries, straight, and unclipped: `image` is a view of it (`colour.view`); header: what that
+    file says beside its pixels.
     """
 
     image: FloatArray
@@ -56,11 +67,19 @@ class Picture:
     icc: bytes | None
     exif: bytes | None
     orientation: int
+    light: FloatArray | None = None
+    header: ExrHeader | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """Return (height, width)."""
         return self.image.shape[0], self.image.shape[1]
+
+    def colours(self, *, light: bool) -> FloatArray:
+        """Give the colours, (H, W, 3): sRGB values in [0, 1], or linear light."""
+        if not light:
+            return self.image
+        return to_linear(self.image) if self.light is None else self.light
 
 
 @dataclass(frozen=True)
@@ -69,6 +88,8 @@ class _Decoded:
     icc: bytes | None
     exif: bytes | None
     orientation: int
+    light: FloatArray | None = None
+    header: ExrHeader | None = None
 
 
 def read_image(
@@ -95,7 +116,8 @@ def read_image(
     alpha = None
     if levels.shape[2] == 4:
         alpha = np.divide(levels[..., 3], 2**depth - 1, order="C", dtype=np.float32)  # (H, W)
-    return Picture(image, alpha, depth, decoded.icc, decoded.exif, decoded.orientation)
+    metadata = decoded.icc, decoded.exif, decoded.orientation
+    return Picture(image, alpha, depth, *metadata, decoded.light, decoded.header)
 
 
 def tell_of_hidden(picture: Picture, name: str) -> None:
@@ -171,8 +193,8 @@ def _decode(
         bounded(max_memory).require(size, name, a_pixel=a_pixel)
 
     if is_exr(data):
-        light = read_exr(data, name, colour=colour, require=require)
-        return _Decoded(light, None, None, orientation=1)
+        exr = read_exr(data, name, colour=colour, require=require)
+        return _Decoded(exr.levels, None, None, 1, exr.light, exr.header)
     refuse_unreadable(data, name)
     refuse_unusual_jpeg(data, name)
     size = _size_in_head(data)
@@ -191,6 +213,9 @@ def _decode(
             icc = picture.info.get("icc_profile", b"")
             if icc is None:  # of a JPEG, in pieces that do not fit: told as damaged
                 icc = b"in pieces"
+            if isinstance(picture, TiffImageFile) and holds_floats(picture):
+                floats = decode_floats(picture, data, name, colour=colour, require=require)
+                return _Decoded(floats.levels, None, exif, orientation, floats.light)
             if isinstance(picture, TiffImageFile):
                 levels = decode_tiff(picture, data, name, icc, require=require)
             else:

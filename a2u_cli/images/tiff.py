@@ -11,8 +11,10 @@ import logging
 import struct
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
@@ -20,6 +22,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from ..errors import ImageError
 from ..units import Levels
 from .decoding import DNG_VERSION, MASK, SHRUNK, SUB_IFDS, SUBFILE_TYPE, Tiff, decode_levels
+from .floats import COLOUR_BYTES, MOST_HALF, Floats, read_light, read_numbers
 from .metadata import turn_upright
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ SENSOR = (32803, 34892)  # colour filters and linear light, as a sensor gives th
 LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
 WEBP = 50001  # which libtiff behind Pillow has been built without
 PREMULTIPLIED, STRAIGHT = 1, (2, 999)  # 999: as CorelDRAW writes it
+FLOATS = 3  # of the kinds of samples
 SAMPLES = {2: "signed integers", 3: "floating-point numbers", 5: "complex", 6: "complex numbers"}
 UNPACKING = 3  # copies of the samples that there are at once
 RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"\0MRM")
@@ -90,6 +94,46 @@ def decode_tiff(
     return levels
 
 
+def holds_floats(picture: TiffImageFile) -> bool:
+    """Tell whether a file holds floats that can be read: grey or RGB, of 16 or 32 bits."""
+    tags = picture.tag_v2
+    kinds = set(tags.get(Base.SampleFormat, (1,))), set(tags.get(Base.BitsPerSample, (1,)))
+    return (
+        kinds in (({FLOATS}, {16}), ({FLOATS}, {32}))
+        and tags.get(Base.PhotometricInterpretation) in (1, 2)
+        and tags.get(Base.Compression, 1) in LOSSLESS
+    )
+
+
+def decode_floats(
+    picture: TiffImageFile,
+    data: bytes,
+    name: str,
+    *,
+    colour: bool,
+    require: Callable[[tuple[int, int], int], None],
+) -> Floats:
+    """Decode a file that `holds_floats`, upright; `require` is as in `decode_tiff`.
+
+    A picture's (`colour`) count as linear light of sRGB's primaries, as TIFF cannot say what they
+    are; of a trimap or an alpha the numbers are taken as they are.
+
+    Raises one of DAMAGE for broken files.
+    """
+    tags = picture.tag_v2
+    sample = (UNPACKING + 1) * 4 * tags.get(Base.SamplesPerPixel, 1)
+    require(picture.size, max(sample, COLOUR_BYTES))
+    colours, alpha, multiplied = _told_apart(picture, data, name)
+    has_alpha = alpha is not None
+    parts = colours if alpha is None else np.dstack([colours, alpha])
+    upright = turn_upright(parts, tags.get(Base.Orientation, 1)).astype(np.float32)
+    values = np.nan_to_num(upright, copy=False, posinf=MOST_HALF, neginf=-MOST_HALF)
+    if not colour:
+        return Floats(read_numbers(values, name, has_alpha=has_alpha))
+    log.warning("%s holds floats, which count as linear light of sRGB's primaries", name)
+    return read_light(values, has_alpha=has_alpha, multiplied=multiplied)
+
+
 def _tell_of_unused(channels: int, name: str) -> None:
     if channels > 0:
         what = "1 more channel" if channels == 1 else f"{channels} more channels"
@@ -97,7 +141,21 @@ def _tell_of_unused(channels: int, name: str) -> None:
 
 
 def _sorted(picture: TiffImageFile, data: bytes, name: str) -> Levels:
-    """Sort the samples of a grey or RGB file into colours and transparency."""
+    """Sort the levels of a grey or RGB file into straight colours and transparency."""
+    levels, alpha, multiplied = _told_apart(picture, data, name)
+    if picture.tag_v2.get(Base.PhotometricInterpretation, 0) == 0:
+        levels = np.iinfo(levels.dtype).max - levels  # white is zero
+    if alpha is None:
+        return levels
+    rgba = np.empty((*alpha.shape, 4), alpha.dtype)
+    rgba[..., :3], rgba[..., 3] = levels, alpha
+    return straightened(rgba) if multiplied else rgba
+
+
+def _told_apart(
+    picture: TiffImageFile, data: bytes, name: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None, bool]:
+    """Give a file's colours, (H, W, C), its alpha, (H, W), if any, and whether it multiplies."""
     tags = picture.tag_v2
     colours = COLOURS[tags.get(Base.PhotometricInterpretation, 0)]
     samples = _samples(picture, data)
@@ -110,14 +168,10 @@ def _sorted(picture: TiffImageFile, data: bytes, name: str) -> Levels:
     named = (PREMULTIPLIED, *STRAIGHT)
     alpha = next((place for place, kind in enumerate(kinds[:more]) if kind in named), None)
     _tell_of_unused(more - (alpha is not None), name)
-    levels = samples[..., :colours]
-    if tags.get(Base.PhotometricInterpretation, 0) == 0:
-        levels = np.iinfo(levels.dtype).max - levels  # white is zero
     if alpha is None:
-        return levels
-    rgba = np.empty((*samples.shape[:2], 4), samples.dtype)
-    rgba[..., :3], rgba[..., 3] = levels, samples[..., colours + alpha]
-    return straightened(rgba) if kinds[alpha] == PREMULTIPLIED else rgba
+        return samples[..., :colours], None, False
+    multiplied = kinds[alpha] == PREMULTIPLIED
+    return samples[..., :colours], samples[..., colours + alpha], multiplied
 
 
 def straightened(levels: Levels) -> Levels:
@@ -129,7 +183,7 @@ def straightened(levels: Levels) -> Levels:
     return levels
 
 
-def _samples(picture: TiffImageFile, data: bytes) -> Levels:
+def _samples(picture: TiffImageFile, data: bytes) -> npt.NDArray[Any]:
     """Unpack all samples of a file, (H, W, C)."""
     tags = picture.tag_v2
     height, width = tags[Base.ImageLength], tags[Base.ImageWidth]
@@ -139,47 +193,78 @@ def _samples(picture: TiffImageFile, data: bytes) -> Levels:
         return wide.reshape(height, width, count)
     offsets = tags[TILE_OFFSETS if TILE_OFFSETS in tags else OFFSETS]
     pieces = len(offsets) // count
-    planes = np.empty((height, width, count), np.uint16 if _bits(tags) == 16 else np.uint8)
-    for plane in range(count):
-        part = slice(plane * pieces, (plane + 1) * pieces)
-        planes[..., plane] = _unpacked(tags, data, 1, part)
-    return planes
+    parts = (slice(plane * pieces, (plane + 1) * pieces) for plane in range(count))
+    return np.dstack([_unpacked(tags, data, 1, part) for part in parts])
 
 
 def _bits(tags: ImageFileDirectory_v2) -> int:
     return int(max(tags[Base.BitsPerSample]))
 
 
-def _unpacked(tags: ImageFileDirectory_v2, data: bytes, channels: int, pieces: slice) -> Levels:
-    """Unpack strips or tiles of `channels` interleaved samples as one wide picture of grey."""
+def _unpacked(
+    tags: ImageFileDirectory_v2, data: bytes, channels: int, pieces: slice
+) -> npt.NDArray[Any]:
+    """Unpack strips or tiles of `channels` interleaved samples as one wide picture of grey.
+
+    Floats are unpacked as the bytes that they consist of.
+    """
     height, width = tags[Base.ImageLength], tags[Base.ImageWidth]
+    bits, kind = _bits(tags), max(tags.get(Base.SampleFormat, (1,)))
+    each = bits // 8 if kind == FLOATS else 1
     tiled = TILE_OFFSETS in tags
+    block = tags[TILE_WIDTH] if tiled else width
+    across = -(-width // block) * block if each > 1 else width  # bytes lie in whole tiles' order
     places = (TILE_OFFSETS, TILE_COUNTS) if tiled else (OFFSETS, COUNTS)
     grey: dict[int, Sequence[int]] = {
-        Base.ImageWidth: (width * channels,),
+        Base.ImageWidth: (across * channels * each,),
         Base.ImageLength: (height,),
-        Base.BitsPerSample: (_bits(tags),),
+        Base.BitsPerSample: (bits // each,),
         Base.Compression: (tags.get(Base.Compression, 1),),
         Base.PhotometricInterpretation: (1,),
         Base.FillOrder: (tags.get(Base.FillOrder, 1),),
         Base.SamplesPerPixel: (1,),
         **{place: tags[place][pieces] for place in places if place in tags},
     }
-    block = width
     if tiled:
-        block = tags[TILE_WIDTH]
-        grey |= {TILE_WIDTH: (block * channels,), TILE_LENGTH: (tags[TILE_LENGTH],)}
+        grey |= {TILE_WIDTH: (block * channels * each,), TILE_LENGTH: (tags[TILE_LENGTH],)}
     else:
         grey[ROWS] = (min(tags.get(ROWS, height), height),)
     with Tiff(BytesIO(_with_directory(data, grey)), "") as picture:
         levels = np.asarray(picture)
+    predictor = tags.get(PREDICTOR, 1)
+    if kind == FLOATS:
+        dtype = np.dtype(f"{'<' if data[:2] == b'II' else '>'}f{each}")
+        blocks = np.split(levels, range(span := block * channels * each, levels.shape[1], span), 1)
+        parts = [_as_floats(part, channels, dtype, predictor) for part in blocks]
+        return np.hstack(parts)[:, : width * channels]
     levels = levels.astype(levels.dtype.newbyteorder("="))
-    if tags.get(PREDICTOR, 1) == 2:  # each sample is the difference to its left neighbour's
+    if predictor == 2:  # each sample is the difference to its left neighbour's
         rows = levels.reshape(height, width, channels)
         for left in range(0, width, block):
             part = rows[:, left : left + block]
             np.cumsum(part, axis=1, dtype=levels.dtype, out=part)
     return levels
+
+
+def _as_floats(
+    part: npt.NDArray[np.uint8], channels: int, dtype: np.dtype[Any], predictor: int
+) -> npt.NDArray[Any]:
+    """Put the bytes of a strip's rows, or of a tile's, together as floats, (rows, samples).
+
+    The predictor of floats (3) lays a row's highest bytes first, then the next, and gives each byte
+    as the difference to that of the pixel before it (Adobe's technical note 3 on TIFF).
+    """
+    rows, each = len(part), dtype.itemsize
+    if predictor == 3:
+        steps = part.reshape(rows, -1, channels)
+        planes = np.cumsum(steps, axis=1, dtype=np.uint8).reshape(rows, each, -1)
+        return np.ascontiguousarray(planes.swapaxes(1, 2)).view(f">f{each}")[..., 0]
+    samples = np.ascontiguousarray(part).view(dtype)
+    if predictor == 2:  # of whole numbers of the same size
+        numbers = samples.view(f"{dtype.byteorder}u{each}").astype(f"u{each}")
+        steps = numbers.reshape(rows, -1, channels)
+        return np.cumsum(steps, axis=1, dtype=f"u{each}").reshape(rows, -1).view(f"f{each}")
+    return samples
 
 
 def _with_directory(data: bytes, tags: dict[int, Sequence[int]]) -> bytes:

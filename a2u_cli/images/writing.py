@@ -3,52 +3,25 @@
 import logging
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ImageError, OutOfMemory, is_memory
-from ..units import Levels
-from .arrays import require_shape
+from ..errors import A2UError, ImageError, OutOfMemory, is_memory
+from ..units import FloatArray, Levels
+from .arrays import ROUNDING, require_shape
+from .colour import from_linear, to_linear
 from .decoding import DAMAGE
-from .encoders import encode_jpeg, encode_png, encode_tiff
+from .encoders import encode_avif, encode_jpeg, encode_png, encode_tiff, encode_webp
+from .exr_header import ExrHeader
+from .exr_writing import encode_exr
 from .files import replacing, words
+from .formats import HOLDS, Format, choose_depth, holds_light, output_format
 
 log = logging.getLogger(__name__)
 
-Format = Literal["png", "tiff", "jpeg"]
 STRIP = 2**20  # values rounded at once
-FORMATS: dict[str, Format] = {
-    ".png": "png",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-}
-
-
-def output_format(path: Path, *, channels: int, depth: int) -> Format:
-    """Name the format that the extension asks for, so that a wrong one is refused before work.
-
-    Raises: ImageError where the extension is unknown or its format cannot hold the picture.
-    """
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        extension = f"extension {path.suffix}" if path.suffix else "no extension"
-        raise ImageError(
-            f"{path} has {extension}, expected one of {', '.join(FORMATS)}; rename the output"
-        )
-    _require_room(kind, channels, depth, str(path))
-    return kind
-
-
-def _require_room(kind: Format, channels: int, depth: int, name: str) -> None:
-    if depth not in (8, 16):
-        raise ImageError(f"{name}: depth {depth} was asked for, expected 8 or 16; choose one")
-    if kind == "jpeg" and (channels == 4 or depth == 16):
-        what = "transparency" if channels == 4 else "16 bits a channel"
-        raise ImageError(f"{name}: JPEG cannot hold {what}; choose .png or .tif")
 
 
 def require_free(path: Path, taken: list[Path], *, force: bool) -> None:
@@ -79,10 +52,12 @@ def write_image(
     array: npt.NDArray[Any],
     *,
     alpha: npt.NDArray[Any] | None = None,
-    depth: int = 8,
+    depth: int | None = None,
     icc: bytes | None = None,
     exif: bytes | None = None,
     premultiplied: bool = False,
+    light: bool = False,
+    header: ExrHeader | None = None,
 ) -> None:
     """Write a picture in the format of its extension: the whole file or nothing.
 
@@ -92,7 +67,8 @@ def write_image(
     Raises: ImageError where the format cannot hold the picture or the file cannot be written.
     """
     path = Path(path)
-    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "premultiplied": premultiplied}
+    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "header": header}
+    metadata |= {"premultiplied": premultiplied, "light": light}
     write_bytes(path, encode_for(path, array, alpha=alpha, depth=depth, **metadata))
 
 
@@ -101,22 +77,31 @@ def encode_for(
     array: npt.NDArray[Any],
     *,
     alpha: npt.NDArray[Any] | None = None,
-    depth: int = 8,
+    depth: int | None = None,
     icc: bytes | None = None,
     exif: bytes | None = None,
     premultiplied: bool = False,
+    light: bool = False,
+    header: ExrHeader | None = None,
 ) -> bytes:
     """Give the bytes that `write_image` writes; raises ImageError where no file can hold it."""
     name = str(path)
     channels = _channels(array, name)
     kind = output_format(path, channels=channels if alpha is None else 4, depth=depth)
+    depth = choose_depth(kind, depth, name=name)
     if alpha is not None:
-        array = _with_alpha(array, alpha, depth, name)
-    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "premultiplied": premultiplied}
+        _require_one_size(array, alpha, name)
+        if light != (holds := holds_light(kind, depth)):
+            array = _converted(array, alpha if premultiplied else None, to_light=holds, name=name)
+            light = holds
+        parts = array, alpha
+        array = np.dstack(parts if holds else [quantise(part, depth, name=name) for part in parts])
+    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "header": header}
+    metadata |= {"premultiplied": premultiplied, "light": light}
     return encode_image(array, kind, depth=depth, name=name, **metadata)
 
 
-def _with_alpha(array: npt.NDArray[Any], alpha: npt.NDArray[Any], depth: int, name: str) -> Levels:
+def _require_one_size(array: npt.NDArray[Any], alpha: npt.NDArray[Any], name: str) -> None:
     require_shape(array, name, channels=(3,))
     require_shape(alpha, f"{name}: the alpha", channels=(1,))
     if array.shape[:2] != alpha.shape:
@@ -124,8 +109,42 @@ def _with_alpha(array: npt.NDArray[Any], alpha: npt.NDArray[Any], depth: int, na
             f"{name}: the colours are {array.shape[1]}x{array.shape[0]} but the alpha is "
             f"{alpha.shape[1]}x{alpha.shape[0]}; use the matte of this picture"
         )
-    levels = [quantise(plane, depth, name=name) for plane in (array, alpha)]
-    return np.dstack(levels)  # type: ignore[return-value]  # of their own type
+
+
+def _converted(
+    colours: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, *, to_light: bool, name: str
+) -> FloatArray:
+    """Turn sRGB values (H, W, 3) into light, or light into sRGB values, clipped to what these hold.
+
+    `alpha` is what the colours are multiplied by, if they are.
+    """
+    colours = _as_floats(colours, name)
+    if alpha is not None:
+        alpha = alpha[..., None]
+        colours = colours / np.where(alpha > 0, alpha, 1)
+    if to_light:
+        made = to_linear(np.clip(colours, 0, 1))
+    else:
+        beyond = ((colours < -ROUNDING) | (colours > 1 + ROUNDING)).any(axis=2)
+        if share := np.count_nonzero(beyond) / beyond.size:
+            log.warning(
+                "%s: %.1f %% of the pixels have light beyond what sRGB holds, which is clipped; "
+                "an .exr keeps it",
+                *(name, 100 * share),
+            )
+        made = from_linear(np.clip(colours, 0, 1))
+    return made if alpha is None else made * alpha
+
+
+def _as_floats(array: npt.NDArray[Any], name: str) -> FloatArray:
+    """Refuse what are no finite floats; raises ImageError."""
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ImageError(f"{name}: found {array.dtype} values, expected floats; convert them")
+    if not np.isfinite(array).all():
+        raise ImageError(
+            f"{name}: found values that are not finite, expected numbers; compute in float32"
+        )
+    return array.astype(np.float32, copy=False)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -147,42 +166,74 @@ def encode_image(
     array: npt.NDArray[Any],
     kind: Format,
     *,
-    depth: int = 8,
+    depth: int | None = None,
     icc: bytes | None = None,
     exif: bytes | None = None,
     premultiplied: bool = False,
+    light: bool = False,
+    header: ExrHeader | None = None,
     name: str = "the output",
 ) -> bytes:
     """Encode (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA as the bytes of a file.
 
-    The values are floats in [0, 1], or levels that already have the depth asked for. The profile
-    and EXIF are embedded at either depth; a grey file takes no RGB profile. The colours of RGBA are
-    straight, unless `premultiplied` says that they are multiplied by alpha already: TIFF says so to
-    its reader, PNG cannot, and a line in the log tells that.
+    The values are floats in [0, 1], or levels that already have the depth asked for, or, with
+    `light`, linear and unclipped light of sRGB's primaries. They become what the file holds: light
+    in OpenEXR, at 16 bits (half) or 32, and in TIFF at 32; sRGB values elsewhere, at 8 bits, unless
+    16 are asked for. Greys are a matte: its numbers stay. An OpenEXR lies in the windows and the
+    primaries of a `header` and has its attributes.
+
+    The profile and EXIF are embedded, but in OpenEXR; what is grey or light takes no profile. The
+    colours of RGBA are straight, unless `premultiplied` says that they are multiplied by alpha
+    already; OpenEXR's are in any case. TIFF says so to its reader, other formats cannot, and a line
+    in the log tells that.
 
     Raises: ImageError where the format cannot hold the picture, OutOfMemory.
     """
     channels = _channels(array, name)
-    _require_room(kind, channels, depth, name)
-    levels = quantise(array, depth, name=name)
-    profile = icc if channels > 1 else None
-    premultiplied = premultiplied and channels == 4
-    if premultiplied and kind == "png":
+    depth = choose_depth(kind, depth, channels=channels, name=name)
+    holds = holds_light(kind, depth)
+    multiplied = premultiplied and channels == 4
+    if channels > 1 and light != holds:
+        array = _as_held(array, multiplied=multiplied, to_light=holds, name=name)
+    if multiplied and kind not in ("tiff", "exr"):
         log.warning(
-            "%s: a PNG's colours count as straight, so other programs show a dark rim around these "
+            "%s: %s's colours count as straight, so other programs show a dark rim around these "
             "premultiplied ones; a .tif says what they are",
-            name,
+            *(name, f"{'an' if kind == 'avif' else 'a'} {HOLDS[kind].name}"),
         )
+    if exif and kind == "exr":
+        log.warning("%s: OpenEXR holds no EXIF, which is left out", name)
     try:
+        if holds:
+            values = _as_floats(array, name)
+            if kind == "tiff":
+                return encode_tiff(values, None, exif, premultiplied=multiplied)
+            half = depth == 16
+            return encode_exr(values, header, half=half, multiplied=multiplied, name=name)
+        levels = quantise(array, depth, name=name)
+        profile = icc if channels > 1 else None
         if kind == "tiff":
-            return encode_tiff(levels, profile, exif, premultiplied=premultiplied)
-        return (encode_png if kind == "png" else encode_jpeg)(levels, profile, exif)
-    except DAMAGE as error:  # what encoders raise, as of metadata that they cannot hold
+            return encode_tiff(levels, profile, exif, premultiplied=multiplied)
+        straight = {"png": encode_png, "jpeg": encode_jpeg, "webp": encode_webp}
+        return (straight | {"avif": encode_avif})[kind](levels, profile, exif)
+    except A2UError:
+        raise
+    except (*DAMAGE, RuntimeError) as error:  # what encoders raise, as of metadata they cannot hold
         if is_memory(error):
             raise OutOfMemory(f"there is too little memory to encode {name}") from error
         raise ImageError(
             f"{name} cannot be written as {kind} ({words(error)}); choose another format"
         ) from error
+
+
+def _as_held(
+    array: npt.NDArray[Any], *, multiplied: bool, to_light: bool, name: str
+) -> npt.NDArray[Any]:
+    """Turn (H, W, 3) or (H, W, 4) from sRGB values to light, or from light to sRGB values."""
+    if array.shape[2] == 3:
+        return _converted(array, None, to_light=to_light, name=name)
+    by = array[..., 3] if multiplied else None
+    return np.dstack([_converted(array[..., :3], by, to_light=to_light, name=name), array[..., 3]])
 
 
 def quantise(array: npt.NDArray[Any], depth: int, *, name: str = "the array") -> Levels:

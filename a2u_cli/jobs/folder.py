@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import A2UError, OutOfMemory, in_words
 from ..images.decoding import DAMAGE, open_picture
+from ..images.exr_header import crop_header
 from ..images.files import require_regular
+from ..images.formats import extension, holds_light
 from ..images.meaning import read_matte
 from ..images.memory import free_memory
 from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
@@ -93,7 +95,8 @@ class _Writing:
 
 def outputs(pair: Pair, folder: Path, options: Options) -> dict[str, Path]:
     """Say where a picture's results go."""
-    return {kind: folder / kind / f"{pair.name}.png" for kind in options.save}
+    suffix = extension(options.format)
+    return {kind: folder / kind / f"{pair.name}{suffix}" for kind in options.save}
 
 
 def shard(pairs: tuple[Pair, ...], number: int, count: int) -> tuple[Pair, ...]:
@@ -354,11 +357,17 @@ def encode(
     """Make what is missing of a picture's outputs, one after the other: kinds and files' bytes."""
     picture, pair = loaded.picture, loaded.pair
     options = replace(options, save=tuple(loaded.recipes))
+    light = picture.light is not None or holds_light(options.format, options.depth)
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
-    made = picture.image, alpha, options
-    saved = make_results(*made, name=pair.name, max_memory=max_memory)
+    metadata |= {"light": light}
+    made = picture.colours(light=light), alpha, options
+    saved = make_results(*made, light=light, name=pair.name, max_memory=max_memory)
     for kind, path in outputs(pair, Path(), options).items():
-        array, shape = saved[kind]
+        array, shape, box = saved[kind]
+        metadata["header"] = crop_header(picture.header, picture.size, box)
+        metadata["premultiplied"] = options.premultiplied
+        if shape is not None and options.premultiplied:
+            array = array * shape[..., None]
         yield kind, encode_for(path, array, alpha=shape, **metadata)
 
 

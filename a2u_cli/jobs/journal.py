@@ -21,6 +21,7 @@ from typing import Any
 
 from ..errors import A2UError
 from ..images.files import words
+from ..images.formats import HOLDS, extension
 from ..images.listing import list_files
 
 JOURNAL = "journal.jsonl"
@@ -189,7 +190,8 @@ def find_own(folder: Path, kinds: Collection[str] = ()) -> frozenset[Path]:
     found = set[Path]()
     for path in _journals(folder):
         for name, places in _read_outputs(path):
-            own = {f"{kind}/{name}.png" for kind in kinds} or {f"{name}.png"}
+            stems = [f"{kind}/{name}" for kind in kinds] or [name]
+            own = {f"{stem}{extension(kind)}" for stem in stems for kind in HOLDS}
             found.update(*(_real(folder / place) for place in own & {*places}))
     return frozenset(found)
 

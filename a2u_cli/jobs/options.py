@@ -8,12 +8,14 @@ from typing import Any
 from ..backgrounds import Fit
 from ..errors import A2UError
 from ..foreground import Method, require_method
+from ..images.formats import Format, Target, choose_depth
 from ..matting.finishing import UNFINISHED, Finish, padding_pixels
 from ..trimap import band_pixels
 
 OUTPUTS = ("alpha", "cutout", "foreground", "composite")
 FRAMED = ("cutout", "composite")  # what is cropped; the others are used beside the picture
-LATE = ("invert", "finish", "crop")  # not there when the first journals were written
+# Not there when the first journals were written:
+LATE = ("invert", "finish", "crop", "format", "premultiplied")
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class Options:
     invert: bool = False  # masks whose object is black
     finish: Finish = UNFINISHED
     crop: str | None = None  # the padding around what is seen
+    format: Format = "png"
+    premultiplied: bool = False  # cut-outs; those of OpenEXR are in any case
 
     def __post_init__(self) -> None:
         if strange := [name for name in self.save if name not in OUTPUTS]:
             raise A2UError(f"cannot save {', '.join(strange)}; expected {', '.join(OUTPUTS)}")
-        if self.depth not in (8, 16):
-            raise A2UError(f"depth {self.depth} was asked for, expected 8 or 16; choose one")
+        channels = 4 if "cutout" in self.save else 3
+        choose_depth(self.format, self.depth, channels=channels, name="the outputs")
         require_method(self.colours)
         band_pixels(self.band, (1, 1))
         if self.crop is not None:
@@ -63,6 +67,16 @@ class Options:
         """Tell whether anything is saved that shows the matte; a foreground is colours alone."""
         return bool({*self.save} - {"foreground"})
 
+    def suiting(self, target: Target | None, depth: int | None = None) -> "Options":
+        """Give the options with a target's format, and a depth that was asked for.
+
+        Raises ImageError where the format cannot hold it.
+        """
+        if target is None:
+            return replace(self, depth=depth or self.depth)
+        facts: dict[str, Any] = target._asdict()
+        return replace(self, **(facts | {"depth": depth or target.depth}))
+
     def of_picture(self, *, is_mask: bool) -> "Options":
         """Give the options that shape a picture's outputs; the others are as if not given.
 
@@ -78,6 +92,8 @@ class Options:
             idle.append("finish")
         if not self.saves_framed:
             idle.append("crop")
+        if "cutout" not in self.save or self.format == "exr":
+            idle.append("premultiplied")
         unset: dict[str, Any] = {name: getattr(Options, name) for name in idle}
         return replace(self, save=tuple(kind for kind in OUTPUTS if kind in self.save), **unset)
 

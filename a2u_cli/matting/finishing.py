@@ -12,12 +12,11 @@ from ..errors import A2UError, ImageError
 from ..images.arrays import require_array
 from ..images.memory import Bound
 from ..images.writing import quantise
-from ..units import FloatArray, Size
+from ..units import Box, FloatArray, Size
 
 log = logging.getLogger(__name__)
 
 Levels = tuple[float, float, float]  # black, white, gamma
-Box = tuple[int, int, int, int]  # top, left, bottom, right; it may reach beyond the picture
 AS_IT_IS: Levels = (0.0, 1.0, 1.0)
 LEAST_GAMMA, MOST_GAMMA = 0.01, 100.0
 MOST_CHOKE, MOST_FEATHER = 50.0, 200.0  # pixels
@@ -206,8 +205,11 @@ def padding_pixels(text: str, size: Size) -> int:
 def content_box(alpha: FloatArray, *, padding: str, depth: int, name: str = "the matte") -> Box:
     """Find the rows and columns in which alpha is not 0 at a depth, and the padding around them.
 
+    What is fainter than a level of 16 bits is nothing to a float either.
+
     Raises ImageError where the matte, float32 (H, W), is empty; what `padding_pixels` does.
     """
+    depth = min(depth, 16)
     seen = quantise(alpha, depth) > 0
     rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
     if not rows.size:
@@ -227,14 +229,14 @@ def crop_to_content(
     depth: int,
     bound: Bound,
     name: str = "the picture",
-) -> tuple[FloatArray, ...]:
-    """Crop a matte, and planes of colours beside it, to what `content_box` finds.
+) -> tuple[Box, tuple[FloatArray, ...]]:
+    """Crop a matte, and planes of colours beside it, to what `content_box` finds, and give that.
 
     Raises what that does; OutOfMemory where the padding takes more than the bound.
     """
     top, left, bottom, right = box = content_box(alpha, padding=padding, depth=depth, name=name)
     bound.require((right - left, bottom - top), f"{name}, cropped and padded,")
-    return tuple(crop(plane, box) for plane in (alpha, *colours))
+    return box, tuple(crop(plane, box) for plane in (alpha, *colours))
 
 
 def crop(plane: FloatArray, box: Box) -> FloatArray:
@@ -293,13 +295,14 @@ def place(
     where: str = "center",
     scale: str = "100%",
     name: str = "the cut-out",
+    light: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
     """Scale a cut-out and lay it on an empty canvas of (height, width).
 
     Takes straight colours (H, W, 3) and alpha (H, W), and gives both as large as the canvas. The
     scale is a share of the largest that fits ("100%"), or "original": the cut-out's own pixels.
-    Colours are resampled multiplied by alpha, so what is hidden never shines through. The log warns
-    of what is cut off.
+    Colours are resampled multiplied by alpha, so what is hidden never shines through; they may be
+    `light`, of any finite values. The log warns of what is cut off.
 
     Raises A2UError for words that mean nothing, ImageError where nothing would be seen.
     """
@@ -307,7 +310,7 @@ def place(
     if share is not None:
         factor = share * min(full / side for full, side in zip(canvas, alpha.shape, strict=True))
         size = max(1, round(alpha.shape[0] * factor)), max(1, round(alpha.shape[1] * factor))
-        foreground, alpha = _resample(foreground, alpha, size)
+        foreground, alpha = _resample(foreground, alpha, size, light=light)
     height, width = alpha.shape
     down, across = read_place(where, (canvas[0] - height, canvas[1] - width))
     rows, inner_rows = _overlap(down, height, canvas[0])
@@ -333,15 +336,16 @@ def _overlap(start: int, length: int, full: int) -> tuple[slice, slice]:
 
 
 def _resample(
-    foreground: FloatArray, alpha: FloatArray, size: Size
+    foreground: FloatArray, alpha: FloatArray, size: Size, *, light: bool
 ) -> tuple[FloatArray, FloatArray]:
     """Bring straight colours and alpha to a size: by area to shrink, bicubic to grow."""
+    darkest, brightest = (foreground.min(), foreground.max()) if light else (0.0, 1.0)
     if size == alpha.shape:
         return foreground, alpha
     shrinks = size[0] * size[1] < alpha.size
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     planes = np.dstack([foreground * alpha[..., None], alpha])  # (H, W, 4)
     planes = np.asarray(cv2.resize(planes, size[::-1], interpolation=method), np.float32)
-    shape = np.clip(planes[..., 3], 0.0, 1.0)
-    colours = np.clip(planes[..., :3], 0.0, shape[..., None])  # bicubic overshoots
-    return colours / np.maximum(shape, np.finfo(np.float32).tiny)[..., None], shape
+    shape = np.clip(planes[..., 3:], 0.0, 1.0)
+    colours = np.clip(planes[..., :3], darkest * shape, brightest * shape)  # bicubic overshoots
+    return colours / np.maximum(shape, np.finfo(np.float32).tiny), shape[..., 0]

@@ -92,17 +92,26 @@ class Matter:
         )
 
     def cut_out(
-        self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
+        self,
+        image: FloatArray,
+        trimap: Trimap,
+        *,
+        watch: Watch | None = None,
+        light: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Estimate the foreground's own colours, float32 (H, W, 3) straight, and the alpha matte.
 
-        Takes and raises what `matte` does.
+        Takes and raises what `matte` does. Where `light` is given, the linear light of the image,
+        the colours are light, too.
         """
         alpha = self.matte(image, trimap, watch=watch)
         bound = self.max_memory
         if bound is not None:  # what is left beside the process and the pictures it holds
-            bound -= PROCESS + image.nbytes + trimap.nbytes + alpha.nbytes
-        return estimate_foreground(image, alpha, max_memory=bound), alpha
+            held = (image, trimap, alpha) if light is None else (image, trimap, alpha, light)
+            bound -= PROCESS + sum(array.nbytes for array in held)
+        if light is None:
+            return estimate_foreground(image, alpha, max_memory=bound), alpha
+        return estimate_foreground(light, alpha, max_memory=bound, light=True), alpha
 
     def plan(self, size: Size, *, max_memory: int | None = None) -> Plan:
         """Tell how a picture of (height, width) would be walked, and in how much memory.

@@ -14,7 +14,7 @@ from words import assert_words, pair
 
 from a2u_cli.errors import OutOfMemory
 from a2u_cli.images import encode_image, png, read_image, write_image
-from a2u_cli.images.memory import READING
+from a2u_cli.images.floats import COLOUR_BYTES
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -216,4 +216,4 @@ def test_reading_openexr_takes_no_more_than_reading_is_said_to(
     read_image(tmp_path / "a.exr")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < READING * 300 * 400 + (1 << 20)
+    assert peak < COLOUR_BYTES * 300 * 400 + (1 << 20)

@@ -96,9 +96,8 @@ def test_a_premultiplied_tiff_becomes_straight(depth: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "channels", "words"),
     [
-        (np.float32, 3, "32 bits a channel of floating-point numbers"),
-        (np.float32, 1, "32 bits a channel of floating-point numbers"),
-        (np.float16, 3, "16 bits a channel of floating-point numbers"),
+        (np.float64, 3, "64 bits a channel of floating-point numbers"),
+        (np.float64, 1, "64 bits a channel of floating-point numbers"),
         (np.int16, 1, "16 bits a channel of signed integers"),
         (np.uint32, 3, "32 bits a channel"),
     ],

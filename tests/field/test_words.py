@@ -249,7 +249,7 @@ def test_a_cell_that_begins_like_a_formula_is_quoted() -> None:
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (("cutout", "in", "--depth", "12"), "depth 12 was asked for, expected 8 or 16"),
+        (("cutout", "in", "--depth", "12"), "depth 12 was asked for, expected 8, 16 or 32"),
         (("cutout", "in", "--colours", "best"), "colours 'best' is unknown; expected multilevel"),
         (("composite", "in", "-b", "wihte"), "'wihte' is neither a file nor a colour"),
         (("composite", "in", "-b", "empty"), "empty has no pictures"),
