@@ -88,6 +88,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_image(folder / place / f"{number:04}.png", plane)
         (folder / "flow" / "walk").mkdir(parents=True, exist_ok=True)
         np.save(folder / "flow" / "walk" / f"{number:04}.npy", np.zeros((48, 64, 2)))
+    plate = 9 * rng.random((48, 64, 3), np.float32)
+    for number in range(1001, 1004):
+        write_image(folder / f"plate.{number}.exr", plate, light=True)
+    write_image(folder / "keys" / "plate.1001.png", trimap)
     write_image(folder / "plate.exr", 9 * rng.random((48, 64, 3), np.float32), light=True)
     write_image(folder / "trimap.png", trimap)
     write_image(folder / "mask.png", alpha)
@@ -114,7 +118,7 @@ def reason_not_to_run(command: str) -> str | None:
 
 def split(command: str) -> tuple[list[str], dict[str, Path]]:
     """Give a command's words after `a2u`, and the files that < and > name."""
-    words, files = shlex.split(command, comments=True)[1:], {}
+    words, files = shlex.split(re.split(r"\s#", command)[0])[1:], {}  # as in plate.####.exr
     for sign in {"<", ">"} & set(words):
         at = words.index(sign)
         files[sign] = Path(words[at + 1])

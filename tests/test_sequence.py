@@ -20,6 +20,7 @@ from a2u_cli.jobs.options import Options
 from a2u_cli.jobs.places import Places
 from a2u_cli.jobs.scouting import Scout, Scouted
 from a2u_cli.jobs.sequence import Making, run_sequence
+from a2u_cli.matting.steadying import REACH
 from a2u_cli.trimap import read_trimap
 
 Matte = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -142,7 +143,8 @@ def test_only_what_a_changed_frame_reaches_is_made_again(shot: Path, frames: lis
     put(shot, frames, keys=tuple(range(1, COUNT + 1)))  # so that no trimap depends on it
     work(shot)
     write_image(shot / "frames/plate.0005.png", frames[3].image)
-    assert states(work(shot)) == "ss" + "ddddd" + "ss"
+    kept = "s" * (4 - REACH)
+    assert states(work(shot)) == kept + "d" * (2 * REACH + 1) + kept
 
 
 def test_a_frame_that_cannot_be_read_is_named_and_isolated(shot: Path) -> None:
