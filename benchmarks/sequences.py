@@ -21,7 +21,8 @@ import typer
 from numpy.typing import NDArray
 
 from a2u_cli.commands.sequence import sequence
-from a2u_cli.images import quantise, read_grey, read_levels
+from a2u_cli.images import quantise, read_grey
+from a2u_cli.images.reading import read_levels
 from a2u_cli.scoring.temporal import dtssd_rvm
 from a2u_cli.units import UNKNOWN
 
