@@ -1,8 +1,8 @@
 """Trimaps for every frame from those of a few: carried along by motion, wider where it is unsure.
 
 A trimap is carried as a margin: how far each pixel lies from the unknown, above 0 in the foreground
-and below 0 in the background. Between two keys the margins that come from both sides are mixed,
-each the more the nearer its key; what they contradict each other about comes out near 0, unknown.
+and below 0 in the background. Between two keys margins come from both sides, and the lesser of them
+holds: what one of them calls unknown, or they contradict each other about, is unknown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,8 @@ from ..units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Size, Trimap
 from .motion import Grey, Motion, measure, warp
 
 Half = npt.NDArray[np.float16]
-GROWTH = 1 / 200  # of the longer side, for each frame away from the nearer key
+GROWTH = 1 / 640  # of the longer side, for each frame away from the nearer key,
+ALONE = 3  # times as much where there is but one
 GAIN, MOST = 0.5, 1 / 64  # growth for each pixel of disagreement, up to a share of the longer side
 
 
@@ -36,7 +37,7 @@ def propagate(
     for at, margins in zip(range(count - 1, -1, -1), carried, strict=False):
         other = mixed[at]
         if other is not None:
-            margins += (other - margins) * np.float32(1 - at / max(1, count - 1))
+            margins = _lesser(margins, other.astype(np.float32), at / max(1, count - 1))
         mixed[at] = margins.astype(np.float16)
     for at, half in enumerate(mixed):
         if at == 0 and first is not None:
@@ -45,8 +46,10 @@ def propagate(
             yield last
         else:
             assert half is not None
-            away = [at] * (first is not None) + [count - 1 - at] * (last is not None)
-            yield _to_trimap(half.astype(np.float32), min(away), size)
+            away = min(at, count - 1 - at)
+            if first is None or last is None:
+                away = ALONE * (at if last is None else count - 1 - at)
+            yield _to_trimap(half.astype(np.float32), away, size)
         mixed[at] = None
 
 
@@ -76,6 +79,17 @@ def _margins(trimap: Trimap, size: Size) -> FloatArray:
     scale = max(size) / max(trimap.shape)
     small = cv2.resize(signed, size[::-1], interpolation=cv2.INTER_AREA) * np.float32(scale)
     return np.asarray(np.clip(small, -max(size), max(size)), np.float32)
+
+
+def _lesser(margins: FloatArray, other: FloatArray, nearness: float) -> FloatArray:
+    """Take the lesser of two margins where they agree on the side, else 0; average the doubt.
+
+    `nearness` is how much the first counts in that.
+    """
+    own, others = margins[..., 0], other[..., 0]
+    least = np.minimum(np.abs(own), np.abs(others)) * np.sign(own) * (own * others > 0)
+    doubt = nearness * margins[..., 1] + (1 - nearness) * other[..., 1]
+    return np.dstack([least, doubt]).astype(np.float32)
 
 
 def _to_trimap(margins: FloatArray, away: int, size: Size) -> Trimap:
