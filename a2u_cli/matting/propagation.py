@@ -1,8 +1,8 @@
 """Trimaps for every frame from those of a few: carried along by motion, wider where it is unsure.
 
 A trimap is carried as a margin: how far each pixel lies from the unknown, above 0 in the foreground
-and below 0 in the background. Between two keys margins come from both sides, and the lesser of them
-holds: what one of them calls unknown, or they contradict each other about, is unknown.
+and below 0 in the background. Between two keys margins come from both sides, and nearly the lesser
+of them holds: what one calls unknown, or they contradict each other about, is unknown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,10 @@ from ..units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Size, Trimap
 from .motion import Grey, Motion, measure, warp
 
 Half = npt.NDArray[np.float16]
-GROWTH = 1 / 640  # of the longer side, for each frame away from the nearer key,
-ALONE = 3  # times as much where there is but one
-GAIN, MOST = 0.5, 1 / 64  # growth for each pixel of disagreement, up to a share of the longer side
+GROWTH = 1 / 900  # of the longer side, for each frame away from the nearer key,
+ALONE = 4  # times as much where there is but one
+CAUTION = 0.8  # of the lesser margin in what two keys make; the rest is their mean
+GAIN, MOST = 0.4, 1 / 64  # growth for each pixel of disagreement, up to a share of the longer side
 
 
 def propagate(
@@ -37,7 +38,7 @@ def propagate(
     for at, margins in zip(range(count - 1, -1, -1), carried, strict=False):
         other = mixed[at]
         if other is not None:
-            margins = _lesser(margins, other.astype(np.float32), at / max(1, count - 1))
+            margins = _mix(margins, other.astype(np.float32), at / max(1, count - 1))
         mixed[at] = margins.astype(np.float16)
     for at, half in enumerate(mixed):
         if at == 0 and first is not None:
@@ -81,15 +82,16 @@ def _margins(trimap: Trimap, size: Size) -> FloatArray:
     return np.asarray(np.clip(small, -max(size), max(size)), np.float32)
 
 
-def _lesser(margins: FloatArray, other: FloatArray, nearness: float) -> FloatArray:
-    """Take the lesser of two margins where they agree on the side, else 0; average the doubt.
+def _mix(margins: FloatArray, other: FloatArray, nearness: float) -> FloatArray:
+    """Average two margins, the first by its `nearness`, and go most of the way to the lesser.
 
-    `nearness` is how much the first counts in that.
+    That is 0 where they do not agree on the side.
     """
+    mixed = nearness * margins + (1 - nearness) * other
     own, others = margins[..., 0], other[..., 0]
-    least = np.minimum(np.abs(own), np.abs(others)) * np.sign(own) * (own * others > 0)
-    doubt = nearness * margins[..., 1] + (1 - nearness) * other[..., 1]
-    return np.dstack([least, doubt]).astype(np.float32)
+    lesser = np.minimum(np.abs(own), np.abs(others)) * np.sign(own) * (own * others > 0)
+    mixed[..., 0] += CAUTION * (lesser - mixed[..., 0])
+    return np.asarray(mixed, np.float32)
 
 
 def _to_trimap(margins: FloatArray, away: int, size: Size) -> Trimap:
