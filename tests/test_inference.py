@@ -429,48 +429,25 @@ def two_colours() -> tuple[Array, Array]:
     return image, trimap
 
 
-def test_the_half_size_counts_the_more_the_deeper_in_the_unknown() -> None:
-    """At full size the view is a ramp, so that it and its mirror average to a half; at half 1."""
-    trimap = np.full((300, 300), 128, np.uint8)
-    trimap[:, :2] = 0
-    calls = []
-
-    def view(image: Array, trimap: Array) -> Array:
-        calls.append(trimap.shape)
-        height, width = trimap.shape
-        ramp = np.tile(np.linspace(0, 1, width, dtype=np.float32), (height, 1))
-        return ramp if width == 300 else np.ones_like(ramp)
-
-    mean, spread = inference._averaged(view, np.zeros((300, 300, 3), np.float32), trimap)
-    assert calls == [(300, 300), (300, 300), (150, 150)]
-    assert mean[150, 2] == pytest.approx(0.5, abs=0.01)  # beside what is known
-    assert mean[150, 34] == pytest.approx(0.7, abs=0.02)  # half of the way in
-    assert mean[150, 200] == pytest.approx(0.9, abs=1e-6)  # from 64 pixels on it has four fifths
-    assert spread[150, 299] > 0.4  # 1, 0 and 1: the views do not agree
-
-
-def test_where_views_differ_the_colours_decide(
+def test_the_colours_settle_the_mean_of_the_matte_and_the_mirrored_one(
     network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, trimap = two_colours()
+    seen = []
 
     def ramp(network: MattingNetwork, image: Array, trimap: Array, *_: object) -> Array:
+        seen.append(image)
         return np.tile(np.linspace(0, 1, trimap.shape[1], dtype=np.float32), (len(trimap), 1))
 
     monkeypatch.setattr(inference, "raw_alpha", ramp)
+    given = []
+    settle = inference.refine
+    monkeypatch.setattr(inference, "refine", lambda *a, **k: given.append(a[2]) or settle(*a, **k))
     alpha = matte(network, image, trimap, quality="best")
-    assert alpha[:, 20:90].max() < 0.25  # the mean of the views is 0.5 all over
+    assert (seen[1] == image[:, ::-1]).all()
+    np.testing.assert_allclose(given[0][:, 20:180], 0.5, atol=1e-6)
+    assert alpha[:, 20:90].max() < 0.25
     assert alpha[:, 110:180].min() > 0.75
-
-
-def test_where_views_agree_the_network_decides(
-    network: MattingNetwork, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image, trimap = two_colours()
-    answer(monkeypatch, 0.5)
-    alpha = matte(network, image, trimap, quality="best")
-    assert np.abs(alpha[:, 30:170] - 0.5).max() < 0.2
-    np.testing.assert_array_equal(alpha[trimap != 128], trimap[trimap != 128] / 255)
 
 
 @pytest.mark.parametrize("quality", ["refined", "best"])

@@ -145,10 +145,9 @@ def test_a_dry_run_says_how_long_the_rest_takes(a2u: RunA2U, photos: Path) -> No
         (
             "best",
             [
-                ("pass 1 of 3", 0),
-                ("pass 2 of 3", 1 / 2.85),
-                ("pass 3 of 3", 2 / 2.85),
-                ("settling by colour", 2.25 / 2.85),
+                ("pass 1 of 2", 0),
+                ("pass 2 of 2", 1 / 2.6),
+                ("settling by colour", 2 / 2.6),
             ],
         ),
     ],

@@ -134,7 +134,7 @@ MaxMemory = Annotated[
 Quality = Annotated[
     str | None,
     typer.Option(
-        help="fast: one pass; refined: then settled by colour; best: in 3 x the time. "
+        help="fast: one pass; refined: then settled by colour; best: a pass more. "
         "[default: auto, as the weights say]",
         callback=checking(_require_quality),
         autocompletion=completing(_qualities),

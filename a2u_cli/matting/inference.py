@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, Literal, cast, get_args
 
-import cv2
 import numpy as np
 import torch
 
@@ -11,7 +10,7 @@ from ..errors import A2UError, ImageError, OutOfMemory, is_memory
 from ..images.arrays import require_array
 from ..network.folding import fold_norms
 from ..network.model import ConvNorm, MattingNetwork
-from ..trimap import check_pair, halve_trimap, require_trimap, restore_known
+from ..trimap import check_pair, require_trimap, restore_known
 from ..units import UNKNOWN, FloatArray, Mask, Trimap
 from .areas import cost, cover_closely, pad_needed
 from .devices import exactly, free_memory
@@ -25,13 +24,11 @@ CACHED_TILE, LARGEST_TILE = 384, 2048  # sides: where caches matter, and where l
 Watch = Callable[[str, float], object]  # told what begins, and what share of all is done by then
 Quality = Literal["fast", "refined", "best"]
 FORMER = {"standard": "fast"}  # what a quality was called before
-HALF_WEIGHT, HALF_DEPTH = 0.8, 64.0  # of the half-size matte, from so many pixels of the known on
-CONFIDENCE, DOUBT = 0.1, 2e-3  # in a matte where its views agree; their spread that halves it
-LEAST, SURE, SHARPNESS = 0.0007, 0.01, 8  # confidence in one pass: least, and more towards 0 and 1
+LEAST, SURE, SHARPNESS = 0.0007, 0.01, 8  # confidence in a pass: least, and more towards 0 and 1
 SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
-STILL = 0.05  # a move by the colours of one pass's matte that is halved; smaller ones are more so
-VIEWS = 36  # bytes a pixel that "best" holds beside a pass: a mirrored picture, three mattes
-HALF, SOLVER = 0.25, 0.6  # what the half size and the refinement take, about, of one pass
+STILL = 0.05  # a move by the colours that is halved; smaller ones are more so
+VIEWS = 32  # bytes a pixel that "best" holds beside a pass: a mirrored picture, two mattes
+SOLVER = 0.6  # what the refinement takes, about, of one pass
 WORTH_WINDOWS = 1 / 3  # of the whole's cost: dearer windows lose to the network in one piece
 
 
@@ -57,11 +54,9 @@ def matte(
     pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
 
     `quality` "fast" is one pass of the network. "refined" lets the colours settle what the pass
-    leaves between 0 and 1 (`refinement.refine`). "best" takes about three times as long:
-    it averages the matte with that of the mirrored picture, and deep in unknown regions with that
-    of the picture at half size, where the network sees more of what surrounds them; the colours
-    decide where the three differ. `watch` is told of each pass, and of the refinement, when it
-    begins.
+    leaves between 0 and 1 (`refinement.refine`). "best" takes a pass more: what it settles is the
+    mean with the mirrored picture's matte. `watch` is told of each pass, and of the refinement,
+    when it begins.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
@@ -74,7 +69,7 @@ def matte(
 
         if max_memory is not None and quality == "best":
             max_memory -= VIEWS * trimap.size
-        steps = _Steps(quality, trimap, watch)
+        steps = _Steps(quality, watch)
 
         def view(image: FloatArray, trimap: Trimap) -> FloatArray:
             steps.begin()
@@ -82,21 +77,18 @@ def matte(
 
         if quality == "fast":
             return view(image, trimap)
-        if quality == "refined":
-            alpha = view(image, trimap)
-            confidence = trust(alpha)
-        else:
-            alpha, spread = _averaged(view, image, trimap)
-            confidence = np.float32(CONFIDENCE) / (1 + (spread / np.float32(DOUBT)) ** 2)
+        alpha = view(image, trimap)
+        if quality == "best":
+            flipped = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1])
+            alpha = np.float32(0.5) * (alpha + view(*flipped)[:, ::-1])
         steps.begin()
-        refined = refine(image, trimap, alpha, confidence, device=network.mean.device)
+        refined = refine(image, trimap, alpha, trust(alpha), device=network.mean.device)
         stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
-        settled = np.clip(stretched, 0.0, 1.0, out=stretched)
-        return settled if quality == "best" else keep_large(alpha, settled)
+        return keep_large(alpha, np.clip(stretched, 0.0, 1.0, out=stretched))
 
 
 def trust(alpha: FloatArray) -> FloatArray:
-    """Say how far the colours must believe one pass's matte, (H, W): more towards 0 and 1."""
+    """Say how far the colours must believe a network's matte, (H, W): more towards 0 and 1."""
     return np.float32(LEAST) + np.float32(SURE) * np.abs(2 * alpha - 1) ** SHARPNESS
 
 
@@ -113,10 +105,8 @@ def keep_large(alpha: FloatArray, settled: FloatArray) -> FloatArray:
 class _Steps:
     """The steps of a matte, told one by one to who watches, if any."""
 
-    def __init__(self, quality: Quality, trimap: Trimap, watch: Watch | None) -> None:
-        passes = [1.0]
-        if quality == "best":
-            passes += [1.0] + [HALF] * _has_depth(trimap)
+    def __init__(self, quality: Quality, watch: Watch | None) -> None:
+        passes = [1.0] * (1 + (quality == "best"))
         names = [f"pass {number} of {len(passes)}" for number in range(1, len(passes) + 1)]
         self.weights = passes + [SOLVER] * (quality != "fast")
         self.names, self.watch, self.begun = [*names, "settling by colour"], watch, 0
@@ -135,39 +125,6 @@ def require_quality(name: str) -> Quality:
         return cast(Quality, name)
     *others, last = get_args(Quality)
     raise A2UError(f"quality {name!r} is unknown; expected {', '.join(others)} or {last}")
-
-
-def _averaged(
-    run: Callable[[FloatArray, Trimap], FloatArray], image: FloatArray, trimap: Trimap
-) -> tuple[FloatArray, FloatArray]:
-    """Average with the mirrored picture and, the further from known pixels, with half the size.
-
-    Gives the matte and the standard deviation of the three, both (H, W).
-    """
-    alpha = run(image, trimap)
-    mirrored = run(np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1]))
-    views = [alpha, mirrored[:, ::-1]]
-    mean = (views[0] + views[1]) * np.float32(0.5)
-    if _has_depth(trimap):
-        depth = cv2.distanceTransform((trimap == UNKNOWN).astype(np.uint8), cv2.DIST_L2, 5)
-        views.append(_at_half_size(run, image, trimap))
-        weight = np.float32(HALF_WEIGHT) * np.minimum(depth / HALF_DEPTH, 1.0).astype(np.float32)
-        mean = mean + weight * (views[2] - mean)
-    return mean, np.std(views, axis=0)
-
-
-def _has_depth(trimap: Trimap) -> bool:
-    """Tell whether a picture has a half size, and anything in it is unknown."""
-    return min(trimap.shape) >= 2 and bool((trimap == UNKNOWN).any())
-
-
-def _at_half_size(
-    run: Callable[[FloatArray, Trimap], FloatArray], image: FloatArray, trimap: Trimap
-) -> FloatArray:
-    small = halve_trimap(trimap)
-    shrunk = cv2.resize(image, small.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-    coarse = run(np.clip(shrunk, 0.0, 1.0), small)
-    return cv2.resize(coarse, trimap.shape[::-1]).astype(np.float32)
 
 
 def _run(
