@@ -21,7 +21,7 @@ lint: .venv/dev
 
 # What needs programs beside Python: they are installed first, by Debian's apt where they are missing.
 test-extras: .venv/dev
-	command -v ffmpeg >/dev/null || { apt-get -qq update && apt-get -qq install -y ffmpeg; }
+	command -v ffmpeg >/dev/null || { apt-get -qq update; apt-get -qq install -y ffmpeg; }
 	$(BIN)/python -m pytest -m requires_ffmpeg -ra
 
 # Install the built wheel into an empty environment outside the checkout, and matte there.
