@@ -33,6 +33,7 @@ campaign: .venv/dev
 	$(BIN)/python tests/campaign.py
 	$(BIN)/python tests/folder_campaign.py --folders 2100
 	$(BIN)/python tests/kills.py
+	$(BIN)/python tests/kills.py sequence --kills 5
 	$(BIN)/python -m benchmarks.soak --pictures 10000
 
 # The tests that need a CUDA device, alone.

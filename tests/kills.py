@@ -1,4 +1,4 @@
-"""Kill `a2u batch` or `a2u train` at random moments until it is done: python tests/kills.py [train]
+"""Kill `a2u batch`, `sequence` or `train` at random moments: python tests/kills.py [sequence|train]
 
 Signals are SIGKILL, SIGTERM and SIGINT, at moments drawn from the whole life of the process, start
 and writing included. After each, every file that is there must be whole; at the end the results
@@ -16,8 +16,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
+from moving import moving
 
 from a2u_cli.images import read_image, write_image
 
@@ -50,6 +52,31 @@ class Batch:
         return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*.png")}
 
 
+class Sequence(Batch):
+    """Matte frames of 640x360, a key at every twelfth; one cut, and a gap."""
+
+    def __init__(self, root: Path, pictures: int) -> None:
+        self.folder = root / "in"
+        shots = (
+            moving(pictures // 2, speed=0.2),
+            moving(pictures - pictures // 2, seed=5, speed=0.2),
+        )
+        for number, frame in enumerate((*shots[0], *shots[1])):
+            name, size = f"{number:04}.png", (640, 360)
+            if number == pictures // 4:
+                continue
+            image = cv2.resize(frame.image, size, interpolation=cv2.INTER_LINEAR)
+            write_image(self.folder / "frames" / name, image)
+            if number % 12 == 0 or number == pictures // 2:
+                trimap = cv2.resize(frame.trimap, size, interpolation=cv2.INTER_NEAREST)
+                write_image(self.folder / "keys" / name, trimap)
+
+    def command(self, out: Path) -> list[str]:
+        frames, keys = str(self.folder / "frames"), str(self.folder / "keys")
+        saved = ["--save", "alpha,cutout", "--save-trimaps"]
+        return ["sequence", frames, "--trimaps", keys, *saved, "-o", str(out)]
+
+
 class Train:
     """Train for so many steps, with a checkpoint at every second."""
 
@@ -74,7 +101,7 @@ class Train:
         return {"curve": curve, "weights": weights, "preview": (out / "preview.png").read_bytes()}
 
 
-JOBS = {"batch": (Batch, 150), "train": (Train, 10)}
+JOBS = {"batch": (Batch, 150), "sequence": (Sequence, 200), "train": (Train, 10)}
 
 
 def _read_lines(path: Path) -> None:
@@ -127,7 +154,7 @@ def main() -> int:
             if job.contents(out) != expected or list(out.rglob("*.part")):
                 print(f"round {rounds}: the results are others")
                 return 1
-    what = "pictures" if given.job == "batch" else "steps"
+    what = {"batch": "pictures", "sequence": "frames", "train": "steps"}[given.job]
     print(f"{dict(tally)} in {rounds} rounds of {amount} {what}: nothing lost")
     return 0
 
