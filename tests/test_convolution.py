@@ -204,3 +204,26 @@ def test_a_frozen_norm_gives_the_gradients_of_a_norm_in_evaluation(
         reference = norm(layer.conv(x))
         reference = reference + plus if summed else reference
         assert torch.equal(layer(x, plus if summed else None), F.leaky_relu(reference, LEAK))
+
+
+@pytest.mark.parametrize("dilation", [6, 12])
+def test_gradients_in_bfloat16_hold_nothing_that_lay_in_memory(dilation: int) -> None:
+    layer = ConvNorm(64, 64, dilation=dilation, groups=64).eval()
+    layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(2, 64, 32, 32, generator=torch.Generator().manual_seed(5))
+    x = x.to(memory_format=torch.channels_last)
+
+    def gradient(*, coarse: bool) -> Tensor:
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=coarse):
+            y = layer(x.bfloat16().requires_grad_() if coarse else x)
+        y.float().square().sum().backward()
+        assert layer.conv.weight.grad is not None
+        return layer.conv.weight.grad.clone()
+
+    exact = gradient(coarse=False)
+    for left in (0.0, 1e30, float("nan")):
+        freed = [torch.full((1 << bits,), left) for bits in range(10, 22) for _ in range(4)]
+        del freed
+        found = gradient(coarse=True)
+        assert (found - exact).abs().max() < 0.01 * exact.abs().max()
