@@ -21,8 +21,8 @@ from .options import (
     Dtype,
     Feather,
     Fit,
-    For,
     Force,
+    ForLight,
     Invert,
     Levels,
     Linear,
@@ -40,6 +40,7 @@ from .results import choose_finishing, choose_results
 from .terminal import say, say_list, show_json, show_path
 
 if TYPE_CHECKING:
+    from ..images.formats import Target
     from ..images.frames import FileFrames, Frames
     from ..jobs.options import Options
     from ..jobs.sequence import Making
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from ..units import Trimap
 
 RATE = "24"
+LIGHT = "nuke"  # what frames of light are made for, unless told
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def sequence(
     feather: Feather = None,
     colours: Colours = None,
     depth: Depth = None,
-    target: For = None,
+    target: ForLight = None,
     weights: Weights = registry.DEFAULT,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -144,10 +146,10 @@ def sequence(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
     )
     options = choose_finishing(options, None, levels=levels, choke=choke, feather=feather)
-    options = options.suiting(choose_target(target), depth)
+    found = find_frames(frames)
+    options = options.suiting(_choose_target(target, found, depth), depth)
     options = replace(options, strict=strict, band=band or BAND, invert=invert)
     _check_film(film, rate, options, force=force)
-    found = find_frames(frames)
     keys = _find_keys(found, trimaps, masks, options, band=band, invert=invert, strict=strict)
     say_list([f"no frame {gap}: the numbers leave it out" for gap in gaps(found.numbers)])
     matter = load_matter(
@@ -178,6 +180,21 @@ def sequence(
         if film:
             say(f"{film} is not written: {failures} frames are missing")
         raise typer.Exit(1)
+
+
+def _choose_target(word: str | None, frames: "Frames", depth: int | None) -> "Target | None":
+    """Find what --for means; light stays light unless it says otherwise.
+
+    Raises A2UError where that cannot be written.
+    """
+    if word is None and frames.in_light:
+        if depth == 8:
+            raise A2UError(
+                "depth 8 was asked for, but frames of light become OpenEXR, expected 16 or 32; "
+                "--for after-effects or web clips light beyond white"
+            )
+        word = LIGHT
+    return choose_target(word)
 
 
 def _find_keys(
@@ -277,7 +294,7 @@ def _check_film(film: Path | None, rate: str | None, options: "Options", *, forc
     if holds_light(options.format, options.depth):
         raise A2UError(
             "--film is made of the cut-outs, which would be light in an OpenEXR, expected sRGB "
-            "values; leave --for out, or --film"
+            "values; leave --film out, or take --for after-effects"
         )
     if film.suffix.lower() != ".mov":
         raise A2UError(f"{film} is not named .mov, which ProRes lies in; rename it")
