@@ -1,7 +1,7 @@
 """`a2u sequence`: matte numbered frames or a film, from the trimaps of a few of its frames."""
 
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +42,7 @@ from .terminal import say, say_list, show_json, show_path
 if TYPE_CHECKING:
     from ..images.formats import Target
     from ..images.frames import FileFrames, Frames
+    from ..images.meaning import Looks
     from ..jobs.options import Options
     from ..jobs.sequence import Making
     from ..matting.matter import Matter
@@ -58,6 +59,7 @@ class _Keys:
     files: "FileFrames"
     are_masks: bool
     options: "Options"
+    looks: "Looks"  # of all of them, which mean the same
 
     def read(self, number: int) -> "Trimap":
         from ..images import read_bytes
@@ -66,7 +68,7 @@ class _Keys:
 
         path = self.files.file(number)
         pair = Pair(path.stem, path, path, is_mask=self.are_masks)
-        return read_hint(pair, read_bytes(path, str(path)), self.options)
+        return read_hint(pair, read_bytes(path, str(path)), self.options, guess=self.looks)
 
 
 def sequence(
@@ -220,21 +222,29 @@ def _find_keys(
     files = find_keys(source)
     numbers = set(frames.numbers)
     strange = [path for number, path in files.by_number.items() if number not in numbers]
-    keys = _Keys(
-        type(files)({n: p for n, p in files.by_number.items() if n in numbers}),
-        masks is not None,
-        options,
-    )
-    if not keys.files.by_number:
+    own = type(files)({n: p for n, p in files.by_number.items() if n in numbers})
+    if not own.by_number:
         first, last = frames.numbers[0], frames.numbers[-1]
         raise A2UError(
             f"{source} has no frame of the sequence, expected numbers from {first} to {last}; "
             "name each trimap by its frame"
         )
     say_list([f"no frame of this number: {path}" for path in strange])
-    count, kind = len(keys.files.by_number), "masks" if masks else "trimaps"
+    keys = _Keys(own, masks is not None, options, _look_at(own.files, drawn=masks is None))
+    count, kind = len(own.by_number), "masks" if masks else "trimaps"
     say(f"{len(numbers)} frames, {numbers and min(numbers)} to {max(numbers)}, {count} {kind}")
     return keys
+
+
+def _look_at(paths: "tuple[Path, ...]", *, drawn: bool) -> "Looks":
+    """See what keys look like together: of one that is nearly empty alone nobody could tell."""
+    from ..images.meaning import Looks, look_at
+
+    looks = Looks()
+    for path in paths:
+        with suppress(A2UError):  # its frame will say so
+            looks |= look_at(path, drawn=drawn)
+    return looks
 
 
 def _run(making: "Making", keys: _Keys, matter: "Matter", *, fail_fast: bool, as_json: bool) -> int:
