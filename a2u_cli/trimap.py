@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .errors import TrimapError
 from .images.arrays import require_array, require_shape
-from .images.meaning import read_matte
+from .images.meaning import Looks, read_matte
 from .images.metadata import turn_upright
 from .units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Trimap
 
@@ -60,16 +60,18 @@ def read_trimap(
     strict: bool = False,
     name: str | None = None,
     max_memory: int | None = None,
+    guess: bool | Looks = True,
 ) -> Trimap:
     """Read a trimap's file, upright: uint8 (H, W) in {0, 128, 255}, as `parse_trimap` sorts it.
 
-    Its greys are what `read_matte` takes of a drawn trimap; the log tells of more than greys.
+    Its greys are what `read_matte` takes of a drawn trimap, by its `guess`; the log tells of more
+    than greys.
 
     Raises: ImageError where it cannot be read or is no trimap, as a picture in colours, TrimapError
     where strict finds another level, OutOfMemory as in `read_image`.
     """
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
-    matte = read_matte(source, name=name, drawn=True, max_memory=max_memory)
+    matte = read_matte(source, name=name, drawn=True, max_memory=max_memory, guess=guess)
     if note := matte.note(name):
         log.warning(note)
     return parse_trimap(matte.values, strict=strict, name=name)

@@ -67,7 +67,7 @@ def run(
 def score(clip: Path, every: int) -> Row:
     """Matte a clip in three ways, and give its row."""
     names = sorted(path.name for path in (clip / "image").iterdir())
-    truth = [_levels(clip / "alpha" / name) for name in names]
+    truth = [eight_bits(clip / "alpha" / name) for name in names]
     trimaps = [read_levels(clip / "trimap" / name)[..., 0] for name in names]
     with tempfile.TemporaryDirectory() as folder:
         keys = Path(folder) / "keys"
@@ -103,10 +103,10 @@ def score(clip: Path, every: int) -> Row:
 def matte(clip: Path, trimaps: Path, out: Path, *, steady: bool) -> Alphas:
     """Run the command, and read what it wrote."""
     sequence(clip / "image", trimaps=trimaps, output=out, steady=steady, save_trimaps=True)
-    return [_levels(path) for path in sorted((out / "alpha").iterdir())]
+    return [eight_bits(path) for path in sorted((out / "alpha").iterdir())]
 
 
-def _levels(path: Path) -> NDArray[np.uint8]:
+def eight_bits(path: Path) -> NDArray[np.uint8]:
     return quantise(read_grey(path), 8).astype(np.uint8)
 
 

@@ -133,6 +133,9 @@ def test_batches_are_made_for_a_program_and_go_on_as_such(a2u: RunA2U, plate: Pa
     spec, cut = seen_by_oiio(Path("out/cutout/plate.exr"))
     assert (spec.full_x, spec.full_y, spec.getattribute("compression")) == (-2, 3, "zips")
     np.testing.assert_array_equal(cut[..., 3], seen_by_oiio(Path("out/alpha/plate.exr"))[1][..., 0])
+    clipped = a2u(*words[:2], "-o", "clipped", *words[4:])
+    told = "in 3 results light beyond what sRGB holds is clipped; --for nuke, or .exr, keeps it"
+    assert [line for line in clipped.stderr.splitlines() if "sRGB" in line] == [f"warning: {told}"]
     again = a2u(*words, "--for", "nuke")
     assert last(again) == "0 done, 1 skipped, 0 failed, 0 without a trimap"
     other = a2u(*words, "--for", "nuke", "--depth", "32", "--dtype", "float32")

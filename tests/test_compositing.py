@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -280,6 +281,28 @@ def test_webp_and_avif_are_read_by_other_libraries(
     expected = np.rint((image if channels > 1 else np.dstack([image] * 3)) * 255)
     limit = 0 if suffix == "webp" else 6
     assert np.abs(levels - expected).max() <= limit
+
+
+@pytest.mark.parametrize(("suffix", "limit"), [("webp", 0), ("avif", 8)])
+def test_webp_and_avif_of_opencv_are_read_and_ours_by_opencv(
+    tmp_path: Path, suffix: str, limit: int
+) -> None:
+    """Not Pillow's, by which ours are written and read."""
+    rows, columns = np.mgrid[:32, :48].astype(np.float32)
+    smooth = np.dstack([rows / 32, columns / 48, np.full_like(rows, 0.4), 1 - rows / 40])
+    levels = np.rint(smooth * 255).astype(np.uint8)
+    theirs, ours = tmp_path / f"theirs.{suffix}", tmp_path / f"ours.{suffix}"
+    finest = [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == "webp" else [cv2.IMWRITE_AVIF_QUALITY, 95]
+    assert cv2.imwrite(str(theirs), cv2.cvtColor(levels, cv2.COLOR_RGBA2BGRA), finest)
+    found = read_image(theirs)
+    assert found.alpha is not None
+    read = np.rint(255 * np.dstack([found.image, found.alpha]))
+    assert np.abs(read - levels).max() <= limit
+    write_image(ours, smooth[..., :3], alpha=smooth[..., 3])
+    seen = cv2.imread(str(ours), cv2.IMREAD_UNCHANGED)
+    assert seen is not None
+    again = cv2.cvtColor(seen, cv2.COLOR_BGRA2RGBA).astype(int)
+    assert np.abs(again - levels).max() <= limit
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from small_folders import last
 from test_compositing import Array, by_oiio, scene, seen_by_oiio, seen_by_openexr
 
 from a2u_cli.foreground import estimate_foreground
-from a2u_cli.images import read_grey, read_image, write_image
+from a2u_cli.images import formats, read_grey, read_image, write_image
 from a2u_cli.images.colour import INTEROP_IDS, from_linear, to_linear
 from a2u_cli.images.exr_header import canvas_header, crop_header
+from a2u_cli.images.frames import find_frames
 from a2u_cli.jobs.options import LATE, Options
 from a2u_cli.matting.finishing import Finish, content_box, crop, finish, finish_cut, place
 
@@ -264,13 +265,56 @@ def test_mattes_of_a_sequence_are_finished_after_they_are_steadied(
         assert not np.allclose(found, raw, atol=0.05)
 
 
-def test_sequences_without_a_program_are_sets_of_png_with_light_clipped(
-    a2u: RunA2U, shot: Path
-) -> None:
-    words = ("sequence", "plates", "--trimaps", "keys", "-o", "out", "--save", "cutout")
-    run = a2u(*words, "--depth", "16")
+def test_plates_stay_light_unless_a_program_is_named(a2u: RunA2U, shot: Path) -> None:
+    words = ("sequence", "plates/plate.####.exr", "--trimaps", "keys", "--save", "alpha,cutout")
+    assert a2u(*words, "-o", "told", "--for", "nuke").code == 0
+    run = a2u(*words, "-o", "out")
     assert run.code == 0, run.stderr
-    assert "have light beyond what sRGB holds, which is clipped" in run.stderr
+    assert "sRGB" not in run.stderr
+    told, made = (
+        {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("*.exr")}
+        for folder in ("told", "out")
+    )
+    assert len(made) == 6
+    assert made == told
+    assert a2u(*words, "-o", "full", "--depth", "32").code == 0
+    spec = seen_by_oiio(Path("full/cutout/plate.1001.exr"))[0]
+    assert spec.format.basesize() == 4
+    run = a2u(*words, "-o", "none", "--depth", "8")
+    assert run.code == 2
+    assert "frames of light become OpenEXR, expected 16 or 32; --for after-effects" in last(run)
+    assert not Path("none").exists()
+
+
+def test_frames_of_floats_are_light_and_others_are_not(tmp_path: Path) -> None:
+    picture = np.full((8, 8, 3), 0.5, np.float32)
+    for name, depth in (("float", 32), ("whole", 16)):
+        write_image(tmp_path / name / "p.0002.tif", picture, depth=depth, light=depth == 32)
+        (tmp_path / name / "p.0001.tif").write_bytes(b"broken")  # tells nothing
+    assert find_frames(tmp_path / "float").in_light
+    assert not find_frames(tmp_path / "whole").in_light
+
+
+def test_without_the_extra_plates_say_what_else_there_is(
+    a2u: RunA2U, shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    run = a2u("sequence", "plates", "--trimaps", "keys", "-o", "out")
+    assert run.code == 2
+    assert "pip install" in last(run)
+    assert len(run.stderr.splitlines()) == 1
+    assert not Path("out").exists()
+
+
+def test_in_a_run_clipped_light_is_told_in_one_line(a2u: RunA2U, shot: Path) -> None:
+    words = ("sequence", "plates", "--trimaps", "keys", "-o", "out", "--save", "cutout,composite")
+    run = a2u(*words, "--for", "after-effects")
+    assert run.code == 0, run.stderr
+    lines = [line for line in run.stderr.splitlines() if "sRGB" in line]
+    assert lines == [
+        "warning: in 6 results light beyond what sRGB holds is clipped; --for nuke, or .exr, "
+        "keeps it"
+    ]
     cut, plate = read_image("out/cutout/plate.1001.png"), read_image(shot / "plate.1001.exr")
     assert cut.alpha is not None and plate.light is not None
     known = cut.alpha == 1
@@ -282,5 +326,5 @@ def test_a_film_is_not_made_of_cut_outs_of_light(a2u: RunA2U, shot: Path) -> Non
     words = ("sequence", "plates", "--trimaps", "keys", "-o", "out", "--save", "cutout")
     run = a2u(*words, "--for", "nuke", "--film", "out.mov")
     assert run.code == 2
-    assert "would be light in an OpenEXR, expected sRGB values; leave --for out" in last(run)
+    assert "would be light in an OpenEXR, expected sRGB values; leave --film out" in last(run)
     assert not Path("out").exists()

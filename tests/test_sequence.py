@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import RunA2U
-from moving import Frame, moving, put
+from moving import SIDE, Frame, moving, put
 
 from a2u_cli.errors import Interrupted, OutOfMemory
 from a2u_cli.images import read_grey, write_image
@@ -239,6 +239,31 @@ def test_masks_stand_in_for_trimaps(a2u: RunA2U, tmp_path: Path, frames: list[Fr
     run = a2u("sequence", shot / "frames", "--masks", shot / "masks", "-o", shot / "out")
     assert run.code == 0, run.stderr
     assert "2 frames, 1 to 2, 1 masks" in run.stderr
+
+
+def test_keys_mean_the_same_in_every_frame(
+    a2u: RunA2U, tmp_path: Path, frames: list[Frame]
+) -> None:
+    """Of the frame that the object has nearly left alone, its levels would be labels."""
+    shot = put(tmp_path, frames[:3])
+    for number, levels in enumerate(([0, 1, 2], [0, 1, 1], [0, 0, 0]), 1):
+        columns = np.repeat(np.array(levels, np.uint8), [64, 10, SIDE - 74])
+        write_image(shot / f"keys/p.{number}.png", np.tile(columns, (SIDE, 1)))
+        faint = np.where(columns == 2, 255, 5 * columns).astype(np.uint8)
+        write_image(shot / f"masks/p.{number}.png", np.tile(faint, (SIDE, 1)))
+    words = ("sequence", shot / "frames", "--no-steady", "-o")
+    run = a2u(*words, shot / "out", "--trimaps", shot / "keys")
+    assert run.code == 0, run.stderr
+    alphas = [read_grey(path) for path in sorted((shot / "out/alpha").iterdir())]
+    assert (alphas[0][:, 74:] == 1).all()
+    assert "p.2.png: its levels are taken as labels: 0 as 0, 1 as 0.5, 2 as 1" in run.stderr
+    assert not alphas[2].any()
+    run = a2u(*words, shot / "masked", "--masks", shot / "masks", "--band", "2px")
+    assert run.code == 0, run.stderr
+    alphas = [read_grey(path) for path in sorted((shot / "masked/alpha").iterdir())]
+    assert (alphas[0][:, 80:] == 1).all()
+    assert not alphas[1].any()  # 5 of 255 is no object
+    assert not alphas[2].any()
 
 
 def test_gaps_and_strange_keys_are_named(a2u: RunA2U, shot: Path, frames: list[Frame]) -> None:

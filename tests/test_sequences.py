@@ -157,6 +157,25 @@ def test_frames_that_are_not_there_are_named_and_their_pairs_not_compared(desk: 
     assert row["dtssd"] == pytest.approx(pairs[2] / 2)
 
 
+@pytest.mark.parametrize("protocol", ["rvm", "tcvom", "dvm"])
+def test_a_frame_that_the_object_has_left_is_no_failure(desk: Path, protocol: str) -> None:
+    prediction, truth, trimap = CLIPS["a"][0][1]
+    write_image(Path("keys/a/frame_2_trimap.png"), np.zeros_like(trimap))
+    found = report("--trimaps", "keys", "--protocol", protocol)["rows"][0]
+    frame = found["frames"][1]
+    assert [frame[name] for name in ("sad", "mse", "grad", "conn", "pixels")] == [0, 0, 0, 0, 0]
+    whole = np.abs(prediction.astype(int) - truth).mean() / 255
+    assert frame["whole_mad"] == pytest.approx(whole)  # what is wrong there is seen here
+    pairs = expected("a", protocol)
+    if protocol != "rvm":
+        pairs[1] = 0
+        assert frame["dtssd"] == 0
+    assert found["dtssd"] == pytest.approx(sum(pairs) / (3 if protocol == "dvm" else 4))
+    assert found["sad"] == pytest.approx(fmean(f["sad"] for f in found["frames"]))
+    assert "1 frames have nothing unknown and count as 0" in found["notes"]
+    assert frame["notes"] == ["trimap: nothing is unknown, so errors over it count as 0"]
+
+
 def test_a_gap_is_named_and_nothing_compared_across_it(desk: Path) -> None:
     Path("gt/a/003.png").unlink()
     Path("out/a/a.0003.png").unlink()

@@ -17,6 +17,7 @@ from PIL import Image
 
 from a2u_cli.errors import TrimapError
 from a2u_cli.images import read_grey, write_image
+from a2u_cli.images.meaning import look_at, read_matte
 from a2u_cli.trimap import (
     UNKNOWN,
     TrimapShares,
@@ -408,3 +409,43 @@ def test_a_mask_that_is_none_is_refused() -> None:
         make_trimap(np.full((2, 2), 1.5), inside=1, outside=1)
     with pytest.raises(TrimapError, match="expected 0 or more"):
         make_trimap(np.zeros((2, 2)), inside=-1, outside=1)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([[0, 1, 2]], [[0, 1, 1]], [[0, 0.5, 0.5]]),  # labels
+        ([[0, 9, 255]], [[0, 9, 9]], [[0, 9 / 255, 9 / 255]]),  # a faint rest
+        ([[0, 0, 200 * 257]], [[0, 0, 207]], [[0, 0, 207 / 65535]]),  # of 16 bits
+        ([[0, 0, 255]], [[0, 0, 300]], [[0, 0, 300 / 65535]]),
+    ],
+)
+def test_files_that_mean_the_same_are_judged_together(
+    tmp_path: Path, first: list[list[int]], second: list[list[int]], expected: Any, drawn: bool
+) -> None:
+    deep = max(*first[0], *second[0]) > 255
+    paths = [tmp_path / "first.png", tmp_path / "second.png"]
+    for path, levels in zip(paths, (first, second), strict=True):
+        dtype = np.uint16 if deep else np.uint8
+        write_image(path, np.array(levels, dtype), depth=16 if deep else 8)
+    looks = look_at(paths[0], drawn=drawn) | look_at(paths[1], drawn=drawn)
+    found = read_matte(paths[1], drawn=drawn, guess=looks).values
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not np.allclose(read_matte(paths[1], drawn=drawn).values, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_cut_outs_are_judged_together_too(tmp_path: Path, drawn: bool) -> None:
+    """The transparency counts in each, or in none: also where all of a frame is opaque."""
+    white, paths = np.ones((4, 6, 3), np.float32), [tmp_path / "soft.png", tmp_path / "full.png"]
+    alpha = np.tile(np.linspace(0, 1, 6, dtype=np.float32), (4, 1))
+    write_image(paths[0], white, alpha=alpha)
+    write_image(paths[1], 0 * white, alpha=np.ones_like(alpha))
+    looks = look_at(paths[0], drawn=drawn) | look_at(paths[1], drawn=drawn)
+    assert read_matte(paths[1], drawn=drawn, guess=looks).values.min() == 1
+    assert read_matte(paths[1], drawn=drawn).values.max() == 0
+    shaded = np.where(alpha[..., None] > 0.5, 0.6, white)
+    write_image(paths[0], shaded.astype(np.float32), alpha=alpha)
+    looks = look_at(paths[0], drawn=drawn) | look_at(paths[1], drawn=drawn)
+    assert read_matte(paths[1], drawn=drawn, guess=looks).values.max() == (0 if drawn else 1)

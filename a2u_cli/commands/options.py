@@ -221,15 +221,14 @@ Fit = Annotated[
         autocompletion=completing(_fits),
     ),
 ]
-For = Annotated[
-    str | None,
-    typer.Option(
-        "--for",
-        help="Format, depth and premultiplication that suit nuke, fusion, after-effects or web.",
-        callback=checking(lambda word: choose("for", word, _targets())),
-        autocompletion=completing(lambda: _targets()),
-    ),
-]
+_for: dict[str, Any] = {
+    "callback": checking(lambda word: choose("for", word, _targets())),
+    "autocompletion": completing(_targets),
+}
+SUITS = "Format, depth and premultiplication that suit nuke, fusion, after-effects or web."
+LIGHT = f"{SUITS} [default: nuke where frames are OpenEXR or TIFFs of floats]"
+For = Annotated[str | None, typer.Option("--for", help=SUITS, **_for)]
+ForLight = Annotated[str | None, typer.Option("--for", help=LIGHT, **_for)]
 Linear = Annotated[bool, typer.Option("--linear", help="Mix light in place of sRGB values.")]
 
 # Finishing: see matting/finishing.py

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .terminal import plain, say, say_list, show_path
+from .terminal import plain, say, say_list, show_path, telling_once
 
 if TYPE_CHECKING:
     from ..images.listing import LeftOut
@@ -160,7 +160,19 @@ def say_left_out(left_out: Iterable[tuple[Path, str]]) -> None:
 
 @contextmanager
 def progress(total: int, *, lines: bool = True) -> Iterator[Advance]:
-    """Show a bar with rate and time left where stderr is a terminal, elsewhere plain `lines`."""
+    """Show a bar with rate and time left where stderr is a terminal, elsewhere plain `lines`.
+
+    What would be told of file after file is told once, at the end.
+    """
+    from ..images.writing import BEYOND
+
+    clipped = "in {} results light beyond what sRGB holds is clipped; --for nuke, or .exr, keeps it"
+    with telling_once(BEYOND, clipped), _showing(total, lines=lines) as advance:
+        yield advance
+
+
+@contextmanager
+def _showing(total: int, *, lines: bool) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

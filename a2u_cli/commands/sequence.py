@@ -1,7 +1,7 @@
 """`a2u sequence`: matte numbered frames or a film, from the trimaps of a few of its frames."""
 
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,8 +21,8 @@ from .options import (
     Dtype,
     Feather,
     Fit,
-    For,
     Force,
+    ForLight,
     Invert,
     Levels,
     Linear,
@@ -40,13 +40,16 @@ from .results import choose_finishing, choose_results
 from .terminal import say, say_list, show_json, show_path
 
 if TYPE_CHECKING:
+    from ..images.formats import Target
     from ..images.frames import FileFrames, Frames
+    from ..images.meaning import Looks
     from ..jobs.options import Options
     from ..jobs.sequence import Making
     from ..matting.matter import Matter
     from ..units import Trimap
 
 RATE = "24"
+LIGHT = "nuke"  # what frames of light are made for, unless told
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class _Keys:
     files: "FileFrames"
     are_masks: bool
     options: "Options"
+    looks: "Looks"  # of all of them, which mean the same
 
     def read(self, number: int) -> "Trimap":
         from ..images import read_bytes
@@ -64,7 +68,7 @@ class _Keys:
 
         path = self.files.file(number)
         pair = Pair(path.stem, path, path, is_mask=self.are_masks)
-        return read_hint(pair, read_bytes(path, str(path)), self.options)
+        return read_hint(pair, read_bytes(path, str(path)), self.options, guess=self.looks)
 
 
 def sequence(
@@ -112,7 +116,7 @@ def sequence(
     feather: Feather = None,
     colours: Colours = None,
     depth: Depth = None,
-    target: For = None,
+    target: ForLight = None,
     weights: Weights = registry.DEFAULT,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -144,10 +148,10 @@ def sequence(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
     )
     options = choose_finishing(options, None, levels=levels, choke=choke, feather=feather)
-    options = options.suiting(choose_target(target), depth)
+    found = find_frames(frames)
+    options = options.suiting(_choose_target(target, found, depth), depth)
     options = replace(options, strict=strict, band=band or BAND, invert=invert)
     _check_film(film, rate, options, force=force)
-    found = find_frames(frames)
     keys = _find_keys(found, trimaps, masks, options, band=band, invert=invert, strict=strict)
     say_list([f"no frame {gap}: the numbers leave it out" for gap in gaps(found.numbers)])
     matter = load_matter(
@@ -180,6 +184,21 @@ def sequence(
         raise typer.Exit(1)
 
 
+def _choose_target(word: str | None, frames: "Frames", depth: int | None) -> "Target | None":
+    """Find what --for means; light stays light unless it says otherwise.
+
+    Raises A2UError where that cannot be written.
+    """
+    if word is None and frames.in_light:
+        if depth == 8:
+            raise A2UError(
+                "depth 8 was asked for, but frames of light become OpenEXR, expected 16 or 32; "
+                "--for after-effects or web clips light beyond white"
+            )
+        word = LIGHT
+    return choose_target(word)
+
+
 def _find_keys(
     frames: "Frames",
     trimaps: Path | None,
@@ -203,21 +222,29 @@ def _find_keys(
     files = find_keys(source)
     numbers = set(frames.numbers)
     strange = [path for number, path in files.by_number.items() if number not in numbers]
-    keys = _Keys(
-        type(files)({n: p for n, p in files.by_number.items() if n in numbers}),
-        masks is not None,
-        options,
-    )
-    if not keys.files.by_number:
+    own = type(files)({n: p for n, p in files.by_number.items() if n in numbers})
+    if not own.by_number:
         first, last = frames.numbers[0], frames.numbers[-1]
         raise A2UError(
             f"{source} has no frame of the sequence, expected numbers from {first} to {last}; "
             "name each trimap by its frame"
         )
     say_list([f"no frame of this number: {path}" for path in strange])
-    count, kind = len(keys.files.by_number), "masks" if masks else "trimaps"
+    keys = _Keys(own, masks is not None, options, _look_at(own.files, drawn=masks is None))
+    count, kind = len(own.by_number), "masks" if masks else "trimaps"
     say(f"{len(numbers)} frames, {numbers and min(numbers)} to {max(numbers)}, {count} {kind}")
     return keys
+
+
+def _look_at(paths: "tuple[Path, ...]", *, drawn: bool) -> "Looks":
+    """See what keys look like together: of one that is nearly empty alone nobody could tell."""
+    from ..images.meaning import Looks, look_at
+
+    looks = Looks()
+    for path in paths:
+        with suppress(A2UError):  # its frame will say so
+            looks |= look_at(path, drawn=drawn)
+    return looks
 
 
 def _run(making: "Making", keys: _Keys, matter: "Matter", *, fail_fast: bool, as_json: bool) -> int:
@@ -277,7 +304,7 @@ def _check_film(film: Path | None, rate: str | None, options: "Options", *, forc
     if holds_light(options.format, options.depth):
         raise A2UError(
             "--film is made of the cut-outs, which would be light in an OpenEXR, expected sRGB "
-            "values; leave --for out, or --film"
+            "values; leave --film out, or take --for after-effects"
         )
     if film.suffix.lower() != ".mov":
         raise A2UError(f"{film} is not named .mov, which ProRes lies in; rename it")

@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,32 @@ class Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a line."""
         say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+@contextmanager
+def telling_once(words: str, total: str) -> Iterator[None]:
+    """Keep back the warnings with these words, and say at the end how many of them there were.
+
+    A run may have one for each of its files. `total` is the line, with {} where their number goes.
+    """
+    found: list[str] = []
+
+    def count(record: logging.LogRecord) -> bool:
+        if words not in (text := record.getMessage()):
+            return True
+        found.append(text)
+        return False
+
+    handlers = logging.getLogger("a2u_cli").handlers
+    for handler in handlers:
+        handler.addFilter(count)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(count)
+        if found:
+            say(f"warning: {total.format(len(found))}")
 
 
 def say_list(lines: Sequence[str]) -> None:

@@ -12,11 +12,14 @@ from typing import Protocol
 from fileseq.constants import PAD_STYLE_HASH1
 from fileseq.exceptions import FileSeqException
 from fileseq.filesequence import FileSequence
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ..errors import ImageError
+from .decoding import DAMAGE, open_picture
 from .film import Film, FilmReader, probe_film
 from .listing import is_named_as_picture
 from .reading import Picture, read_bytes, read_image
+from .tiff import holds_floats
 
 PATTERN = re.compile(r"#+|@+|%0?\d*d|\$F\d*")  # where the number stands
 MOST_NAMED = 3
@@ -45,6 +48,11 @@ class Frames(Protocol):
         """Hash what a frame is read from; raises ImageError where it cannot be."""
         ...
 
+    @property
+    def in_light(self) -> bool:
+        """Tell whether their files hold linear light: OpenEXR, and TIFFs of floats."""
+        ...
+
     def reading(self) -> AbstractContextManager[Reader]: ...
 
 
@@ -71,6 +79,11 @@ class FileFrames:
     def digest(self, number: int) -> str:
         path = self.by_number[number]
         return hashlib.sha256(read_bytes(path, str(path))).hexdigest()
+
+    @property
+    def in_light(self) -> bool:
+        told = (_holds_light(path) for path in self.files)
+        return next((light for light in told if light is not None), False)
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -103,6 +116,10 @@ class FilmFrames:
 
     def digest(self, number: int) -> str:
         return f"{self.sha256}:{number}"
+
+    @property
+    def in_light(self) -> bool:
+        return False
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -165,6 +182,17 @@ def gaps(numbers: tuple[int, ...]) -> list[str]:
         if after > before + 1:
             found.append(f"{before + 1}" + (f"-{after - 1}" if after > before + 2 else ""))
     return found
+
+
+def _holds_light(path: Path) -> bool | None:
+    """Tell whether a picture's file holds light; None where it cannot be opened."""
+    if path.suffix.lower() == ".exr":
+        return True
+    try:
+        with path.open("rb") as file, open_picture(file) as picture:
+            return isinstance(picture, TiffImageFile) and holds_floats(picture)
+    except DAMAGE:
+        return None
 
 
 def _by_pattern(source: Path) -> dict[int, Path]:

@@ -25,6 +25,7 @@ BLACK_UP_TO = 0.1  # a file with no lighter level looks black
 TRIMAP_LABELS = ([1, 2], [127, 255], [128, 255])  # unknown and foreground; 0 is background
 # More between channels are colours, if in more of the pixels that are neither black nor white.
 COLOURED_FROM, COLOURED_SHARE, FEWEST = 0.1, 0.01, 1e-4
+MOST_LABELS = 2  # of a dark file: more are no trimap's
 GREYS = "its greys"
 
 
@@ -45,6 +46,51 @@ class Matte:
         return "" if self.taken == GREYS else f"{name}: {self.taken}"
 
 
+@dataclass(frozen=True)
+class Looks:
+    """What one file, or several that mean the same (`|`), look like: by this a meaning is guessed.
+
+    deep: the highest level in 16 bits; labels: the levels above 0 where all look black, and few are
+    there, else None; palette: the numbers of a palette in colours; transparent: one at least is;
+    plain: those with an alpha channel are of one colour, or white where they can be seen.
+    """
+
+    deep: int = 0
+    labels: frozenset[int] | None = frozenset()
+    palette: frozenset[int] = frozenset()
+    transparent: bool = False
+    plain: bool = True
+
+    def __or__(self, other: "Looks") -> "Looks":
+        labels = None
+        if self.labels is not None and other.labels is not None:
+            labels = self.labels | other.labels
+        return Looks(
+            max(self.deep, other.deep),
+            labels,
+            self.palette | other.palette,
+            self.transparent or other.transparent,
+            self.plain and other.plain,
+        )
+
+    @property
+    def is_of_8_bits(self) -> bool:
+        """Tell whether 16 bits hold the levels of 8."""
+        return 0 < self.deep <= np.iinfo(np.uint8).max
+
+    @property
+    def are_labels(self) -> bool:
+        """Tell whether dark levels are labels: one beside 0, or 1 and 2."""
+        labels = sorted(self.labels or ())
+        return len(labels) == 1 or labels in TRIMAP_LABELS
+
+
+def look_at(path: Path, *, drawn: bool = False) -> Looks:
+    """Tell what a file looks like, with words of `read_matte`; raises ImageError, OutOfMemory."""
+    data = read_bytes(path, str(path))
+    return _look(read_levels(data, name=str(path)), data, drawn=drawn)
+
+
 def read_matte(
     source: str | Path | bytes,
     *,
@@ -53,7 +99,7 @@ def read_matte(
     max_memory: int | Bound | None = None,
     drawn: bool = False,
     invert: bool = False,
-    guess: bool = True,
+    guess: bool | Looks = True,
 ) -> Matte:
     """Read a mask, an alpha or a trimap, upright, at the file's precision.
 
@@ -62,7 +108,8 @@ def read_matte(
     background, the highest foreground, 1 below 2 half; greys. Of a `drawn` trimap the greys come
     before the transparency, unless all that can be seen is white, or one colour. Levels of at most
     255 in 16 bits are those of 8. `invert` turns the result, where black is the object. Without
-    `guess`, how dark its levels are says nothing: of a film's frames one may be nearly empty.
+    `guess`, how dark its levels are says nothing: of a film's frames one may be nearly empty. Where
+    it means the same as others, that is guessed by what all of them look like: `Looks`.
 
     Raises: ImageError where there is no picture, one that is damaged or too large, an opaque one in
     colours, or labels of several objects; OutOfMemory as in `read_image`.
@@ -70,38 +117,62 @@ def read_matte(
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
     levels = read_levels(data, name=name, max_pixels=max_pixels, max_memory=max_memory)
+    looks = guess if isinstance(guess, Looks) else _look(levels, data, drawn=drawn)
+    if not guess:
+        looks = replace(looks, deep=0, labels=None)
     matte = replace(
-        _meaning(levels, data, name, drawn=drawn, guess=guess), depth=8 * levels.dtype.itemsize
+        _meaning(levels, data, name, drawn=drawn, looks=looks), depth=8 * levels.dtype.itemsize
     )
     if not invert:
         return matte
     return replace(matte, values=np.float32(1) - matte.values, taken=f"{matte.taken}, inverted")
 
 
-def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool, guess: bool) -> Matte:
+def _look(levels: Levels, data: bytes, *, drawn: bool) -> Looks:
+    """Tell what levels (H, W, C) and their file look like."""
+    whole = _is_whole(levels, data)
+    deep = int(levels.max()) if levels.dtype == np.uint16 and whole else 0
+    colours, transparent, plain = levels[..., :3], False, True
+    if levels.shape[2] == 4:
+        alpha = levels[..., 3]
+        transparent = bool(alpha.min() < OPAQUE_FROM * np.iinfo(alpha.dtype).max)
+        plain = drawn and _is_one_colour(colours, alpha)
+    labels: frozenset[int] | None = None
+    eight = levels.dtype == np.uint8 or 0 < deep <= np.iinfo(np.uint8).max
+    if whole and colours.max() <= BLACK_UP_TO * np.iinfo(np.uint8 if eight else np.uint16).max:
+        numbers = colours.max(axis=2)  # (H, W)
+        found = np.unique(numbers[numbers > 0])
+        labels = frozenset(found.tolist()) if len(found) <= MOST_LABELS else None
+    indices = _palette_labels(data)
+    palette = frozenset(np.unique(indices).tolist() if indices is not None else ())
+    return Looks(deep, labels, palette, transparent, plain)
+
+
+def _is_whole(levels: Levels, data: bytes) -> bool:
+    """Tell whether levels are a file's own, and no steps of a float."""
+    return levels.dtype == np.uint8 or not is_exr(data)
+
+
+def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool, looks: Looks) -> Matte:
     kept = GREYS
-    whole = levels.dtype == np.uint8 or not is_exr(data)  # and no steps of a float
-    if guess and levels.dtype == np.uint16 and whole and 0 < levels.max() <= np.iinfo(np.uint8).max:
+    whole = _is_whole(levels, data)
+    if levels.dtype == np.uint16 and whole and looks.is_of_8_bits:
         kept = f"its levels go up to {levels.max()} of 65535 and are taken as those of 8 bits"
         levels = levels.astype(np.uint8)
     colours = levels[..., :3]
-    if levels.shape[2] == 4:
-        alpha = levels[..., 3]
-        top = np.iinfo(alpha.dtype).max
-        speaks = alpha.min() < OPAQUE_FROM * top
-        if speaks and (not drawn or _is_one_colour(colours, alpha)):
+    if levels.shape[2] == 4 and looks.transparent:
+        if not drawn or looks.plain:
+            alpha = levels[..., 3]
+            top = np.iinfo(alpha.dtype).max
             values = np.divide(alpha, top, order="C", dtype=np.float32)  # (H, W)
             return Matte(values, "its transparency is taken, not its colours")
-        if speaks:
-            kept = "it has an alpha channel, which is ignored: its colours are taken"
-            return _greys(colours, name, kept)
+        kept = "it has an alpha channel, which is ignored: its colours are taken"
+        return _greys(colours, name, kept)
     if (labels := _palette_labels(data)) is not None:
-        return _from_labels(labels, name)
+        return _from_labels(labels, name, looks.palette)
     if whole and 0 < (highest := colours.max()) <= BLACK_UP_TO * np.iinfo(levels.dtype).max:
-        numbers = colours.max(axis=2)  # (H, W)
-        found = np.unique(numbers[numbers > 0]).tolist()
-        if guess and (len(found) == 1 or found in TRIMAP_LABELS):
-            return _from_labels(numbers, name)
+        if looks.are_labels:
+            return _from_labels(colours.max(axis=2), name, looks.labels or frozenset())
         kept = (
             f"its greys go up to {highest} of {np.iinfo(levels.dtype).max}, so all of it looks "
             "black; if they are labels, make a mask of the object"
@@ -137,12 +208,14 @@ def _greys(colours: Levels, name: str, taken: str) -> Matte:
     return Matte(mean / top, taken, tinted=tinted)
 
 
-def _from_labels(labels: npt.NDArray[np.integer], name: str) -> Matte:
+def _from_labels(labels: npt.NDArray[np.integer], name: str, together: frozenset[int]) -> Matte:
     """Read labels (H, W): 0 is background, the highest foreground, a trimap's unknown half.
+
+    `together` are those of all files that mean the same.
 
     Raises ImageError where there are others: nobody but the user knows which is the object.
     """
-    found = np.unique(labels).tolist()
+    found = sorted({*np.unique(labels).tolist(), *together})
     objects = [label for label in found if label]
     if len(objects) > 1 and objects not in TRIMAP_LABELS:
         raise ImageError(

@@ -21,6 +21,7 @@ from .formats import HOLDS, Format, choose_depth, holds_light, output_format
 
 log = logging.getLogger(__name__)
 
+BEYOND = "have light beyond what sRGB holds, which is clipped"
 STRIP = 2**20  # values rounded at once
 
 
@@ -128,9 +129,8 @@ def _converted(
         beyond = ((colours < -ROUNDING) | (colours > 1 + ROUNDING)).any(axis=2)
         if share := np.count_nonzero(beyond) / beyond.size:
             log.warning(
-                "%s: %.1f %% of the pixels have light beyond what sRGB holds, which is clipped; "
-                "an .exr keeps it",
-                *(name, 100 * share),
+                "%s: %.1f %% of the pixels %s; an .exr keeps it",
+                *(name, 100 * share, BEYOND),
             )
         made = from_linear(np.clip(colours, 0, 1))
     return made if alpha is None else made * alpha

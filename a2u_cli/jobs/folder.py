@@ -280,7 +280,7 @@ def decode(taken: Taken, options: Options, max_memory: int | None) -> Loaded:
     pair, names = taken.pair, (str(taken.pair.image), str(taken.pair.hint))
     picture = read_image(taken.data[0], name=names[0], max_memory=max_memory)
     tell_of_hidden(picture, names[0])
-    trimap = read_hint(pair, taken.data[1], options, max_memory)
+    trimap = read_hint(pair, taken.data[1], options, max_memory=max_memory)
     turn = picture.orientation
     for warning in check_pair(
         picture.size,
@@ -329,12 +329,12 @@ def _hash_background(pair: Pair, job: Job) -> str:
     return job.backgrounds[chosen]
 
 
-def read_hint(pair: Pair, data: bytes, options: Options, max_memory: int | None = None) -> Trimap:
-    """Give a pair's trimap, drawn or made of its mask; raises A2UError."""
+def read_hint(pair: Pair, data: bytes, options: Options, **reading: Any) -> Trimap:
+    """Give a pair's trimap, drawn or made of its mask, read by `read_matte`; raises A2UError."""
     name = str(pair.hint)
     if not pair.is_mask:
-        return read_trimap(data, strict=options.strict, name=name, max_memory=max_memory)
-    matte = read_matte(data, name=name, invert=options.invert, max_memory=max_memory)
+        return read_trimap(data, strict=options.strict, name=name, **reading)
+    matte = read_matte(data, name=name, invert=options.invert, **reading)
     if note := matte.note(name):
         log.warning(note)
     mask = matte.values

@@ -25,6 +25,7 @@ from ..network.stages import STAGES, walk
 from ..operators.affinity import AffinityPair, KernelGenerator, downsample, encode, upsample
 from ..operators.fused import encodings
 from ..operators.fused.area import TILE, Area
+from ..operators.steady import Moments
 from ..units import STRIDE, FloatArray, Mask, Size, Trimap
 from .areas import (
     DECODED,
@@ -288,16 +289,36 @@ class WindowedPlanes:
     ) -> tuple[KernelGenerator, Tensor, Callable[[Window], tuple[Tensor, Tensor]]]:
         """Give the generator, the mean of x, and the way to A and the halved features."""
         generator = cast(AffinityPair, pair).generator
-        channels = generator.channels
+        mean, pooled = self._describe(generator, x)
+        filters = generator.filters(pooled)
+        moments = self._moments(generator, x, *filters)
+
+        def halve(window: Window) -> tuple[Tensor, Tensor]:
+            outer = window.grow(1)
+            fine = x.read(outer.double())
+            affinity = generator.affinity_of(fine, filters, moments)
+            kernels = generator.down_kernels(affinity, mean)
+            half = downsample(fine, kernels, groups=generator.groups)
+            return _crop(affinity, window, outer), _crop(half, window, outer)
+
+        return generator, mean, halve
+
+    def _describe(self, generator: KernelGenerator, x: Plane) -> tuple[Tensor, Tensor]:
+        """Give the means of x, (1, C, 1, 1), and of its bins, (1, C, bins, bins)."""
         pools = Pools(x.size, generator.encode_size)
-        for window in self.plan.windows(x.size, channels):
+        for window in self.plan.windows(x.size, generator.channels):
             pools.add(x.read(window), window)
         like = generator.norm_u.weight
         wide = torch.promote_types(like.dtype, torch.float32)
-        mean = pools.mean().to(like.device, wide)
-        u, v = generator.filters(pools.pooled().to(like.device, wide))
+        return pools.mean().to(like.device, wide), pools.pooled().to(like.device, wide)
+
+    def _moments(
+        self, of: KernelGenerator, x: Plane, u: Tensor, v: Tensor
+    ) -> tuple[Moments, Moments]:
+        """Give the moments of both encodings of x, by the filters u and v."""
         sums = Sums(), Sums()
-        for window in self.plan.strips(_halved(x.size), 4 * channels):  # what is read is as large
+        windows = self.plan.strips(_halved(x.size), 4 * of.channels)  # what is read is as large
+        for window in windows:
             outer = window.grow(1)
             fine, (rows, columns) = x.read(outer.double()), window.within(outer)
             if encodings.usable(fine, u):
@@ -307,20 +328,8 @@ class WindowedPlanes:
                 continue
             for encoding, total in zip(encode(fine, u, v), sums, strict=True):
                 total.add(encoding[:, :, rows, columns])
-        norms = generator.norm_u, generator.norm_v
-        of_u, of_v = (
-            total.moments(norm.num_groups) for total, norm in zip(sums, norms, strict=True)
-        )
-
-        def halve(window: Window) -> tuple[Tensor, Tensor]:
-            outer = window.grow(1)
-            fine = x.read(outer.double())
-            affinity = generator.affinity_of(fine, (u, v), (of_u, of_v))
-            kernels = generator.down_kernels(affinity, mean)
-            half = downsample(fine, kernels, groups=generator.groups)
-            return _crop(affinity, window, outer), _crop(half, window, outer)
-
-        return generator, mean, halve
+        groups = of.norm_u.num_groups, of.norm_v.num_groups
+        return sums[0].moments(groups[0]), sums[1].moments(groups[1])
 
 
 def _convolve(module: Callable[[Tensor], Tensor], x: Plane, reach: int) -> Plane:

@@ -84,12 +84,13 @@ def score_item(
     conn_rule: ConnRule = "dim",
     max_memory: int | Bound | None = None,
     extend: Callable[[Scores, Planes], Scores] = lambda scores, _: scores,
-    guess: bool = True,
+    of_clip: bool = False,
 ) -> Row:
     """Score one item where its trimap is exactly 128, or over the whole picture.
 
     `extend` adds to its scores, from its planes; where that raises A2UError the item has failed.
-    `guess` is that of `read_matte`, of the mattes.
+    Frames `of_clip` may be nearly empty: how dark their mattes are says nothing (`read_matte`), and
+    where nothing is unknown, no error is.
     """
     if item.prediction is None:
         return Row(item, "missing", "there is no prediction")
@@ -98,6 +99,7 @@ def score_item(
     if item.trimap is None and not whole:
         return Row(item, "failed", "there is no trimap for it, and others have one")
     notes: list[str] = []
+    guess = not of_clip
     try:
         prediction = read_levels(item.prediction, "prediction", notes, max_memory, guess=guess)
         truth = read_levels(item.truth, "truth", notes, max_memory, guess=guess)
@@ -105,7 +107,9 @@ def score_item(
         if item.trimap is not None:
             trimap = read_levels(item.trimap, "trimap", notes, max_memory)
             _mind_other_greys(trimap, item.trimap, notes)
-        scores = score(prediction, truth, trimap, conn_rule=conn_rule)
+        scores = score(prediction, truth, trimap, conn_rule=conn_rule, may_be_known=of_clip)
+        if not scores.pixels:
+            notes.append("trimap: nothing is unknown, so errors over it count as 0")
         scores = extend(scores, (prediction, truth, trimap))
     except A2UError as error:
         return Row(item, "failed", str(error), notes=tuple(notes))

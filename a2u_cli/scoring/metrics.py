@@ -5,7 +5,7 @@ Matting" (CVPR 2009, http://www.alphamatting.com), in the form in which papers p
 Composition-1k: 8-bit mattes, compared where the trimap is exactly 128.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log, pi, sqrt
 from typing import Any, Literal, get_args
 
@@ -38,12 +38,18 @@ class Scores:
 
 
 def score(
-    prediction: Alpha, truth: Alpha, trimap: NDArray[np.uint8], *, conn_rule: ConnRule = "dim"
+    prediction: Alpha,
+    truth: Alpha,
+    trimap: NDArray[np.uint8],
+    *,
+    conn_rule: ConnRule = "dim",
+    may_be_known: bool = False,
 ) -> Scores:
     """Score a matte by every metric, over the pixels whose trimap is exactly 128.
 
     All three are uint8 (H, W). The prediction is taken as it is, also where it differs from the
-    trimap's known pixels. `conn_rule` is the `empty` of `connectivity_error`.
+    trimap's known pixels. `conn_rule` is the `empty` of `connectivity_error`. Where no pixel is 128
+    and all of it `may_be_known`, the errors over the unknown are 0, sums over nothing.
 
     Raises:
         ImageError: the prediction or truth has another size or type.
@@ -51,6 +57,9 @@ def score(
     """
     region = trimap == UNKNOWN
     everywhere = np.ones_like(region)
+    if may_be_known and not region.any():
+        known = score(prediction, truth, np.full_like(trimap, UNKNOWN), conn_rule=conn_rule)
+        return replace(known, sad=0.0, mse=0.0, grad=0.0, conn=0.0, pixels=0)
     return Scores(
         sad=sad(prediction, truth, region),
         mse=mse(prediction, truth, region),

@@ -74,7 +74,7 @@ def score_clips(
             return MovingScores(**vars(scores), dtssd=dtssd, messddt=messddt)
 
         return score_item(
-            frame.item, whole=whole, max_memory=max_memory, extend=extend, guess=False
+            frame.item, whole=whole, max_memory=max_memory, extend=extend, of_clip=True
         )
 
     frames = [frame for clip in clips.clips for frame in clip.frames]
@@ -128,11 +128,13 @@ def _sum_up(clip: Clip, frames: tuple[Row, ...], protocol: Protocol) -> Row:
     )
     means = {name: fmean(getattr(scores, name) for scores in scored) for name in COLUMNS}
     pixels = sum(scores.pixels for scores in scored)
+    known = sum(not scores.pixels for scores in scored)
     average = MovingScores(**means, pixels=pixels, dtssd=dtssd, messddt=messddt)
     due = sum(row.state != "extra" for row in frames)
     pairs = sum(value_of(row, "dtssd") is not None for row in frames)
     notes = (
         *clip.notes,
+        *([f"{known} frames have nothing unknown and count as 0"] if known else []),
         *([f"{len(scored)} of {due} frames are in the mean"] if len(scored) < due else []),
         *(
             [f"{pairs} of {due - 1} pairs of frames are compared"]
