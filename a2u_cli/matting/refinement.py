@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..operators.fused.library import compiled
-from ..trimap import check_pair, halve_trimap, restore_known
+from ..trimap import check_pair, restore_known, shrink_trimap
 from ..units import UNKNOWN, FloatArray, Trimap
 from . import c_laplacian, laplacian
 from .laplacian import Descent, Ties
@@ -96,7 +96,8 @@ def _move_at_half_size(
     tell: Tell,
 ) -> FloatArray:
     """Tell how far the half size moves, at the full size."""
-    small = halve_trimap(trimap)
+    height, width = trimap.shape
+    small = shrink_trimap(trimap, (height // 2, width // 2))
     image, given, confidence = (
         np.asarray(cv2.resize(plane, small.shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
         for plane in (image, given, confidence)
