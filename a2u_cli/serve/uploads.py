@@ -6,7 +6,7 @@ head tells that it has too many pixels, and a sender that is slower than any net
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
