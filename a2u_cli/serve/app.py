@@ -217,7 +217,6 @@ class Api:
 async def outcome(turn: Turn, turns: Turns, request: Request) -> Any:
     """Wait for a turn; it is cancelled where the client leaves."""
     done = asyncio.wrap_future(turn.future)
-    done.add_done_callback(lambda future: future.cancelled() or future.exception())
     left = asyncio.create_task(_leave(request))
     try:
         await asyncio.wait({done, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -227,7 +226,9 @@ async def outcome(turn: Turn, turns: Turns, request: Request) -> Any:
             turns.cancel(turn)
     if not done.done():
         raise ClientDisconnect
-    return done.result()
+    if isinstance(made := done.result(), Refused):
+        raise made.anew()
+    return made
 
 
 async def _leave(request: Request) -> None:

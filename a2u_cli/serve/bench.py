@@ -55,10 +55,10 @@ class Bench:
         self._lock = threading.Lock()
 
     @property
-    def kept(self) -> list[Job]:
-        """List the folder's pictures."""
+    def all(self) -> list[Job]:
+        """List the jobs."""
         with self._lock:
-            return [job for job in self._jobs.values() if job.kept]
+            return [*self._jobs.values()]
 
     def get(self, name: str) -> Job:
         """Give a job, which is used from now on for another hour; raises Refused for none."""

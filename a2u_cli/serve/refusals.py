@@ -20,6 +20,10 @@ class Refused(A2UError):
         super().__init__(text)
         self.status, self.retry, self.facts = status, retry, facts
 
+    def anew(self) -> "Refused":
+        """Give the same without what led to it: a traceback holds pictures and their files."""
+        return Refused(self.status, str(self), retry=self.retry, **self.facts)
+
     @property
     def response(self) -> Response:
         """Return it as an answer."""
@@ -30,7 +34,7 @@ class Refused(A2UError):
 def refusal(error: Exception) -> Refused:
     """Say any failure as a refusal, in the words that the commands would say it in."""
     if isinstance(error, Refused):
-        return error
+        return error.anew()
     text, known = in_words(error)
     cause = error if isinstance(error, OSError) else error.__cause__
     if isinstance(cause, OSError) and cause.errno in FULL:

@@ -23,7 +23,7 @@ Work = Callable[[Watch], Any]
 
 @dataclass(eq=False)
 class Turn:
-    """A piece of work that waits, runs or has run; `future` gives what it made.
+    """A piece of work that waits, runs or has run; `future` gives what it made, or a `Refused`.
 
     `owner` is the job that is told of it, if any.
     """
@@ -112,6 +112,11 @@ class Turns:
             ahead = self._waiting.index(turn) if turn in self._waiting else 0
             return turn, ahead + (turn.state == "waiting" and self._running is not None)
 
+    @property
+    def length(self) -> int:
+        """Count what waits."""
+        return len(self._waiting)
+
     def busy(self) -> set[str]:
         """Name the jobs that something waits or runs for."""
         with self._changed:
@@ -138,8 +143,7 @@ class Turns:
 
     def _drop(self, turn: Turn, why: Refused) -> None:
         self._waiting.remove(turn)
-        turn.state, turn.error, turn.work = "cancelled", str(why), None
-        turn.future.set_exception(why)
+        self._settle(turn, "cancelled", why)
 
     def _run(self) -> None:
         while turn := self._next():
@@ -170,14 +174,11 @@ class Turns:
             turn.done = 1.0
             self._settle(turn, "done", made)
 
-    def _settle(self, turn: Turn, state: State, outcome: Any) -> None:
-        turn.work = None
-        turn.state = state
-        if isinstance(outcome, Refused):
-            turn.error = str(outcome)
-            turn.future.set_exception(outcome)
-        else:
-            turn.future.set_result(outcome)
+    def _settle(self, turn: Turn, state: State, made: Any) -> None:
+        turn.work, turn.state = None, state
+        if isinstance(made, Refused):
+            turn.error = str(made)
+        turn.future.set_result(made)
 
 
 def _cancelled(turn: Turn) -> Refused:

@@ -48,7 +48,7 @@ class Workshop:
         """Tell of the folder's pictures, and what the server is."""
         standing, times = self.saver.standing(), self.drafts.times()
         pictures = []
-        for job in self.bench.kept:
+        for job in filter(lambda job: job.kept, self.bench.all):
             facts = {"job": job.name, "name": job.title, "has_trimap": job.has_trimap}
             facts |= standing.of(job, self.drafts.written(job.path, times))
             pictures.append(facts | self._size(job))
