@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import ImageError
 from ..images.listing import OUTPUT_FOLDER, LeftOut
-from ..images.reading import read_bytes
+from ..images.reading import read_image
 from ..jobs.journal import find_own, find_painted, find_results
 from ..jobs.options import OUTPUTS
 from ..pairing import (
@@ -34,7 +34,7 @@ class Gallery:
 def open_gallery(place: Path, out: Path | None) -> Gallery:
     """List a picture or a folder's; raises ImageError where there is none."""
     if not place.is_dir():
-        read_bytes(place, str(place))  # or it is said why that cannot be
+        read_image(place)  # or it is said why that cannot be
     folder = place if place.is_dir() else place.parent
     out = out or folder / OUTPUT_FOLDER
     painted = find_painted(out)
