@@ -1,8 +1,10 @@
 """What `a2u serve` does for its page and for scripts, asked over HTTP as they do."""
 
+import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,8 +19,19 @@ import pytest
 
 pytest.importorskip("starlette")
 
-from conftest import Run, RunA2U
-from serving import TOKEN, FakeMatter, Serving, levels_of, picture, png, read, serving, trimap
+from conftest import ROOT, Run, RunA2U
+from serving import (
+    TOKEN,
+    Answer,
+    FakeMatter,
+    Serving,
+    levels_of,
+    picture,
+    png,
+    read,
+    serving,
+    trimap,
+)
 from test_cli import assert_refused
 
 from a2u_cli.images import encode_image, write_image
@@ -188,7 +201,9 @@ def test_deep_pictures_show_as_eight_bits(folder: Path) -> None:
         shown = levels_of(server.ask("GET", f"/api/jobs/{jobs['deep']}/preview?side=10").body)
         assert shown.shape == (10, 5, 3) and shown.dtype == np.uint8 and (shown == 117).all()
         assert server.ask("GET", f"/api/jobs/{jobs['light']}").json["light"]
-        assert (levels_of(server.ask("GET", f"/api/jobs/{jobs['light']}/preview").body) == 255).all()
+        assert (
+            levels_of(server.ask("GET", f"/api/jobs/{jobs['light']}/preview").body) == 255
+        ).all()
 
 
 def test_a_later_draft_overtakes_one_that_waits(server: Serving) -> None:
@@ -362,7 +377,10 @@ def test_the_description_is_of_the_routes_that_there_are(server: Serving) -> Non
     described = server.ask("GET", "/openapi.json", token=None).json
     assert described["openapi"].startswith("3.1")
     paths = {
-        (path, method) for path, there in described["paths"].items() for method in there if method != "parameters"
+        (path, method)
+        for path, there in described["paths"].items()
+        for method in there
+        if method != "parameters"
     }
     routes = {
         (route.path, method.lower())
@@ -373,6 +391,46 @@ def test_the_description_is_of_the_routes_that_there_are(server: Serving) -> Non
     assert paths == routes - {("/", "get")}
     references = set(re.findall(r'"#/components/(\w+)/(\w+)"', json.dumps(described)))
     assert all(name in described["components"][kind] for kind, name in references)
+
+
+def curl(server: Serving, line: str) -> Answer:
+    """Ask as a line of curl does, by the options that the page uses."""
+    address = f"http://127.0.0.1:{server.port}"
+    line = line.replace("$URL", f"{address}/api/jobs").replace(
+        "$AUTH", f"Authorization: Bearer {TOKEN}"
+    )
+    parser = argparse.ArgumentParser()
+    for option in ("-H", "-T", "-X", "-d", "-o"):
+        parser.add_argument(option)
+    parser.add_argument("url")
+    asked = parser.parse_args(shlex.split(line, comments=True)[1:])
+    name, value = asked.H.split(": ")
+    body = Path(asked.T).read_bytes() if asked.T else asked.d and asked.d.encode()
+    method = asked.X or ("PUT" if asked.T else "POST" if asked.d else "GET")
+    path = asked.url.removeprefix(address)
+    answer = server.ask(method, path, body, {name: value}, token=None)
+    if asked.o:
+        Path(asked.o).write_bytes(answer.body)
+    return answer
+
+
+def test_the_curl_lines_of_the_page_do_what_it_says(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photo.jpg").write_bytes(encode_image(np.zeros((24, 24, 3), np.uint8), "jpeg"))
+    Path("trimap.png").write_bytes(trimap())
+    Path("mask.png").write_bytes(png(np.tri(24, dtype=np.uint8) * 255))
+    page = (ROOT / "docs" / "serve.md").read_text()
+    lines = re.findall(r"^curl .*", page, re.MULTILINE)
+    assert len(lines) > 10
+    with serving(folder) as server:
+        for line in lines:
+            answer = curl(server, line)
+            assert answer.status in (200, 201, 204), (line, answer.body)
+    assert Path("alpha.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("cat.tif").read_bytes().startswith(b"II")
+    assert (folder / "a2u_output" / "cutout" / "a.png").is_file()
 
 
 @pytest.fixture(scope="module")
