@@ -145,10 +145,11 @@ class Desk:
         [(_, data)] = encode(loaded, alpha, wish.options, self.max_memory)
         return data
 
-    def draft(self, job: Job) -> tuple[bytes, Size]:
+    def draft(self, job: Job, watch: Watch) -> tuple[bytes, Size]:
         """Give a coarse matte, of a size that is soon done, as a PNG; and the picture's size."""
-        picture = self.picture(job)
-        return encode_preview(draft(self.matter(), picture.image, self.trimap(job))), picture.size
+        picture, trimap = self.picture(job), self.trimap(job)
+        alpha = draft(self.matter(), picture.image, trimap, watch=watch)
+        return encode_preview(alpha), picture.size
 
     def doubt(self, job: Job) -> tuple[bytes, tuple[int, int] | None]:
         """Give where the network's views disagree, as a PNG, and (x, y) of where to paint next."""
