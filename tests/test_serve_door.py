@@ -11,12 +11,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("starlette")
 
 from serving import SIDE, TOKEN, Serving, levels_of, picture, read, serving, trimap
 
+from a2u_cli.images import encode_image
 from a2u_cli.serve import turns
 from a2u_cli.serve.spool import Spooled
 
@@ -222,11 +224,14 @@ def bomb(side: int, depth: int = 8) -> bytes:
 
 def test_a_bomb_is_refused_by_its_head_before_the_rest_has_come(server: Serving) -> None:
     before = resident()
-    data = bomb(60_000)
+    small = encode_image(np.zeros((8, 8, 3), np.uint8), "jpeg")
+    frame = small.index(b"\xff\xc0") + 5  # ITU T.81, B.2.2: height and width
+    jpeg = small[:frame] + struct.pack(">HH", 60_000, 60_000) + small[frame + 4 :]
     head = server.head("PUT", "/api/jobs/bomb/image", content_length=str(10**8))
-    answer = read(server.send(*head, body=data + bytes(70_000 - len(data))))
-    assert answer.status == 413 and "60000x60000" in answer.error
-    assert server.ask("PUT", "/api/jobs/bomb/image", data).status == 413
+    for data in (bomb(60_000), jpeg):
+        answer = read(server.send(*head, body=data + bytes(70_000 - len(data))))
+        assert answer.status == 413 and "60000x60000" in answer.error
+        assert server.ask("PUT", "/api/jobs/bomb/image", data).status == 413
     damaged = server.ask("PUT", "/api/jobs/bomb/image", bomb(2000))
     assert damaged.status == 422 and "damaged" in damaged.error
     assert resident() - before < 100e6
