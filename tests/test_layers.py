@@ -17,6 +17,7 @@ ROOMS = (  # from the ground up; docs/architecture.md says what each is for
     "scoring",
     "jobs",
     *("rendering", "training"),
+    "serve",
     "commands",
     "cli",
     "__main__",
@@ -29,7 +30,7 @@ WITHOUT_TORCH = (
     *("matting/motion", "matting/propagation", "matting/steadying"),
     *("training/data/folders", "training/data/planes"),
 )
-MOST_ENTRIES, MOST_LINES_OF_A_DOOR = 24, 40
+MOST_ENTRIES, MOST_LINES_OF_A_DOOR = 25, 40  # entries: a room each, doors, py.typed
 
 
 def modules(package: Path, room: str = "") -> list[Path]:

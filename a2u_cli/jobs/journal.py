@@ -63,6 +63,7 @@ class Journal:
         self._lock = threading.Lock()
         self._made: dict[str, dict[Content, set[str]]] = {}
         self._old: dict[str, dict[str, Any]] = {}
+        self.outcomes: dict[str, tuple[str, str]] = {}  # the last states and reasons, by names
         self._torn = self._damaged = False
         naming: Counter[str] = Counter()
         for path in sorted({*_journals(folder), self.path}):
@@ -77,6 +78,7 @@ class Journal:
                     self._damaged = True
                     continue
                 last[entry["name"]] = entry
+                self.outcomes[entry["name"]] = entry["state"], str(entry.get("reason", ""))
                 self._take(entry)
             naming.update(last.keys())
             self._old |= {name: entry for name, entry in last.items() if _is_old(entry)}
@@ -194,6 +196,17 @@ def find_own(folder: Path, kinds: Collection[str] = ()) -> frozenset[Path]:
             own = {f"{stem}{extension(kind)}" for stem in stems for kind in HOLDS}
             found.update(*(_real(folder / place) for place in own & {*places}))
     return frozenset(found)
+
+
+def find_painted(folder: Path) -> dict[str, Path]:
+    """Find the trimaps that were painted for pictures and saved in this output folder, by name."""
+    found = {}
+    for path in _journals(folder):
+        for name, places in _read_outputs(path):
+            place = f"trimap/{name}.png"
+            if place in places and (folder / place).is_file():
+                found[name] = folder / place
+    return found
 
 
 def _journals(folder: Path) -> list[Path]:
