@@ -19,7 +19,7 @@ from ..images.decoding import DAMAGE, open_picture
 from ..images.exr_header import crop_header
 from ..images.files import require_regular
 from ..images.formats import extension, holds_light
-from ..images.meaning import read_matte
+from ..images.meaning import Looks, read_matte
 from ..images.memory import free_memory
 from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
 from ..images.writing import encode_for
@@ -329,12 +329,21 @@ def _hash_background(pair: Pair, job: Job) -> str:
     return job.backgrounds[chosen]
 
 
-def read_hint(pair: Pair, data: bytes, options: Options, **reading: Any) -> Trimap:
+def read_hint(
+    pair: Pair,
+    data: bytes,
+    options: Options,
+    *,
+    max_memory: int | None = None,
+    guess: bool | Looks = True,
+) -> Trimap:
     """Give a pair's trimap, drawn or made of its mask, read by `read_matte`; raises A2UError."""
     name = str(pair.hint)
     if not pair.is_mask:
-        return read_trimap(data, strict=options.strict, name=name, **reading)
-    matte = read_matte(data, name=name, invert=options.invert, **reading)
+        strict = options.strict
+        return read_trimap(data, strict=strict, name=name, max_memory=max_memory, guess=guess)
+    invert = options.invert
+    matte = read_matte(data, name=name, invert=invert, max_memory=max_memory, guess=guess)
     if note := matte.note(name):
         log.warning(note)
     mask = matte.values

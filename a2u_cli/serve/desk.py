@@ -109,7 +109,9 @@ class Desk:
         pair = cast(Pair, job.pair)
         data = read_bytes(pair.hint, str(pair.hint))
         key = "hint", hashlib.sha256(data).hexdigest(), pair.is_mask
-        trimap = self.shelf.keep(key, lambda: read_hint(pair, data, Options(), self.max_memory))
+        trimap = self.shelf.keep(
+            key, lambda: read_hint(pair, data, Options(), max_memory=self.max_memory)
+        )
         self.check(job, trimap, pair.hint.name, of_mask=pair.is_mask)
         return trimap
 
