@@ -70,7 +70,7 @@ def _draw(what: str, image: FloatArray) -> FloatArray:
         rows, columns = np.ogrid[:height, :width]
         colours = np.array(CHECKER, np.float32)
         return np.asarray(colours[(rows // cell + columns // cell) % 2])
-    return np.full(image.shape, _colour(what), np.float32)
+    return np.full(image.shape, read_colour(what), np.float32)
 
 
 def require_background(what: str) -> None:
@@ -79,10 +79,10 @@ def require_background(what: str) -> None:
         if Path(what).is_dir():
             choose_background(what, "")
         else:
-            _colour(what)
+            read_colour(what)
 
 
-def _colour(what: str) -> FloatArray:
+def read_colour(what: str) -> FloatArray:
     """Read a colour, float32 (3,) in [0, 1]; raises ImageError."""
     try:
         levels = ImageColor.getcolor(what, "RGB")

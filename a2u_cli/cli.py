@@ -19,6 +19,7 @@ from .commands import (
     matte,
     render,
     sequence,
+    serve,
     stopping,
     train,
     trimap,
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.command()(matte.matte)
 app.command()(batch.batch)
 app.command()(sequence.sequence)
+app.command()(serve.serve)
 app.command()(composite.composite)
 app.command()(composite.cutout)
 app.add_typer(trimap.app, name="trimap")

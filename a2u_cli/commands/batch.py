@@ -249,12 +249,14 @@ def _share_out(
 
 def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> "Pairs":
     """Find all pictures with their trimaps or masks, and those that have none."""
-    from ..jobs.journal import find_own, find_results
+    from ..jobs.journal import find_own, find_painted, find_results
     from ..jobs.options import OUTPUTS
     from ..pairing import find_pairs
 
     results, own = partial(find_results, folder), find_own(out, OUTPUTS)
-    return find_pairs(folder, trimaps=trimaps, masks=masks, results=results, own=own)
+    given = {"trimaps": trimaps, "masks": masks}
+    painted = {} if trimaps else find_painted(out)
+    return find_pairs(folder, **given, results=results, own=own, painted=painted)
 
 
 def _take(

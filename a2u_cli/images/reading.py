@@ -168,7 +168,7 @@ def picture_size(path: str | Path) -> tuple[int, int] | None:
         with Path(path).open("rb") as file, open_picture(file) as picture:
             width, height = picture.size
             # to find a PNG's EXIF all of it is decoded
-            orientation = read_exif(picture)[0] if width * height <= _limit() else 1
+            orientation = read_exif(picture)[0] if width * height <= pixel_limit() else 1
     except DAMAGE:  # UnidentifiedImageError is one
         return None
     return (width, height) if orientation >= 5 else (height, width)
@@ -182,7 +182,7 @@ def _decode(
     colour: bool,
     max_memory: int | Bound | None = None,
 ) -> _Decoded:
-    most = _limit() if max_pixels is None else max_pixels
+    most = pixel_limit() if max_pixels is None else max_pixels
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
     if not data:
@@ -321,7 +321,7 @@ def read_stream(stream: IO[bytes], name: str, *, max_memory: int | Bound | None 
         data.write(piece)
         if most == OTHER_BYTES < data.tell():
             size = _size_in_head(data.getvalue()[:30])
-            pixels = _limit() if size is None else min(_limit(), size[0] * size[1])
+            pixels = pixel_limit() if size is None else min(pixel_limit(), size[0] * size[1])
             most += BYTES_A_PIXEL * pixels
         if data.tell() > most:
             raise ImageError(
@@ -351,7 +351,7 @@ def read_bytes(path: str | Path, name: str) -> bytes:
         )
     path = Path(path)
     try:
-        require_regular(path, most=BYTES_A_PIXEL * _limit() + OTHER_BYTES)
+        require_regular(path, most=BYTES_A_PIXEL * pixel_limit() + OTHER_BYTES)
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"{name} does not exist, expected a picture; check the name") from error
@@ -363,7 +363,7 @@ def read_bytes(path: str | Path, name: str) -> bytes:
         raise ImageError(text) from error
 
 
-def _limit() -> int:
+def pixel_limit() -> int:
     """Give the most pixels that a picture may have.
 
     Raises ImageError where A2U_MAX_PIXELS is no such number.

@@ -196,6 +196,17 @@ def find_own(folder: Path, kinds: Collection[str] = ()) -> frozenset[Path]:
     return frozenset(found)
 
 
+def find_painted(folder: Path) -> dict[str, Path]:
+    """Find the trimaps that were painted for pictures and saved in this output folder, by name."""
+    found = {}
+    for path in _journals(folder):
+        for name, places in _read_outputs(path):
+            place = f"trimap/{name}.png"
+            if place in places and (folder / place).is_file():
+                found[name] = folder / place
+    return found
+
+
 def _journals(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*.jsonl") if JOURNALS.fullmatch(path.name)]
 

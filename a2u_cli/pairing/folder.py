@@ -1,8 +1,9 @@
 """List the pairs of a folder for each command, and what is left over."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 from ..errors import ImageError
@@ -29,6 +30,7 @@ from .roles import (
 # Tells the results of earlier runs; asked after a folder is listed, since a run may be at work and
 # names each of them before it is there.
 Results = Callable[[], Collection[Path]]
+PAINTED = "painted with a2u serve"
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,11 @@ def find_pairs(
     results: Results = frozenset,
     own: Collection[Path] = (),
     roles: tuple[str, ...] = TRIMAP_ROLES,
+    painted: Mapping[str, Path] = MappingProxyType({}),
 ) -> Pairs:
     """Pair every picture below a folder with its trimap, or else with its mask.
+
+    Trimaps that were `painted`, by the names of pictures, come before all others.
 
     Given `trimaps` hold them, by the rule of `match`. Without, they are looked for in a folder of
     that role (`trimap`, below the folder or beside it), and as `x_trimap.png` (`roles` are such
@@ -97,7 +102,7 @@ def find_pairs(
         *((roles, False, *place) for place in list_places(folder, root, trimaps, TRIMAP_FOLDERS)),
         *((MASK_ROLES, True, *place) for place in list_places(folder, root, masks, MASK_FOLDERS)),
     ]
-    found = _find_hints(named, places, own)
+    found = _find_hints(named, places, own, painted)
     closed = dict([*listed.left_out, *listing.shut(place for _, _, place, _ in places)])
     listed = replace(listed, left_out=tuple(closed.items()))
     return _account(folder, listed, named, found, inner)
@@ -153,12 +158,17 @@ def _find_hints(
     pictures: dict[str, Path],
     places: Iterable[tuple[tuple[str, ...], bool, Path, bool]],
     own: Collection[Path],
+    painted: Mapping[str, Path],
 ) -> dict[str, Pair]:
     """Find each picture's trimap or mask in the first of these places that has it.
 
     A place is the suffixes there, whether they are masks', the folder, and if it has pictures, too.
     """
-    found: dict[str, Pair] = {}
+    found = {
+        name: Pair(name, pictures[name], painted[name], source=PAINTED)
+        for name in pictures
+        if name in painted
+    }
     for roles, is_mask, place, among in places:
         without = [name for name in pictures if name not in found]
         hints = match(without, place, roles, suffixed=among, pictures=pictures, apart=own)

@@ -1,0 +1,107 @@
+"""`a2u serve`: paint a trimap in the browser and see the matte, or ask for mattes over HTTP."""
+
+import secrets
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import A2UError
+from ..weights import registry
+from .options import Device, Dtype, MaxMemory, Quality, Weights, checking, load_matter
+from .progress import say_left_out
+from .terminal import say, show
+
+if TYPE_CHECKING:
+    from ..matting.matter import Matter
+    from ..serve.workshop import Workshop
+
+SHORTEST_TOKEN = 16
+
+
+def _require_token(token: str) -> None:
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+        raise A2UError(
+            f"the token has {len(token)} characters, expected {SHORTEST_TOKEN} or more of ASCII; "
+            "leave --token out for a random one"
+        )
+
+
+def serve(
+    place: Annotated[
+        Path, typer.Argument(metavar="PHOTO|FOLDER", help="The picture, or a folder of them.")
+    ],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="[default: DIR/a2u_output]")
+    ] = None,
+    save: Annotated[
+        str, typer.Option(help="What is saved, of alpha,cutout,foreground,composite,trimap.")
+    ] = "alpha",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port. [default: any free one]")
+    ] = 0,
+    host: Annotated[
+        str, typer.Option(help="An address of this machine, for others in a private network.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="A2U_TOKEN",
+            help="What the API wants to see. [default: a random one]",
+            callback=checking(_require_token),
+        ),
+    ] = None,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Print the address, and open no browser.")
+    ] = False,
+    weights: Weights = registry.DEFAULT,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    max_memory: MaxMemory = None,
+    quality: Quality = None,
+) -> None:
+    """Paint trimaps in the browser and see the mattes; the same address is an API for scripts.
+
+    Example: a2u serve photo.jpg
+    """
+    if any(find_spec(package) is None for package in ("starlette", "uvicorn")):
+        raise A2UError(
+            "a2u serve needs the packages of its extra; run: pip install 'a2u-cli[serve]'"
+        )
+    from functools import cache
+
+    from ..serve.gallery import open_gallery
+    from ..serve.running import Server, listen
+    from ..serve.saving import read_kinds
+    from ..serve.workshop import open_workshop
+
+    kinds = read_kinds([kind.strip() for kind in save.split(",")])
+    gallery = open_gallery(place, output)
+    say_left_out(gallery.left_out)
+
+    @cache
+    def load(depth: int) -> "Matter":
+        return load_matter(
+            weights,
+            device=device,
+            dtype=dtype,
+            depth=depth,
+            quality=quality,
+            max_memory=max_memory,
+        )
+
+    with listen(host, port) as opened:
+        say(f"device: {load(8)}")
+        token = token or secrets.token_urlsafe()
+        with closing(open_workshop(gallery, load, weights=weights, save=kinds)) as shop:
+            server = Server(shop, opened, host, token)
+            name = f"[{host}]" if ":" in host else host
+            address = f"http://{name}:{opened.getsockname()[1]}/#token={token}"
+            show(address)
+            say("Ctrl-C ends it")
+            if not no_open:
+                typer.launch(address)
+            server.run(sockets=[opened])

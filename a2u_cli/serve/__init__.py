@@ -1,0 +1,1 @@
+"""A page to paint trimaps on and an HTTP API for scripts: `a2u serve`."""

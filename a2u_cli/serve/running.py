@@ -1,0 +1,64 @@
+"""Run the app on a socket until a signal: then running work ends, and the process in order."""
+
+import socket
+
+import uvicorn
+
+from ..errors import A2UError
+from ..images.files import words
+from .app import make_app
+from .guard import Guard, known_hosts
+from .workshop import Workshop
+
+GRACE = 2  # seconds that requests get to end when the server stops
+WILD = ("0.0.0.0", "::", "")  # noqa: S104 named to refuse them
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a port, any free one for 0; raises A2UError where that cannot be."""
+    if host in WILD:
+        raise A2UError(
+            f"host {host!r} is every address of this machine, so no Host could be told from a "
+            "false one; give the one that others use, such as 192.168.1.5"
+        )
+    try:
+        [family, kind, number, _, address] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        opened = socket.socket(family, kind, number)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(128)
+    except OSError as error:
+        where = f"{host}:{port}"
+        raise A2UError(
+            f"{where} cannot be listened on ({words(error)}); give another --port, or none for a "
+            "free one, and a --host of this machine"
+        ) from error
+    return opened
+
+
+class Server(uvicorn.Server):
+    """A server that ends the work under way before it waits for its requests."""
+
+    def __init__(self, shop: Workshop, opened: socket.socket, host: str, token: str) -> None:
+        self.shop = shop
+        port = opened.getsockname()[1]
+        app = Guard(make_app(shop), known_hosts(host, port), token)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=GRACE,
+        )
+        super().__init__(config)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the work, then the requests."""
+        self.shop.stop()
+        await super().shutdown(sockets)

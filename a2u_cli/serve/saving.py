@@ -1,0 +1,81 @@
+"""Results of a folder's picture, saved where `a2u batch` would and with its journal.
+
+So a later batch finds them done. The trimap is saved beside them, in the output folder's `trimap/`,
+where a batch looks first: what somebody drew elsewhere is never replaced.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from ..images.files import locked
+from ..images.writing import encode_image
+from ..jobs.folder import Job as Run
+from ..jobs.folder import decode, encode, keep, outputs, share_of_free, take
+from ..jobs.journal import JOURNAL, Journal, Outcome
+from ..jobs.options import OUTPUTS
+from ..jobs.places import Places, hash_file, make_recipe
+from ..pairing import Pair
+from .bench import Job
+from .desk import Desk, hash_trimap
+from .refusals import Refused
+from .turns import Watch
+from .wishes import Wish
+
+KINDS = (*OUTPUTS, "trimap")
+
+
+@dataclass(frozen=True)
+class Saver:
+    """Saves into an output folder; `inputs` are files that nothing may replace."""
+
+    out: Path
+    inputs: tuple[Path, ...]
+    desk: Desk
+
+    def save(self, job: Job, wish: Wish, *, force: bool, watch: Watch) -> list[Path]:
+        """Save a job's results, with its trimap where it was painted; give where they lie.
+
+        Raises A2UError where another run is at work there, or a file is in the way.
+        """
+        matter = self.desk.matter(wish.options, wish.quality)
+        options = replace(
+            wish.options, dtype=matter.dtype_name, weights=matter.sha256, quality=matter.quality
+        )
+        begin = time.perf_counter()
+        alpha = self.desk.alpha(job, matter, watch) if options.save else None
+        with locked(self.out, JOURNAL):
+            places = Places(Journal(self.out), self.inputs, force=force)
+            pair = self._save_trimap(job, places)
+            written = [pair.hint] if job.trimap else []
+            if alpha is None:
+                return written
+            run = Run(self.out, matter.matte, options, places, share_of_free, matter.max_memory)
+            taken = take(pair, run)
+            if not isinstance(taken, Outcome):
+                loaded = decode(taken, options, matter.max_memory)
+                files = encode(loaded, alpha, options, matter.max_memory)
+                keep(loaded, files, time.perf_counter() - begin, run)
+            return [*outputs(pair, self.out, options).values(), *written]
+
+    def _save_trimap(self, job: Job, places: Places) -> Pair:
+        """Save a painted trimap, and give the pair that a batch will find from then on."""
+        pair = cast(Pair, job.pair)
+        if not job.trimap:
+            return pair
+        path = self.out / "trimap" / f"{pair.name}.png"
+        trimap = self.desk.trimap(job)
+        recipe = make_recipe([hash_file(pair.image), hash_trimap(trimap)], "painted")
+        if places.missing({path: recipe}):
+            data = encode_image(trimap, "png", depth=8)
+            places.write(Outcome(pair.name, "done"), [(path, recipe, data)])
+        return Pair(pair.name, pair.image, path)
+
+
+def read_kinds(kinds: Any) -> tuple[str, ...]:
+    """Take the kinds of results to save, `trimap` among them; raises Refused."""
+    known = isinstance(kinds, list | tuple) and all(isinstance(kind, str) for kind in kinds)
+    if not known or not kinds or {*kinds} - {*KINDS}:
+        raise Refused(422, f"cannot save {kinds!r}, expected some of {', '.join(KINDS)}")
+    return tuple(kinds)

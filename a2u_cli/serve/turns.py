@@ -1,0 +1,173 @@
+"""Who is next: a bounded queue and one thread that works through it, in the order of arrival.
+
+A turn can be cancelled while it waits, and while it runs, since the work is told of its progress by
+calling `watch`, which then raises.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import Interrupted
+from .refusals import Refused, refusal
+
+MOST = 32  # that wait
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+Watch = Callable[[str, float], None]  # told what begins, and what share of all is done by then
+Work = Callable[[Watch], Any]
+
+
+@dataclass(eq=False)
+class Turn:
+    """A piece of work that waits, runs or has run, for a job; `future` gives what it made."""
+
+    owner: str
+    kind: str
+    work: Work | None  # None once it has run: it holds a picture
+    future: "Future[Any]" = field(default_factory=Future)
+    state: State = "waiting"
+    step: str = ""
+    done: float = 0.0
+    error: str = ""
+    stops: bool = False
+
+    def watch(self, step: str, done: float) -> None:
+        """Take note of progress; raises Interrupted where the turn was cancelled."""
+        if self.stops:
+            raise Interrupted(f"the work on {self.owner} was cancelled")
+        self.step, self.done = step, done
+
+
+class Turns:
+    """The queue and its thread; `name` is told where it is full."""
+
+    def __init__(self, name: str, most: int = MOST) -> None:
+        self.name, self.most = name, most
+        self._changed = threading.Condition()
+        self._waiting: deque[Turn] = deque()
+        self._running: Turn | None = None
+        self._latest: dict[str, Turn] = {}
+        self._seconds = 1.0  # that the last one took
+        self._open = True
+        self._thread = threading.Thread(target=self._run, name=f"a2u {name}", daemon=True)
+        self._thread.start()
+
+    def take(self, owner: str, kind: str, work: Work, *, overtakes: bool = False) -> Turn:
+        """Line up; with `overtakes`, what the same job waits for of this kind is refused as stale.
+
+        Raises Refused where too many wait.
+        """
+        with self._changed:
+            if overtakes:
+                self._overtake(owner, kind)
+            if not self._open:
+                raise Refused(503, "the server is stopping; start it again")
+            if len(self._waiting) >= self.most:
+                raise Refused(
+                    503,
+                    f"{len(self._waiting)} requests wait for {self.name} already; ask again later",
+                    retry=max(1, round(self._seconds * len(self._waiting))),
+                )
+            turn = Turn(owner, kind, work)
+            self._waiting.append(turn)
+            self._latest[owner] = turn
+            self._changed.notify()
+            return turn
+
+    def _overtake(self, owner: str, kind: str) -> None:
+        for turn in [t for t in self._waiting if (t.owner, t.kind) == (owner, kind)]:
+            self._drop(turn, Refused(409, "a later request overtook this one", stale=True))
+
+    def cancel(self, turn: Turn) -> None:
+        """End a turn, whether it waits or runs."""
+        with self._changed:
+            turn.stops = True
+            if turn in self._waiting:
+                self._drop(turn, _cancelled(turn))
+
+    def cancel_all(self, owner: str) -> int:
+        """End what waits and runs for a job; tell how many turns that were."""
+        with self._changed:
+            turns = [turn for turn in (*self._waiting, self._running) if turn and turn.owner == owner]
+            for turn in turns:
+                self.cancel(turn)
+        return len(turns)
+
+    def latest(self, owner: str) -> tuple[Turn, int] | None:
+        """Give a job's latest turn, and how many are before it."""
+        with self._changed:
+            turn = self._latest.get(owner)
+            if turn is None:
+                return None
+            ahead = self._waiting.index(turn) if turn in self._waiting else 0
+            return turn, ahead + (turn.state == "waiting" and self._running is not None)
+
+    def forget(self, owner: str) -> None:
+        """Cancel and forget a job's turns."""
+        self.cancel_all(owner)
+        with self._changed:
+            self._latest.pop(owner, None)
+
+    def close(self) -> None:
+        """Take no more, and end all that waits and runs."""
+        with self._changed:
+            self._open = False
+            for turn in (*self._waiting, self._running):
+                if turn:
+                    self.cancel(turn)
+            self._changed.notify()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread's end after `close`."""
+        self._thread.join(seconds)
+
+    def _drop(self, turn: Turn, why: Refused) -> None:
+        self._waiting.remove(turn)
+        turn.state, turn.error, turn.work = "cancelled", str(why), None
+        turn.future.set_exception(why)
+
+    def _run(self) -> None:
+        while turn := self._next():
+            begin = time.monotonic()
+            self._do(turn)
+            with self._changed:
+                self._running, self._seconds = None, time.monotonic() - begin
+
+    def _next(self) -> Turn | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or not self._open)
+            if not self._waiting:
+                return None
+            self._running = turn = self._waiting.popleft()
+            turn.state = "running"
+            return turn
+
+    def _do(self, turn: Turn) -> None:
+        assert turn.work
+        try:
+            turn.watch("", 0.0)
+            made = turn.work(turn.watch)
+        except Interrupted:
+            self._settle(turn, "cancelled", _cancelled(turn))
+        except Exception as error:  # of one request: the others go on
+            self._settle(turn, "failed", refusal(error))
+        else:
+            turn.done = 1.0
+            self._settle(turn, "done", made)
+
+    def _settle(self, turn: Turn, state: State, outcome: Any) -> None:
+        turn.work = None
+        turn.state = state
+        if isinstance(outcome, Refused):
+            turn.error = str(outcome)
+            turn.future.set_exception(outcome)
+        else:
+            turn.future.set_result(outcome)
+
+
+def _cancelled(turn: Turn) -> Refused:
+    return Refused(409, f"the work on {turn.owner} was cancelled; ask again", cancelled=True)
