@@ -15,7 +15,7 @@ from .errors import TrimapError
 from .images.arrays import require_array, require_shape
 from .images.meaning import read_matte
 from .images.metadata import turn_upright
-from .units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Trimap
+from .units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Size, Trimap
 
 log = logging.getLogger(__name__)
 
@@ -284,18 +284,15 @@ def restore_known(alpha: FloatArray, trimap: Trimap) -> FloatArray:
     return np.where(trimap == UNKNOWN, alpha, known)
 
 
-def halve_trimap(trimap: Trimap) -> Trimap:
-    """Give the trimap of a picture of half the size, odd sides rounded down.
+def shrink_trimap(trimap: Trimap, size: Size) -> Trimap:
+    """Give the trimap of a smaller picture, of (height, width): uint8 in {0, 128, 255}.
 
-    Known is what is known all over: uint8 (H // 2, W // 2) in {0, 128, 255}, both sides at least 2
-    before.
+    Known is what is known all over.
     """
-    height, width = trimap.shape
-    half = np.full((height // 2, width // 2), UNKNOWN, np.uint8)
+    height, width = size
+    small = np.full(size, UNKNOWN, np.uint8)
     for known in (BACKGROUND, FOREGROUND):
         share = np.asarray(trimap == known, np.float32)
-        share = np.asarray(
-            cv2.resize(share, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-        )
-        half[share > 0.999] = known
-    return half
+        share = np.asarray(cv2.resize(share, (width, height), interpolation=cv2.INTER_AREA))
+        small[share > 0.999] = known
+    return small

@@ -17,6 +17,7 @@ ROOMS = (  # from the ground up; docs/architecture.md says what each is for
     "scoring",
     "jobs",
     *("rendering", "training"),
+    "serve",
     "commands",
     "cli",
     "__main__",

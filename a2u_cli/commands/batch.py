@@ -254,9 +254,10 @@ def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> 
     from ..pairing import find_pairs
 
     results, own = partial(find_results, folder), find_own(out, OUTPUTS)
-    given = {"trimaps": trimaps, "masks": masks}
     painted = {} if trimaps else find_painted(out)
-    return find_pairs(folder, **given, results=results, own=own, painted=painted)
+    return find_pairs(
+        folder, trimaps=trimaps, masks=masks, results=results, own=own, painted=painted
+    )
 
 
 def _take(

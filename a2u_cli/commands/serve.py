@@ -1,5 +1,6 @@
 """`a2u serve`: paint a trimap in the browser and see the matte, or ask for mattes over HTTP."""
 
+import re
 import secrets
 from contextlib import closing
 from importlib.util import find_spec
@@ -16,16 +17,15 @@ from .terminal import say, show
 
 if TYPE_CHECKING:
     from ..matting.matter import Matter
-    from ..serve.workshop import Workshop
 
-SHORTEST_TOKEN = 16
+TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}")  # what needs no escape in an address
 
 
 def _require_token(token: str) -> None:
-    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+    if not TOKEN.fullmatch(token):
         raise A2UError(
-            f"the token has {len(token)} characters, expected {SHORTEST_TOKEN} or more of ASCII; "
-            "leave --token out for a random one"
+            f"the token has {len(token)} characters, expected 16 or more of A-Z, a-z, 0-9, '.', "
+            "'_', '~' and '-'; leave --token out for a random one"
         )
 
 

@@ -197,7 +197,7 @@ def _decode(
         return _Decoded(exr.levels, None, None, 1, exr.light, exr.header)
     refuse_unreadable(data, name)
     refuse_unusual_jpeg(data, name)
-    size = _size_in_head(data)
+    size = size_in_start(data)
     if size:
         require(size)
     heic = optional_formats.heic(data, name)
@@ -280,8 +280,8 @@ def _is_short(size: tuple[int, int] | None) -> bool:
     return False
 
 
-def _size_in_head(data: bytes) -> tuple[int, int] | None:
-    """Tell (width, height) where a file is worked on before its decoder tells: of PNG and WebP.
+def size_in_start(data: bytes) -> tuple[int, int] | None:
+    """Tell (width, height) by a file's first 30 bytes, where they say it: of PNG and WebP.
 
     PNG 3, 11.2.1; RFC 9649, 2.5 to 2.7.
     """
@@ -320,7 +320,7 @@ def read_stream(stream: IO[bytes], name: str, *, max_memory: int | Bound | None 
     while piece := stream.read(PIECE):
         data.write(piece)
         if most == OTHER_BYTES < data.tell():
-            size = _size_in_head(data.getvalue()[:30])
+            size = size_in_start(data.getvalue()[:30])
             pixels = pixel_limit() if size is None else min(pixel_limit(), size[0] * size[1])
             most += BYTES_A_PIXEL * pixels
         if data.tell() > most:

@@ -63,6 +63,7 @@ class Journal:
         self._lock = threading.Lock()
         self._made: dict[str, dict[Content, set[str]]] = {}
         self._old: dict[str, dict[str, Any]] = {}
+        self.outcomes: dict[str, tuple[str, str]] = {}  # the last states and reasons, by names
         self._torn = self._damaged = False
         naming: Counter[str] = Counter()
         for path in sorted({*_journals(folder), self.path}):
@@ -77,6 +78,7 @@ class Journal:
                     self._damaged = True
                     continue
                 last[entry["name"]] = entry
+                self.outcomes[entry["name"]] = entry["state"], str(entry.get("reason", ""))
                 self._take(entry)
             naming.update(last.keys())
             self._old |= {name: entry for name, entry in last.items() if _is_old(entry)}

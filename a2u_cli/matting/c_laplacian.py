@@ -11,7 +11,7 @@ from torch import Tensor
 from ..operators.fused.arguments import Strip
 from ..operators.fused.library import library, spread
 from ..units import FloatArray
-from .laplacian import Ties
+from .laplacian import Descent, Ties
 
 ROWS = 64  # of a strip
 REACH = 2  # pixels: the margins of all planes
@@ -26,15 +26,13 @@ def settle(
     given: Tensor,
     trust: Tensor,
     ties: Ties,
-    *,
-    tolerance: float,
-    most_rounds: int,
+    descent: Descent,
 ) -> Tensor:
     """Do what `laplacian.settle` does, in float32 and several times as fast."""
     inputs = {"colours": colours, "trust": trust, "given": given, "direction": alpha}
     planes = {name: _padded(plane.float()) for name, plane in inputs.items()}
     strips = _Strips(_padded(free.to(torch.uint8)), planes, ties)
-    strips.solve(tolerance, most_rounds)
+    strips.solve(descent)
     return alpha + torch.from_numpy(strips.moved[REACH:-REACH, REACH:-REACH])
 
 
@@ -61,15 +59,16 @@ class _Strips:
             self._strips.append(Strip(height, width, *rows, first, sums=sums.ctypes.data, **places))
         self._threads = torch.get_num_threads() if before[-1] > WORTH_THREADS else 1
 
-    def solve(self, tolerance: float, most_rounds: int) -> None:
+    def solve(self, descent: Descent) -> None:
         """Go down by conjugate gradients (Hestenes and Stiefel 1952), to `moved`."""
         self._step("link")
         self._step("begin")
         energy, rest = self._step("walk")
-        goal = tolerance**2 * rest
-        for _ in range(most_rounds):
+        start, goal = rest, descent.tolerance**2 * rest
+        for _ in range(descent.most_rounds):
             if rest <= goal:
                 break
+            descent.say((rest / start) ** 0.5)
             self._step("turn")
             self.factors[1] = energy / self._step("multiply")[0]
             former = energy

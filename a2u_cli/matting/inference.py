@@ -14,6 +14,7 @@ from ..trimap import check_pair, require_trimap, restore_known
 from ..units import UNKNOWN, FloatArray, Mask, Trimap
 from .areas import cost, cover_closely, pad_needed
 from .devices import exactly, free_memory
+from .pacing import Tell, between, unheard
 from .planning import Plan, make_plan
 from .refinement import refine
 from .streaming import run_whole, stream, streams
@@ -21,7 +22,7 @@ from .windows import Window
 
 SHARE = 0.8  # of the free memory is taken
 CACHED_TILE, LARGEST_TILE = 384, 2048  # sides: where caches matter, and where launches do
-Watch = Callable[[str, float], object]  # told what begins, and what share of all is done by then
+Watch = Callable[[str, float], object]  # told what is at work, and what share of all is done
 Quality = Literal["fast", "refined", "best"]
 FORMER = {"standard": "fast"}  # what a quality was called before
 LEAST, SURE, SHARPNESS = 0.0007, 0.01, 8  # confidence in a pass: least, and more towards 0 and 1
@@ -56,7 +57,8 @@ def matte(
     `quality` "fast" is one pass of the network. "refined" lets the colours settle what the pass
     leaves between 0 and 1 (`refinement.refine`). "best" takes a pass more: what it settles is the
     mean with the mirrored picture's matte. `watch` is told of each pass, and of the refinement,
-    when it begins.
+    when it begins and while it goes on, in the thread that calls; what it raises ends the work and
+    comes out here.
 
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
@@ -72,8 +74,8 @@ def matte(
         steps = _Steps(quality, watch)
 
         def view(image: FloatArray, trimap: Trimap) -> FloatArray:
-            steps.begin()
-            return _run(network, image, trimap, dtype, max_memory, skip_known=skip_known)
+            tell = steps.begin()
+            return _run(network, image, trimap, dtype, max_memory, tell, skip_known=skip_known)
 
         if quality == "fast":
             return view(image, trimap)
@@ -81,8 +83,8 @@ def matte(
         if quality == "best":
             flipped = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1])
             alpha = np.float32(0.5) * (alpha + view(*flipped)[:, ::-1])
-        steps.begin()
-        refined = refine(image, trimap, alpha, trust(alpha), device=network.mean.device)
+        tell = steps.begin()
+        refined = refine(image, trimap, alpha, trust(alpha), device=network.mean.device, tell=tell)
         stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
         return keep_large(alpha, np.clip(stretched, 0.0, 1.0, out=stretched))
 
@@ -111,11 +113,25 @@ class _Steps:
         self.weights = passes + [SOLVER] * (quality != "fast")
         self.names, self.watch, self.begun = [*names, "settling by colour"], watch, 0
 
-    def begin(self) -> None:
-        if self.watch:
-            done = sum(self.weights[: self.begun]) / sum(self.weights)
-            self.watch(self.names[self.begun], done)
+    def begin(self) -> Tell:
+        """Begin the next step; gives what is to be told how far that has come."""
+        name, watch = self.names[self.begun], self.watch
+        start, stop = (
+            sum(self.weights[:number]) / sum(self.weights)
+            for number in (self.begun, self.begun + 1)
+        )
         self.begun += 1
+        if not watch:
+            return unheard
+        watch(name, start)
+        most = start
+
+        def tell(share: float) -> None:  # a residual that falls may rise for a round
+            nonlocal most
+            most = max(most, share)
+            watch(name, most)
+
+        return between(tell, start, stop)
 
 
 def require_quality(name: str) -> Quality:
@@ -133,6 +149,7 @@ def _run(
     trimap: Trimap,
     dtype: torch.dtype,
     max_memory: int | None,
+    tell: Tell,
     *,
     skip_known: bool,
 ) -> FloatArray:
@@ -141,7 +158,7 @@ def _run(
     plan = plan_memory(trimap.shape, device=device, dtype=dtype, max_memory=max_memory)
     needed = trimap == UNKNOWN if skip_known else None
     try:
-        alpha = raw_alpha(network, image, trimap, plan, needed)
+        alpha = raw_alpha(network, image, trimap, plan, needed, tell)
     except (RuntimeError, MemoryError) as error:
         if not is_memory(error):
             raise
@@ -159,12 +176,17 @@ def _run(
 
 
 def raw_alpha(
-    network: MattingNetwork, image: FloatArray, trimap: Trimap, plan: Plan, needed: Mask | None
+    network: MattingNetwork,
+    image: FloatArray,
+    trimap: Trimap,
+    plan: Plan,
+    needed: Mask | None,
+    tell: Tell = unheard,
 ) -> FloatArray:
     """Run a folded network in the way that is cheapest: whole, or the windows that are needed."""
     if not streams(network) or _in_one_piece(plan, needed):
-        return run_whole(network, image, trimap)
-    return stream(network, image, trimap, plan, needed=needed)
+        return run_whole(network, image, trimap, tell)
+    return stream(network, image, trimap, plan, needed=needed, tell=tell)
 
 
 def _in_one_piece(plan: Plan, needed: Mask | None) -> bool:

@@ -1,15 +1,31 @@
 """The system that a refinement solves, in torch: the matting Laplacian, ties, and the way down."""
 
 from dataclasses import dataclass
+from math import log
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .pacing import Tell
+
 EPSILON = 1e-7  # regularises the covariance of a window's colours
 PLACES = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]  # of a window's pixels
 OFFSETS = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]  # of pixels that share a window
 CHUNK = 4096  # windows at a time
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How far to go down: until the residual is `tolerance` times that of the start, at most."""
+
+    tolerance: float
+    most_rounds: int
+    tell: Tell
+
+    def say(self, left: float) -> None:
+        """Tell of a round before it; what is left of the residual, above 0, falls by a factor."""
+        self.tell(min(1.0, max(0.0, log(left) / log(self.tolerance))))
 
 
 @dataclass(frozen=True)
@@ -36,20 +52,17 @@ def settle(
     given: Tensor,
     trust: Tensor,
     ties: Ties,
-    *,
-    tolerance: float,
-    most_rounds: int,
+    descent: Descent,
 ) -> Tensor:
     """Give the alpha (h, w) that minimises alpha' (L + T) alpha + trust (alpha - given)^2.
 
     Only the `free` pixels, bool (h, w), move from where `alpha` has them; `colours` are (h, w, 3).
-    It goes on until the residual is `tolerance` times that of the start.
     """
     system, slope = _assemble(colours, alpha, free)
     weight, start = trust[free].double(), alpha[free].double()
     target = weight * (given[free].double() - start) - slope - ties.times(start)
     settled = alpha.double()
-    settled[free] += _solve(system, ties, weight, target, tolerance, most_rounds)
+    settled[free] += _solve(system, ties, weight, target, descent)
     return settled.float()
 
 
@@ -117,22 +130,20 @@ def _window_laplacians(colours: Tensor) -> Tensor:
 
 
 def _solve(
-    system: _Laplacian,
-    ties: Ties,
-    weight: Tensor,
-    target: Tensor,
-    tolerance: float,
-    most_rounds: int,
+    system: _Laplacian, ties: Ties, weight: Tensor, target: Tensor, descent: Descent
 ) -> Tensor:
     """Solve (L + T + weight) x = target by conjugate gradients, preconditioned by the diagonal."""
     scale = 1.0 / (system.values[OFFSETS.index((0, 0))] + ties.diagonal() + weight)
     x, residual = torch.zeros_like(target), target
     direction = scale * residual
     energy = residual @ direction
-    goal = tolerance * target.norm()
-    for _ in range(most_rounds):
-        if residual.norm() <= goal:
+    start = target.norm()
+    goal = descent.tolerance * start
+    for _ in range(descent.most_rounds):
+        rest = residual.norm()
+        if rest <= goal:
             break
+        descent.say(float(rest / start))
         product = system.times(direction) + ties.times(direction) + weight * direction
         length = energy / (direction @ product)
         x = x + length * direction

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ..operators.fused.library import compiled
-from ..trimap import check_pair, halve_trimap, restore_known
+from ..trimap import check_pair, restore_known, shrink_trimap
 from ..units import UNKNOWN, FloatArray, Trimap
 from . import c_laplacian, laplacian
-from .laplacian import Ties
+from .laplacian import Descent, Ties
+from .pacing import Tell, between, unheard
 from .windows import Window, grid
 
 TILE, OVERLAP = 512, 32  # pixels: 0.2 GB where all of a tile is unknown
@@ -23,6 +24,7 @@ KD_TREE = 4  # FLANN's exact one for few dimensions
 SMALLEST = 128  # pixels: a shorter side from which on the picture is refined at half size first
 TOLERANCE = 1e-3  # of the residual, against that of the start
 MOST_ROUNDS = 400
+SMALLER, TYING = 0.25, 0.5  # shares: of all smaller sizes together; of a tile, to find the ties
 
 
 def refine(
@@ -32,6 +34,7 @@ def refine(
     confidence: FloatArray,
     *,
     device: str | torch.device = "cpu",
+    tell: Tell = unheard,
 ) -> FloatArray:
     """Move a matte towards what the colours around each pixel say, the less the surer it is.
 
@@ -44,13 +47,14 @@ def refine(
     `trimap` uint8 (H, W) in {0, 128, 255}, `alpha` float32 (H, W) in [0, 1] and `confidence`
     float32 (H, W) above 0, where 1e-3 leaves much to the colours and 1 next to nothing; the result
     is float32 (H, W) in [0, 1]. Each size starts from what the half size has come to; a large
-    picture is walked tile by tile, each with its surroundings as they stand.
+    picture is walked tile by tile, each with its surroundings as they stand. `tell` is as in
+    `pacing`.
 
     Raises TrimapError where the sizes differ or nothing is unknown.
     """
     check_pair(image.shape[:2], trimap)
     place = torch.device("cpu" if torch.device(device).type == "mps" else device)  # needs float64
-    return _settle(image, trimap, restore_known(alpha, trimap), confidence, place)
+    return _settle(image, trimap, restore_known(alpha, trimap), confidence, place, tell)
 
 
 def _settle(
@@ -59,22 +63,27 @@ def _settle(
     given: FloatArray,
     confidence: FloatArray,
     device: torch.device,
+    tell: Tell,
 ) -> FloatArray:
     """Refine the half size, then start from there; `given` holds what the trimap knows."""
     refined = given.copy()
     if min(trimap.shape) < 3:
         return refined  # no window fits in
     if min(trimap.shape) >= SMALLEST:
-        moved = given + _move_at_half_size(image, trimap, given, confidence, device)
+        smaller = between(tell, 0.0, SMALLER)
+        moved = given + _move_at_half_size(image, trimap, given, confidence, device, smaller)
         refined = restore_known(np.clip(moved, 0.0, 1.0), trimap)
+    unknown = trimap == UNKNOWN
+    done, rest = SMALLER, (1 - SMALLER) / np.count_nonzero(unknown)
     for tile in grid(trimap.shape, (TILE, TILE)):
         part = tile.grow(OVERLAP)
         at = part.rows, part.columns
-        free = (trimap[at] == UNKNOWN) & _within(part)
+        free = unknown[at] & _within(part)
         if free.any():
+            begun, done = done, done + rest * np.count_nonzero(unknown[tile.rows, tile.columns])
             arrays = (_look(image, part), free, refined[at], given[at], confidence[at])
             planes = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)
-            refined[at] = _refine(*planes).cpu().numpy()
+            refined[at] = _refine(*planes, tell=between(tell, begun, done)).cpu().numpy()
     return refined
 
 
@@ -84,15 +93,17 @@ def _move_at_half_size(
     given: FloatArray,
     confidence: FloatArray,
     device: torch.device,
+    tell: Tell,
 ) -> FloatArray:
     """Tell how far the half size moves, at the full size."""
-    small = halve_trimap(trimap)
+    height, width = trimap.shape
+    small = shrink_trimap(trimap, (height // 2, width // 2))
     image, given, confidence = (
         np.asarray(cv2.resize(plane, small.shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
         for plane in (image, given, confidence)
     )
     given = restore_known(given, small)
-    move = _settle(image, small, given, confidence, device) - given
+    move = _settle(image, small, given, confidence, device, tell) - given
     return np.asarray(cv2.resize(move, trimap.shape[::-1]), np.float32)
 
 
@@ -114,12 +125,16 @@ def _within(part: Window) -> npt.NDArray[np.bool_]:
     return free
 
 
-def _refine(look: Tensor, free: Tensor, alpha: Tensor, given: Tensor, trust: Tensor) -> Tensor:
+def _refine(
+    look: Tensor, free: Tensor, alpha: Tensor, given: Tensor, trust: Tensor, *, tell: Tell
+) -> Tensor:
     """Give the best alpha (h, w) where only the `free` pixels may move."""
+    tell(0.0)
     native = alpha.device.type == "cpu" and compiled()
     settle = c_laplacian.settle if native else laplacian.settle
     planes = look[..., :3], free, alpha, given, trust, _tie(look[free])
-    return settle(*planes, tolerance=TOLERANCE, most_rounds=MOST_ROUNDS).clamp(0.0, 1.0)
+    descent = Descent(TOLERANCE, MOST_ROUNDS, between(tell, TYING, 1.0))
+    return settle(*planes, descent).clamp(0.0, 1.0)
 
 
 def _tie(look: Tensor) -> Ties:

@@ -9,7 +9,7 @@ said in `network.stages`, for this pass as for the whole network.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self, cast
@@ -34,6 +34,7 @@ from .areas import (
     padded_size,
     reach_below,
 )
+from .pacing import Pace, Tell, unheard
 from .plane_statistics import Pools, Sums
 from .planning import Plan
 from .windows import Window
@@ -92,20 +93,22 @@ def stream(
     plan: Plan,
     *,
     needed: Mask | None = None,
+    tell: Tell = unheard,
 ) -> FloatArray:
     """Give the raw output for one picture, float32 (H, W): what `network` gives, to rounding.
 
     `image` is float32 (H, W, 3) in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}, of any size:
     they are mirrored up to the stride. `network` comes from `fold_norms` and its pairs are
     `AffinityPair`s. Work that no pixel in `needed`, bool (H, W), depends on is left out; the
-    others may hold anything.
+    others may hold anything. `tell` is as in `pacing`.
     """
     areas = needed_areas(trimap.shape, needed)
     windows = needed_windows(areas, plan, tiled=leaves_tiles_out(network))
     picture = Plane(padded_size(trimap.shape), _reader(network, image, trimap))
-    matte = walk(WindowedPlanes(network, plan, areas, windows), picture)
+    pace = Pace(tell, areas)
+    matte = walk(WindowedPlanes(network, plan, areas, windows, pace), picture)
     raw = np.zeros(trimap.shape, np.float32)
-    for window in windows[0]:
+    for window in pace.over(windows[0]):
         part = raw[window.rows, window.columns]
         values = matte.read(window)[0, 0, : part.shape[0], : part.shape[1]]
         part[...] = values.float().cpu().numpy()
@@ -117,13 +120,15 @@ def streams(network: MattingNetwork) -> bool:
     return all(type(pair) is AffinityPair for pair in network.pairs())
 
 
-def run_whole(network: MattingNetwork, image: FloatArray, trimap: Trimap) -> FloatArray:
+def run_whole(
+    network: MattingNetwork, image: FloatArray, trimap: Trimap, tell: Tell = unheard
+) -> FloatArray:
     """Give what `stream` gives, by the network itself: in one piece, with any resampling pairs."""
     height, width = trimap.shape
     device = network.mean.device
     colours = torch.from_numpy(pad_to_stride(image)).permute(2, 0, 1)[None].to(device)
     known = torch.from_numpy(pad_to_stride(trimap))[None, None].to(device).float() / 255.0
-    raw = network(colours, known)[0, 0, :height, :width].float().cpu().numpy()
+    raw = network(colours, known, Pace(tell).pass_on)[0, 0, :height, :width].float().cpu().numpy()
     return np.asarray(raw, np.float32)
 
 
@@ -172,12 +177,14 @@ class WindowedPlanes:
         plan: Plan,
         areas: dict[str, Area],
         windows: list[list[Window]],
+        pace: Pace,
     ) -> None:
-        self.network, self.plan, self.windows = network, plan, windows
+        self.network, self.plan, self.windows, self.pace = network, plan, windows, pace
         self.partly = leaves_tiles_out(network)
         self.areas = {name: a for name, a in areas.items() if self.partly and not a.pixels.all()}
 
     def run(self, stage: str, x: Plane) -> Plane:
+        self.pace.begin(stage)
         module = getattr(self.network, stage)
         if stage == "head":
             return self._partly(stage, module, x)
@@ -185,13 +192,16 @@ class WindowedPlanes:
 
     def refine(self, stage: str, x: Plane) -> Plane:
         """Run residual blocks over a stored plane, one after the other, in place."""
+        blocks, reach = getattr(self.network, stage), STAGES[stage].reach
+        self.pace.begin(stage, loops=len(blocks))
         windows = self.plan.windows(x.size, STAGES[stage].channels)
-        for block in getattr(self.network, stage):
-            _replace(x, _convolve(block, x, STAGES[stage].reach), windows, STAGES[stage].reach)
+        for block in blocks:
+            _replace(x, _convolve(block, x, reach), self.pace.over(windows), reach)
         return x
 
     def surround(self, stage: str, x: Plane) -> Plane:
         """Run the context over the needed part of a stored plane, with the mean of all of it."""
+        self.pace.begin(stage)
         total = Pools(x.size, 1)
         for window in self.plan.windows(x.size, STAGES[stage].channels):
             total.add(x.read(window), window)
@@ -199,21 +209,24 @@ class WindowedPlanes:
         mean = total.mean().to(plane.device, plane.dtype)
         context = partial(self.network.context, mean=mean)
         reach = STAGES[stage].reach
-        _replace(x, _convolve(context, x, reach), self.windows[STAGES[stage].level], reach)
+        windows = self.windows[STAGES[stage].level]
+        _replace(x, _convolve(context, x, reach), self.pace.over(windows), reach)
         return x
 
     def halve(self, stage: str, x: Plane) -> tuple[Plane, Resampling]:
+        self.pace.begin(stage, loops=3)
         pair = getattr(self.network, stage)
         if stage == "pair1" and stage not in self.plan.keep:  # halved anew wherever it is read
             generator, mean, halve = self._measure(pair, x)
             windows = self.plan.strips(_halved(x.size), 4 * generator.channels)
-            (affinity,) = _store(lambda window: halve(window)[:1], windows)
+            (affinity,) = _store(lambda window: halve(window)[:1], self.pace.over(windows))
             resampling = Resampling(generator, mean, affinity)
             return resampling.down(x), resampling
         return self._resample(pair, x)
 
     def descend(self, stage: str, x: Plane) -> tuple[Plane, Resampling]:
         """Run the first block of a stage, which halves the picture."""
+        self.pace.begin(stage, loops=5)
         block: DownBlock = getattr(self.network, stage)
         reach = STAGES[stage].reach
         half, resampling = self._resample(block.pair, self._keep(stage, block.first, x))
@@ -224,7 +237,7 @@ class WindowedPlanes:
             return _crop(y, window, outer)
 
         windows = self.plan.windows(half.size, 2 * STAGES[stage].channels)
-        _replace(half, Plane(half.size, join), windows, reach)
+        _replace(half, Plane(half.size, join), self.pace.over(windows), reach)
         return half, resampling
 
     def double(self, stage: str, features: Plane, state: Resampling) -> Plane:
@@ -233,11 +246,13 @@ class WindowedPlanes:
         return state.up(features, area and area.grow(reach_below(decoder)))
 
     def decode(self, stage: str, doubled: Plane, skip: Plane) -> Plane:
+        self.pace.begin(stage)
         decoder: DecoderStage = getattr(self.network, stage)
         decoded = self._partly(stage, decoder, doubled, skip)
         if skip.stored is None:
             return decoded
-        _replace(skip, decoded, self.windows[STAGES[stage].level], STAGES[stage].reach)
+        windows = self.windows[STAGES[stage].level]
+        _replace(skip, decoded, self.pace.over(windows), STAGES[stage].reach)
         return skip
 
     def _partly(self, stage: str, module: Callable[..., Tensor], *planes: Plane) -> Plane:
@@ -265,12 +280,12 @@ class WindowedPlanes:
             return plane
         windows = self.plan.strips(x.size, channels)
         if not self.partly or windows[0].width < x.size[1]:
-            (tensor,) = _store(lambda window: (plane.read(window),), windows)
+            (tensor,) = _store(lambda window: (plane.read(window),), self.pace.over(windows))
             return Plane.of(tensor)
         size, last = (1, channels, *x.size), torch.channels_last
         out = torch.empty(size, dtype=torch.float32, device="cpu", memory_format=last)
         everywhere = Area(np.ones(x.size, np.bool_))
-        for window in windows:
+        for window in self.pace.over(windows):
             outer = window.grow(reach, TILE)
             area = _within(everywhere, window, outer)
             module(x.read(outer), needed=area, out=out[:, :, outer.rows])
@@ -280,7 +295,7 @@ class WindowedPlanes:
         """Sum up what a pair's kernels depend on, then halve to a stored plane."""
         generator, mean, halve = self._measure(pair, x)
         windows = self.plan.strips(_halved(x.size), 4 * generator.channels)
-        affinity, half = _store(halve, windows)
+        affinity, half = _store(halve, self.pace.over(windows))
         return Plane.of(half), Resampling(generator, mean, affinity)
 
     def _measure(
@@ -290,14 +305,15 @@ class WindowedPlanes:
         generator = cast(AffinityPair, pair).generator
         channels = generator.channels
         pools = Pools(x.size, generator.encode_size)
-        for window in self.plan.windows(x.size, channels):
+        for window in self.pace.over(self.plan.windows(x.size, channels)):
             pools.add(x.read(window), window)
         like = generator.norm_u.weight
         wide = torch.promote_types(like.dtype, torch.float32)
         mean = pools.mean().to(like.device, wide)
         u, v = generator.filters(pools.pooled().to(like.device, wide))
         sums = Sums(), Sums()
-        for window in self.plan.strips(_halved(x.size), 4 * channels):  # what is read is as large
+        strips = self.plan.strips(_halved(x.size), 4 * channels)  # what is read is as large
+        for window in self.pace.over(strips):
             outer = window.grow(1)
             fine, (rows, columns) = x.read(outer.double()), window.within(outer)
             if encodings.usable(fine, u):
@@ -341,7 +357,7 @@ def _within(area: Area, window: Window, outer: Window) -> Area:
 
 
 def _store(
-    read: Callable[[Window], tuple[Tensor, ...]], windows: list[Window]
+    read: Callable[[Window], tuple[Tensor, ...]], windows: Iterable[Window]
 ) -> tuple[Tensor, ...]:
     """Compute whole planes, window by window."""
     planes: tuple[Tensor, ...] = ()
@@ -361,7 +377,7 @@ def _store(
     return planes
 
 
-def _replace(plane: Plane, computed: Plane, windows: list[Window], reach: int) -> None:
+def _replace(plane: Plane, computed: Plane, windows: Iterable[Window], reach: int) -> None:
     """Overwrite a stored plane by one that reads it, up to `reach` beyond each window.
 
     The windows' tops never descend, so a result is written once no later window can reach it.

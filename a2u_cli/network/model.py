@@ -4,6 +4,7 @@ Layer for layer the network of Dai, Lu and Shen, CVPR 2021 (https://arxiv.org/ab
 ordinary batch norm in place of the authors' compiled one.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -16,6 +17,7 @@ from ..operators.fused.area import Area
 from ..operators.pair import PairFactory, ResamplingPair, as_pair
 from .stages import BLOCKS, DILATIONS, RESAMPLING, STAGES, walk
 
+Begin = Callable[[str], object]  # told the stage that is begun
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
@@ -171,6 +173,7 @@ class MattingNetwork(nn.Module):
     background, unknown and foreground, H and W multiples of 16. Gives (N, 1, H, W), unbounded:
     clip it to [0, 1] and put the known pixels back. `shared` is the authors' choice between one
     encoding filter for all channels and one each; `pair` hands in another resampling operator.
+    `begin` is told each stage that is begun.
     """
 
     mean: Tensor
@@ -200,9 +203,9 @@ class MattingNetwork(nn.Module):
         self.smooth = Smooth(1, 1, 3, padding=1, bias=False)
         self._initialise()
 
-    def forward(self, image: Tensor, trimap: Tensor) -> Tensor:
+    def forward(self, image: Tensor, trimap: Tensor, begin: Begin | None = None) -> Tensor:
         picture = torch.cat([(image - self.mean) / self.std, trimap], 1)  # (N, 4, H, W)
-        return walk(WholePlanes(self), picture)  # (N, 1, H, W)
+        return walk(WholePlanes(self, begin), picture)  # (N, 1, H, W)
 
     def pairs(self) -> list[ResamplingPair]:
         """Give the four resampling pairs, from the finest on."""
@@ -226,25 +229,30 @@ class MattingNetwork(nn.Module):
 class WholePlanes:
     """Lead tensors through a network: planes are whole (`stages.Way`)."""
 
-    def __init__(self, network: MattingNetwork) -> None:
-        self.network = network
+    def __init__(self, network: MattingNetwork, begin: Begin | None = None) -> None:
+        self.network, self.begin = network, begin
+
+    def _module(self, stage: str) -> nn.Module:
+        if self.begin:
+            self.begin(stage)
+        return cast(nn.Module, getattr(self.network, stage))
 
     def run(self, stage: str, x: Tensor) -> Tensor:
-        return cast(Tensor, getattr(self.network, stage)(x))
+        return cast(Tensor, self._module(stage)(x))
 
     refine = surround = run
 
     def halve(self, stage: str, x: Tensor) -> tuple[Tensor, Any]:
-        return _pair(getattr(self.network, stage)).down(x)
+        return _pair(self._module(stage)).down(x)
 
     def descend(self, stage: str, x: Tensor) -> tuple[Tensor, Any]:
-        return cast(tuple[Tensor, Any], getattr(self.network, stage)(x))
+        return cast(tuple[Tensor, Any], self._module(stage)(x))
 
     def double(self, stage: str, features: Tensor, state: Any) -> Tensor:
-        return _pair(getattr(self.network, stage)).up(features, state)
+        return _pair(self._module(stage)).up(features, state)
 
     def decode(self, stage: str, doubled: Tensor, skip: Tensor) -> Tensor:
-        return cast(Tensor, getattr(self.network, stage)(doubled, skip))
+        return cast(Tensor, self._module(stage)(doubled, skip))
 
 
 def _pair(module: nn.Module) -> ResamplingPair:

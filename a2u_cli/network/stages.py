@@ -18,13 +18,16 @@ class Stage:
     `inputs` and `channels` are the planes that come in and go out, `skip` those that the encoder
     hands to a decoder stage. `reach` is how far each step of the stage looks beyond its own place,
     in its own pixels: a residual block, either convolution of a stage that halves, a resampling
-    pair (in the smaller picture's pixels, for given kernels), the whole of any other stage.
+    pair (in the smaller picture's pixels, for given kernels), the whole of any other stage. `cost`
+    is about what it takes in hundredths of a pass, a decoder with the upsampling before it
+    (measured on a CPU, where all is unknown): progress is told by it, and nothing decided.
     """
 
     level: int
     inputs: int
     channels: int
     reach: int
+    cost: float
     skip: int = 0
 
     @property
@@ -34,21 +37,21 @@ class Stage:
 
 
 STAGES = {
-    "stem": Stage(0, 4, 64, reach=3),
-    "pair1": Stage(1, 64, 64, reach=1),
-    "pair2": Stage(2, 64, 64, reach=1),
-    "stage1": Stage(2, 64, 64, reach=2),
-    "down2": Stage(3, 64, 128, reach=1),
-    "stage2": Stage(3, 128, 128, reach=2),
-    "down3": Stage(4, 128, 256, reach=1),
-    "stage3": Stage(4, 256, 256, reach=2),
-    "context": Stage(4, 256, 256, reach=max(DILATIONS)),
-    "decoder4": Stage(3, 256, 128, reach=5, skip=128),
-    "decoder3": Stage(2, 128, 64, reach=5, skip=64),
-    "decoder2": Stage(1, 64, 64, reach=5, skip=64),
-    "decoder1": Stage(0, 64, 32, reach=5, skip=4),
-    "head": Stage(0, 32, 1, reach=1),
-    "smooth": Stage(0, 1, 1, reach=1),
+    "stem": Stage(0, 4, 64, reach=3, cost=21),
+    "pair1": Stage(1, 64, 64, reach=1, cost=10),
+    "pair2": Stage(2, 64, 64, reach=1, cost=1.5),
+    "stage1": Stage(2, 64, 64, reach=2, cost=3),
+    "down2": Stage(3, 64, 128, reach=1, cost=2),
+    "stage2": Stage(3, 128, 128, reach=2, cost=3.5),
+    "down3": Stage(4, 128, 256, reach=1, cost=1.5),
+    "stage3": Stage(4, 256, 256, reach=2, cost=2),
+    "context": Stage(4, 256, 256, reach=max(DILATIONS), cost=5),
+    "decoder4": Stage(3, 256, 128, reach=5, cost=3, skip=128),
+    "decoder3": Stage(2, 128, 64, reach=5, cost=8, skip=64),
+    "decoder2": Stage(1, 64, 64, reach=5, cost=10, skip=64),
+    "decoder1": Stage(0, 64, 32, reach=5, cost=28, skip=4),
+    "head": Stage(0, 32, 1, reach=1, cost=1),
+    "smooth": Stage(0, 1, 1, reach=1, cost=0.5),
 }
 RESAMPLING = ("pair1", "pair2", "down2", "down3")  # the stages that halve, from the finest on
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,246 +14,185 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ..images.previews import encode_preview
 from ..images.writing import encode_image
+from ..jobs.options import OUTPUTS
+from . import drafts
 from .bench import Job
 from .refusals import Refused, refusal
 from .saving import read_kinds
-from .standins import doubt, draft, next_place
-from .turns import Turn, Watch, Work
-from .wishes import MEDIA, read_wish, require_known
+from .turns import Turn, Turns, Work
+from .wishes import MEDIA, read_switch, read_whole, read_wish, require_known
 from .workshop import Workshop
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
-RESULTS = ("alpha", "cutout", "foreground", "composite")
+JOBS = "/api/jobs"
+PNG, LEFT = MEDIA["png"], 499  # a status that nobody reads: the client has left
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Api:
-    """The handlers."""
+    """What is answered to each request for a job."""
 
     def __init__(self, shop: Workshop) -> None:
         self.shop = shop
 
+    @property
     def routes(self) -> list[Route]:
         """List what can be asked."""
-        job = "/api/jobs/{job}"
-        results = [
-            Route(f"{job}/{kind}", told(partial(self.get_result, kind))) for kind in RESULTS
-        ]
         return [
-            Route("/api/jobs", told(self.list_jobs)),
-            Route(job, told(self.get_job)),
-            Route(job, told(self.delete_job), methods=["DELETE"]),
-            Route(f"{job}/image", told(self.put_image), methods=["PUT"]),
-            Route(f"{job}/preview", told(self.get_preview)),
-            Route(f"{job}/trimap", told(self.get_trimap)),
-            Route(f"{job}/trimap", told(self.put_trimap), methods=["PUT"]),
-            Route(f"{job}/mask", told(self.put_mask), methods=["PUT"]),
-            Route(f"{job}/box", told(self.post_box), methods=["POST"]),
-            Route(f"{job}/alpha", told(self.delete_alpha), methods=["DELETE"]),
-            *results,
-            Route(f"{job}/uncertain", told(self.get_uncertain)),
-            Route(f"{job}/project", told(self.get_project)),
-            Route(f"{job}/project", told(self.put_project), methods=["PUT"]),
-            Route(f"{job}/save", told(self.post_save), methods=["POST"]),
+            _route("GET", "", self.list_jobs),
+            _route("GET", "/{job}", self.get_job),
+            _route("DELETE", "/{job}", self.delete_job),
+            _route("PUT", "/{job}/image", self.put_image),
+            _route("GET", "/{job}/preview", self.get_preview),
+            _route("GET", "/{job}/trimap", self.get_trimap),
+            _route("PUT", "/{job}/trimap", self.put_trimap),
+            _route("PUT", "/{job}/mask", self.put_mask),
+            _route("POST", "/{job}/box", self.post_box),
+            _route("DELETE", "/{job}/alpha", self.delete_alpha),
+            *(
+                _route("GET", f"/{{job}}/{kind}", partial(self.get_result, kind))
+                for kind in OUTPUTS
+            ),
+            _route("GET", "/{job}/uncertain", self.get_uncertain),
+            _route("GET", "/{job}/project", self.get_project),
+            _route("PUT", "/{job}/project", self.put_project),
+            _route("POST", "/{job}/save", self.post_save),
         ]
-
-    def job(self, request: Request) -> Job:
-        """Give the job that a request names."""
-        return self.shop.bench.get(request.path_params["job"])
 
     async def list_jobs(self, request: Request) -> Response:
         """Tell of all pictures of the folder, and what the server is."""
-        facts = await self.read(request, "", "list", lambda _: self.shop.overview())
-        return JSONResponse(facts)
+        return JSONResponse(await self._read(request, lambda _: self.shop.overview()))
 
     async def put_image(self, request: Request) -> Response:
-        """Take a picture."""
+        """Begin a job with a picture, or begin it anew."""
         name = request.path_params["job"]
+        require_known(request.query_params, ())
         self.shop.bench.require_free(name)
         image = await self.shop.uploads.picture(request)
-
-        def take(_: Watch) -> dict[str, Any]:
-            self.shop.desk.picture(Job(name, name, image))  # refused before the old one is gone
-            return self.shop.facts(self.shop.bench.put_image(name, image))
-
-        return JSONResponse(await self.read(request, name, "image", take), 201)
+        facts = await self._read(request, lambda _: self.shop.begin(Job(name, name, image)))
+        return JSONResponse(facts, 201)
 
     async def get_job(self, request: Request) -> Response:
-        """Tell of a job, and what is done for it."""
-        job = self.job(request)
-        facts = await self.read(request, "", "facts", lambda _: self.shop.facts(job))
+        """Tell of a job's picture, and what is done for it."""
+        job = self._job(request)
+        facts = await self._read(request, lambda _: self.shop.facts(job))
         return JSONResponse(facts | {"work": self.shop.work(job.name)})
 
     async def delete_job(self, request: Request) -> Response:
         """Forget a job."""
-        name = self.job(request).name
-        self.shop.bench.delete(name)
-        self.shop.matting.forget(name)
+        self.shop.forget(self._job(request))
         return Response(status_code=204)
 
     async def get_preview(self, request: Request) -> Response:
-        """Show the picture in 8 bits."""
-        job = self.job(request)
-        require_known(request.query_params, ("side",))
-        side = request.query_params.get("side")
-        if side is not None and not (side.isdecimal() and 0 < int(side[:9]) < 1 << 20):
-            raise Refused(422, f"side is {side!r}, expected a number of pixels")
-        most = int(side) if side else None
-        data = await self.read(
-            request,
-            job.name,
-            "preview",
-            lambda _: encode_preview(self.shop.desk.picture(job).image, most),
+        """Show a job's picture in 8 bits."""
+        job, words = self._job(request), dict(request.query_params)
+        require_known(words, ("side",))
+        side = read_whole(words, "side")
+        return Response(
+            await self._read(request, lambda _: self.shop.desk.preview(job, side)), media_type=PNG
         )
-        return Response(data, media_type=MEDIA["png"])
 
     async def get_trimap(self, request: Request) -> Response:
-        """Give the trimap."""
-        job = self.job(request)
-        data = await self.read(
-            request,
-            job.name,
-            "trimap",
-            lambda _: encode_image(self.shop.desk.trimap(job), "png", depth=8),
-        )
-        return Response(data, media_type=MEDIA["png"])
+        """Give a job's trimap."""
+        job, desk = self._job(request), self.shop.desk
+        data = await self._read(request, lambda _: encode_image(desk.trimap(job), "png", depth=8))
+        return Response(data, media_type=PNG)
 
     async def put_trimap(self, request: Request) -> Response:
         """Take a drawn trimap."""
-        job = self.job(request)
+        job, easel = self._job(request), self.shop.easel
         require_known(request.query_params, ())
         file = await self.shop.uploads.picture(request)
-        easel = self.shop.easel
-        facts = await self.read(
-            request, job.name, "trimap", lambda _: easel.take_trimap(job, file)
-        )
-        return JSONResponse(facts)
+        return JSONResponse(await self._read(request, lambda _: easel.take_trimap(job, file)))
 
     async def put_mask(self, request: Request) -> Response:
-        """Take a mask."""
-        job, words = self.job(request), dict(request.query_params)
-        require_known(words, ("band", "inside", "outside", "invert"))
-        band = words.get("band", "1.5%")
-        sides = words.get("inside", band), words.get("outside", band)
-        invert = words.get("invert", "0") in ("1", "true")
+        """Take a mask to make a trimap from."""
+        job, easel = self._job(request), self.shop.easel
+        words = dict(request.query_params)
         file = await self.shop.uploads.picture(request)
-        easel = self.shop.easel
-        facts = await self.read(
-            request, job.name, "mask", lambda _: easel.take_mask(job, file, *sides, invert=invert)
-        )
-        return JSONResponse(facts)
+        return JSONResponse(await self._read(request, lambda _: easel.take_mask(job, file, words)))
 
     async def post_box(self, request: Request) -> Response:
-        """Find the object in a box."""
-        job, words = self.job(request), await self.words(request)
-        require_known(words, ("x", "y", "width", "height", "band"))
-        box = tuple(words.get(side) for side in ("x", "y", "width", "height"))
-        if not all(isinstance(side, int | float) for side in box):
-            raise Refused(422, f"the box is {box}, expected numbers x, y, width, height")
-        x, y, width, height = (round(side) for side in box)  # type: ignore[arg-type]
-        band = str(words.get("band", "1.5%"))
-        easel = self.shop.easel
-        facts = await self.read(
-            request, job.name, "box", lambda _: easel.take_box(job, (x, y, width, height), band)
-        )
-        return JSONResponse(facts)
+        """Find the object in a box, and make a trimap of that."""
+        job, easel = self._job(request), self.shop.easel
+        words = await self._words(request)
+        return JSONResponse(await self._read(request, lambda _: easel.take_box(job, words)))
 
     async def get_result(self, kind: str, request: Request) -> Response:
         """Give a matte, or what is made with it, when its turn has come."""
-        job, words = self.job(request), dict(request.query_params)
-        if kind == "alpha" and words.get("draft") == "1":
-            return await self.get_draft(job, request)
+        job, words = self._job(request), dict(request.query_params)
+        if kind == "alpha" and read_switch(words, "draft"):
+            return await self._get_draft(job, request)
         words.pop("draft", None)
         wish = read_wish(words, (kind,))
-        shop = self.shop
-        data = await self.compute(
-            request,
-            job.name,
-            kind,
-            lambda watch: shop.desk.result(job, kind, wish.options, wish.quality, watch),
+        data = await self._compute(
+            request, job, kind, lambda watch: self.shop.desk.result(job, kind, wish, watch)
         )
         return Response(data, media_type=MEDIA[wish.options.format])
 
-    async def get_draft(self, job: Job, request: Request) -> Response:
+    async def _get_draft(self, job: Job, request: Request) -> Response:
         """Give a coarse matte, unless a later request for one overtakes this."""
-        words = request.query_params
+        words, desk = dict(request.query_params), self.shop.desk
         require_known(words, ("draft", "sequence"))
-        shop = self.shop
-
-        def make(_: Watch) -> tuple[bytes, tuple[int, int]]:
-            picture, trimap = shop.desk.picture(job), shop.desk.trimap(job)
-            matter = shop.desk.matter(read_wish({}, ("alpha",)).options)
-            return encode_preview(draft(matter, picture.image, trimap)), picture.size
-
-        data, (height, width) = await self.compute(
-            request, job.name, "draft", make, overtakes=True
-        )
-        headers = {"X-A2U-Size": f"{width}x{height}"}
-        if "sequence" in words:
-            headers["X-A2U-Sequence"] = words["sequence"][:20]
-        return Response(data, headers=headers, media_type=MEDIA["png"])
+        sequence = read_whole(words, "sequence")
+        turn = self.shop.matting.take(job.name, "draft", lambda _: desk.draft(job), overtakes=True)
+        data = await outcome(turn, self.shop.matting, request)
+        height, width = desk.look(job).size
+        headers = {"X-A2U-Size": f"{width}x{height}", "X-A2U-Sequence": str(sequence or 0)}
+        return Response(data, headers=headers, media_type=PNG)
 
     async def delete_alpha(self, request: Request) -> Response:
         """Cancel what waits and runs for a job."""
-        return JSONResponse({"cancelled": self.shop.matting.cancel_all(self.job(request).name)})
+        return JSONResponse({"cancelled": self.shop.matting.cancel_all(self._job(request).name)})
 
     async def get_uncertain(self, request: Request) -> Response:
-        """Show where the network's views disagree, and where to paint next."""
-        job, shop = self.job(request), self.shop
-
-        def look(_: Watch) -> tuple[bytes, tuple[int, int] | None]:
-            picture, trimap = shop.desk.picture(job), shop.desk.trimap(job)
-            matter = shop.desk.matter(read_wish({}, ("alpha",)).options)
-            found = doubt(matter, picture.image, trimap)
-            return encode_preview(found), next_place(found, trimap)
-
-        data, place = await self.compute(request, job.name, "uncertain", look)
+        """Show where the network's views disagree, and say where to paint next."""
+        job = self._job(request)
+        require_known(request.query_params, ())
+        data, place = await self._compute(
+            request, job, "uncertain", lambda _: self.shop.desk.doubt(job)
+        )
         headers = {"X-A2U-Next": f"{place[0]},{place[1]}"} if place else {}
-        return Response(data, headers=headers, media_type=MEDIA["png"])
+        return Response(data, headers=headers, media_type=PNG)
 
     async def get_project(self, request: Request) -> Response:
-        """Give the project that the page kept by itself."""
-        job, shop = self.job(request), self.shop
-        data = await self.read(
-            request, job.name, "project", lambda _: shop.drafts.load(shop.desk.hash(job.path))
-        )
+        """Give the project that was kept of a picture."""
+        job, shop = self._job(request), self.shop
+        data = await self._read(request, lambda _: shop.drafts.load(shop.desk.hash_picture(job)))
         if data is None:
             return Response(status_code=204)
         return Response(data, media_type="application/json")
 
     async def put_project(self, request: Request) -> Response:
         """Keep a project."""
-        from .drafts import MOST
-
-        job, shop = self.job(request), self.shop
-        data = await shop.uploads.words(request, MOST)
-        path = await self.read(
-            request,
-            job.name,
-            "project",
-            lambda _: shop.drafts.save(shop.desk.hash(job.path), job.path, data),
+        job, shop = self._job(request), self.shop
+        data = await shop.uploads.words(request, drafts.MOST)
+        path = await self._read(
+            request, lambda _: shop.drafts.save(shop.desk.hash_picture(job), job.path, data)
         )
         return JSONResponse({"path": str(path)})
 
     async def post_save(self, request: Request) -> Response:
-        """Save results in the output folder."""
-        job, words = self.job(request), await self.words(request)
-        shop = self.shop
-        if not job.kept or shop.saver is None:
-            raise Refused(409, f"{job.name} is no picture of a folder; GET its results instead")
-        kinds = read_kinds(words.pop("kinds", shop.save))
-        force = words.pop("force", False) is True
+        """Save results of a folder's picture in the output folder."""
+        job, words = self._job(request), await self._words(request)
+        saver = self.shop.saver
+        if not job.kept:
+            raise Refused(409, f"{job.name} is no picture of the folder; GET its results instead")
+        kinds, force = read_kinds(words.pop("kinds", self.shop.save)), words.pop("force", False)
+        if type(force) is not bool:
+            raise Refused(422, f"force is {force!r}, expected true or false")
         wish = read_wish(words, tuple(kind for kind in kinds if kind != "trimap"))
-        saver = shop.saver
-        paths = await self.compute(
-            request, job.name, "save", lambda watch: saver.save(job, wish, force=force, watch=watch)
+        paths = await self._compute(
+            request, job, "save", lambda watch: saver.save(job, wish, force=force, watch=watch)
         )
         return JSONResponse({"paths": [str(path) for path in paths]})
 
-    async def words(self, request: Request) -> dict[str, Any]:
+    def _job(self, request: Request) -> Job:
+        return self.shop.bench.get(request.path_params["job"])
+
+    async def _words(self, request: Request) -> dict[str, Any]:
         """Take a JSON object."""
         data = await self.shop.uploads.words(request)
         try:
@@ -264,68 +203,59 @@ class Api:
             raise Refused(400, "the body is no JSON object, expected one as in /openapi.json")
         return words
 
-    async def read(self, request: Request, name: str, kind: str, work: Work) -> Any:
+    async def _read(self, request: Request, work: Work) -> Any:
         """Do what takes no network, in its turn."""
-        return await outcome(self.shop.reading.take(name, kind, work), self.shop, request)
+        turn = self.shop.reading.take("", "work", work)
+        return await outcome(turn, self.shop.reading, request)
 
-    async def compute(
-        self, request: Request, name: str, kind: str, work: Work, *, overtakes: bool = False
-    ) -> Any:
-        """Do what takes the network, in its turn."""
-        turn = self.shop.matting.take(name, kind, work, overtakes=overtakes)
-        return await outcome(turn, self.shop, request)
+    async def _compute(self, request: Request, job: Job, kind: str, work: Work) -> Any:
+        """Do what takes the network, in its turn, and tell of it as the job's work."""
+        turn = self.shop.matting.take(job.name, kind, work)
+        return await outcome(turn, self.shop.matting, request)
 
 
-async def outcome(turn: Turn, shop: Workshop, request: Request) -> Any:
+async def outcome(turn: Turn, turns: Turns, request: Request) -> Any:
     """Wait for a turn; it is cancelled where the client leaves."""
     done = asyncio.wrap_future(turn.future)
-    done.add_done_callback(lambda future: future.cancelled() or future.exception())
-    gone = asyncio.create_task(_left(request))
+    left = asyncio.create_task(_leave(request))
     try:
-        await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({done, left}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        gone.cancel()
+        left.cancel()
         if not done.done():
-            shop.cancel(turn)
+            turns.cancel(turn)
     if not done.done():
         raise ClientDisconnect
-    return done.result()
+    if isinstance(made := done.result(), Refused):
+        raise made.anew()
+    return made
 
 
-async def _left(request: Request) -> None:
+async def _leave(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def told(handler: Handler) -> Handler:
-    """Make a handler that answers every failure in words."""
+def _route(method: str, path: str, handler: Handler) -> Route:
+    """Make a route that answers every failure in words."""
 
-    @wraps(handler)
-    async def call(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         try:
             return await handler(request)
         except ClientDisconnect:
-            return Response(status_code=499)  # nobody reads it
-        except HTTPException:
-            raise
+            return Response(status_code=LEFT)
         except Exception as error:
-            return refuse(refusal(error))
+            return refusal(error).response
 
-    return call
-
-
-def refuse(refused: Refused) -> Response:
-    """Answer with a refusal."""
-    headers = {} if refused.retry is None else {"Retry-After": str(refused.retry)}
-    return JSONResponse({"error": str(refused), **refused.facts}, refused.status, headers)
+    return Route(JOBS + path, answer, methods=[method])
 
 
-async def _no_such(request: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     """Answer in words where there is no such path, or another method is expected."""
     assert isinstance(error, HTTPException)
-    what = f"{request.method} {request.url.path} cannot be asked"
-    text = f"{what} ({error.detail}), expected one of the paths in /openapi.json"
-    return JSONResponse({"error": text}, error.status_code, error.headers)
+    asked = f"{request.method} {request.url.path}"
+    text = f"{asked} cannot be asked ({error.detail}), expected what /openapi.json describes"
+    return Refused(error.status_code, text).response
 
 
 def make_app(shop: Workshop) -> Starlette:
@@ -345,9 +275,9 @@ def make_app(shop: Workshop) -> Starlette:
             Route("/", index),
             Route("/health", health),
             Route("/openapi.json", description),
-            *Api(shop).routes(),
+            *Api(shop).routes,
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        exception_handlers={HTTPException: _no_such},
+        exception_handlers={HTTPException: _refuse},
         lifespan=shop.lifespan,
     )

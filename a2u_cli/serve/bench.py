@@ -1,9 +1,9 @@
-"""The jobs: pictures in hand, a folder's from the start, a script's until an hour without a word."""
+"""The jobs: pictures in hand, a folder's from the start, a script's until an hour unused."""
 
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -55,10 +55,10 @@ class Bench:
         self._lock = threading.Lock()
 
     @property
-    def kept(self) -> list[Job]:
-        """List the folder's pictures."""
+    def all(self) -> list[Job]:
+        """List the jobs."""
         with self._lock:
-            return [job for job in self._jobs.values() if job.kept]
+            return [*self._jobs.values()]
 
     def get(self, name: str) -> Job:
         """Give a job, which is used from now on for another hour; raises Refused for none."""
@@ -86,12 +86,11 @@ class Bench:
                 503, f"{MOST} jobs are in hand; delete some, or ask again later", retry=60
             )
 
-    def put_image(self, name: str, image: Spooled) -> Job:
-        """Begin a job, or begin it anew with another picture; raises Refused."""
+    def put(self, job: Job) -> None:
+        """Begin a script's job, or begin it anew with another picture; raises Refused."""
         with self._lock:
-            self._require_free(name)
-            job = self._jobs[name] = Job(name, name, image, used=self.clock())
-            return job
+            self._require_free(job.name)
+            self._jobs[job.name] = replace(job, used=self.clock())
 
     def put_trimap(self, job: Job, trimap: Spooled) -> None:
         """Give a job a trimap; raises Refused where the job is gone, or has another picture now."""
@@ -101,19 +100,19 @@ class Bench:
                 raise Refused(409, f"{job.name} was deleted or has another picture by now")
             self._jobs[job.name] = replace(now, trimap=trimap)
 
-    def delete(self, name: str) -> None:
-        """Forget a script's job; raises Refused."""
-        if self.get(name).kept:
-            raise Refused(409, f"{name} is a picture of the folder, which is not deleted")
+    def delete(self, job: Job) -> None:
+        """Forget a script's job; raises Refused for a folder's."""
+        if job.kept:
+            raise Refused(409, f"{job.name} is {job.title} in the folder, which is not deleted")
         with self._lock:
-            self._jobs.pop(name, None)
+            self._jobs.pop(job.name, None)
 
-    def expire(self, busy: Callable[[str], bool]) -> list[str]:
-        """Forget scripts' jobs that were not used for an hour, unless `busy`, and name them."""
+    def expire(self, busy: Collection[str]) -> list[str]:
+        """Forget scripts' jobs that were not used for an hour, but busy ones, and name them."""
         with self._lock:
             end = self.clock() - HOUR
-            old = [j.name for j in self._jobs.values() if not j.kept and j.used < end]
-            gone = [name for name in old if not busy(name)]
+            old = [job.name for job in self._jobs.values() if not job.kept and job.used < end]
+            gone = [name for name in old if name not in busy]
             for name in gone:
                 del self._jobs[name]
         return gone

@@ -1,60 +1,61 @@
-"""What is made of a job's picture: previews, trimaps, mattes and results, as the commands make them."""
+"""What is made of a job's picture: previews, drafts, mattes and results, as the commands do."""
 
 import copy
 import hashlib
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ..images.memory import Bound
+from ..images.previews import encode_preview
 from ..images.reading import Picture, read_bytes, read_image
-from ..images.writing import encode_image
 from ..jobs.folder import Loaded, encode, read_hint
 from ..jobs.options import Options
+from ..jobs.places import hash_file
 from ..matting.inference import Quality
 from ..pairing import Pair
-from ..trimap import band_pixels, check_pair, describe, make_trimap, read_trimap
-from ..units import FloatArray, Trimap
+from ..trimap import read_trimap
+from ..units import FloatArray, Size, Trimap
 from .bench import Job
 from .refusals import Refused
 from .shelf import Shelf
+from .standins import doubt, draft, next_place
 from .turns import Watch
+from .wishes import Wish
 
 if TYPE_CHECKING:
     from ..matting.matter import Matter
 
 Load = Callable[[int], "Matter"]  # for results of so many bits a channel
+BITS = 8  # of what is only looked at
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a picture is, without its pixels."""
+
+    size: Size
+    depth: int
+    light: bool
 
 
 class Desk:
-    """Reads, mattes and encodes; what took time stays on a shelf.
+    """Reads, mattes and encodes; what took time stays on a shelf. Pictures lie below `root`.
 
     A matte is kept by the picture, the trimap, the weights and the quality. That is the only reuse
     that is exact: every kernel depends on means over the whole picture, so a stroke changes all.
     """
 
     def __init__(
-        self,
-        load: Load,
-        shelf: Shelf,
-        *,
-        root: Path | None = None,
-        max_memory: int | None = None,
+        self, load: Load, shelf: Shelf, *, root: Path | None = None, max_memory: int | None = None
     ) -> None:
-        self._load, self.shelf, self.max_memory = load, shelf, max_memory
+        self.load, self.shelf, self.max_memory = load, shelf, max_memory
         self.root = root and root.resolve()
-        self._hashes: dict[tuple[Path, int, int], str] = {}
+        self.looks: dict[Path, Look] = {}  # of the folder's pictures, as far as they were opened
 
-    def matter_for(self, depth: int) -> "Matter":
-        """Give the weights for results of so many bits a channel."""
-        return self._load(depth)
-
-    def matter(self, options: Options, quality: str = "auto") -> "Matter":
-        """Give the weights for results of a depth, at a quality."""
-        matter = self.matter_for(options.depth)
+    def matter(self, depth: int = BITS, quality: str = "auto") -> "Matter":
+        """Give the weights for results of so many bits, at a quality."""
+        matter = self.load(depth)
         if quality in ("auto", matter.quality):
             return matter
         other = copy.copy(matter)
@@ -64,49 +65,77 @@ class Desk:
     def hash(self, path: Path) -> str:
         """Give the sha256 of a file, read again only where it was changed."""
         status = path.stat()
-        key = path, status.st_mtime_ns, status.st_size
-        if key not in self._hashes:
-            self._hashes[key] = hashlib.sha256(read_bytes(path, path.name)).hexdigest()
-        return self._hashes[key]
+        key = "hash", path, status.st_mtime_ns, status.st_size
+        return self.shelf.keep(key, lambda: hash_file(path))
+
+    def hash_picture(self, job: Job) -> str:
+        """Give the sha256 of a job's picture; raises Refused where a link leads out by now."""
+        if job.pair and self.root and not job.path.resolve().is_relative_to(self.root):
+            raise Refused(403, f"{job.title} is a link out of the folder, expected a picture in it")
+        return self.hash(job.path)
 
     def picture(self, job: Job) -> Picture:
         """Read a job's picture; raises ImageError, OutOfMemory."""
         return self.shelf.keep(
-            ("picture", self.hash(job.path)),
+            ("picture", self.hash_picture(job)),
             lambda: read_image(job.path, name=job.title, max_memory=self.max_memory),
         )
+
+    def look(self, job: Job) -> Look:
+        """Tell what a job's picture is; raises ImageError, OutOfMemory."""
+
+        def see() -> Look:
+            picture = self.picture(job)
+            return Look(picture.size, picture.depth, picture.light is not None)
+
+        look = self.shelf.keep(("look", self.hash_picture(job)), see)
+        if job.kept:
+            self.looks[job.path] = look
+        return look
+
+    def preview(self, job: Job, side: int | None) -> bytes:
+        """Show a job's picture as a PNG of 8 bits, its longer side at most `side`."""
+        key = "preview", self.hash_picture(job), side
+        return self.shelf.keep(key, lambda: encode_preview(self.picture(job).image, side))
 
     def trimap(self, job: Job) -> Trimap:
         """Give a job's trimap, uint8 (H, W) in {0, 128, 255}; raises Refused where it has none."""
         if job.trimap:
-            path = Path(job.trimap)
+            path = job.trimap.path
             return self.shelf.keep(("trimap", path), lambda: read_trimap(path))
         if not job.has_trimap:
             raise Refused(409, f"{job.title} has no trimap yet; PUT its trimap or its mask first")
         pair = cast(Pair, job.pair)
-        key = "hint", self.hash(pair.hint), pair.is_mask
-        return self.shelf.keep(
-            key, lambda: read_hint(pair, read_bytes(pair.hint, str(pair.hint)), Options())
-        )
+        data = read_bytes(pair.hint, str(pair.hint))
+        key = "hint", hashlib.sha256(data).hexdigest(), pair.is_mask
+        return self.shelf.keep(key, lambda: read_hint(pair, data, Options(), self.max_memory))
 
     def alpha(self, job: Job, matter: "Matter", watch: Watch) -> FloatArray:
         """Matte a job's picture, float32 (H, W) in [0, 1], or give what was matted before."""
         picture, trimap = self.picture(job), self.trimap(job)
         made_by = matter.sha256, matter.dtype_name, matter.quality
         return self.shelf.keep(
-            ("alpha", self.hash(job.path), hash_trimap(trimap), *made_by),
+            ("alpha", self.hash_picture(job), hash_trimap(trimap), *made_by),
             lambda: matter.matte(picture.image, trimap, watch=watch),
         )
 
-    def result(
-        self, job: Job, kind: str, options: Options, quality: str, watch: Watch
-    ) -> bytes:
+    def result(self, job: Job, kind: str, wish: Wish, watch: Watch) -> bytes:
         """Give the bytes of a result's file, as the commands write it."""
-        alpha = self.alpha(job, self.matter(options, quality), watch)
+        alpha = self.alpha(job, self.matter(wish.options.depth, wish.quality), watch)
         pair = job.pair or Pair(job.name, job.path, job.path)
         loaded = Loaded(pair, {kind: ""}, self.picture(job), self.trimap(job))
-        [(_, data)] = encode(loaded, alpha, options, self.max_memory)
+        [(_, data)] = encode(loaded, alpha, wish.options, self.max_memory)
         return data
+
+    def draft(self, job: Job) -> bytes:
+        """Give a coarse matte, of a size that is soon done, as a PNG."""
+        return encode_preview(draft(self.matter(), self.picture(job).image, self.trimap(job)))
+
+    def doubt(self, job: Job) -> tuple[bytes, tuple[int, int] | None]:
+        """Give where the network's views disagree, as a PNG, and (x, y) of where to paint next."""
+        trimap = self.trimap(job)
+        found = doubt(self.matter(), self.picture(job).image, trimap)
+        return encode_preview(found), next_place(found, trimap)
 
 
 def hash_trimap(trimap: Trimap) -> str:

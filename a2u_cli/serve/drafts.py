@@ -39,7 +39,7 @@ class Drafts:
 
     def times(self) -> dict[str, float]:
         """Tell when drafts were written, by the hashes of their pictures' places."""
-        found = {}
+        found: dict[str, float] = {}
         for path in self.folder.glob("*-*.json"):
             place = path.stem.split("-")[1]
             found[place] = max(found.get(place, 0.0), path.stat().st_mtime)

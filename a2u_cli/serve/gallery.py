@@ -1,4 +1,4 @@
-"""The pictures that the page shows: one, or a folder's, with the trimaps that a batch would find."""
+"""The pictures that the page shows: one, or those of a folder, with the trimaps they have."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,14 +10,19 @@ from ..images.listing import OUTPUT_FOLDER, LeftOut
 from ..images.reading import read_bytes
 from ..jobs.journal import find_own, find_painted, find_results
 from ..jobs.options import OUTPUTS
-from ..pairing import TRIMAP_FOLDERS, TRIMAP_ROLES, Pair, find_pairs, first_folder, folder_above, match
+from ..pairing import (
+    TRIMAP_ROLES,
+    Pair,
+    find_pairs,
+    match,
+)
 from ..pairing.roles import MASK_ROLES, name_of
 from .bench import Job
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """A folder's pictures as jobs, p1 to pN, where their results go, and what no result replaces."""
+    """Pictures as jobs, p1 to pN, where their results go, and what no result replaces."""
 
     folder: Path
     out: Path

@@ -7,7 +7,6 @@ in the address's fragment that no browser sends anywhere.
 """
 
 import hmac
-import json
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,7 +30,7 @@ HEADERS = {
 
 
 def known_hosts(host: str, port: int) -> frozenset[str]:
-    """List what a request to this address may name as its Host: it, and this machine's own names."""
+    """List what a request may name as its Host: this address, and the machine's own names."""
     names = {host, "127.0.0.1", "localhost", "::1"}
     literals = {f"[{name}]" if ":" in name else name.lower() for name in names}
     return frozenset(f"{name}:{port}" for name in literals) | (literals if port == 80 else set())
@@ -61,7 +60,7 @@ class Guard:
         try:
             self._require(scope)
         except Refused as refused:
-            await answer(refused, scope, receive, send_guarded)
+            await refused.response(scope, receive, send_guarded)
         else:
             await self.app(scope, receive, send_guarded)
 
@@ -96,13 +95,3 @@ class Guard:
 def _token(headers: Headers) -> bytes:
     bearer = headers.get("authorization", "").removeprefix("Bearer ")
     return headers.get(TOKEN, bearer).encode()
-
-
-async def answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request with a refusal."""
-    from starlette.responses import Response
-
-    headers = {} if refused.retry is None else {"retry-after": str(refused.retry)}
-    body = json.dumps({"error": str(refused), **refused.facts})
-    response = Response(body, refused.status, headers, "application/json")
-    await response(scope, receive, send)

@@ -1,11 +1,12 @@
-"""Where a job's trimap comes from: a trimap's file, a mask's, a box, or what the folder has."""
+"""Where a job's trimap comes from: a trimap's file, a mask's, or a box around the object."""
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ..images.meaning import read_matte
 from ..images.writing import encode_image
+from ..jobs.options import Options
 from ..trimap import band_pixels, check_pair, describe, make_trimap, read_trimap
 from ..units import Trimap
 from .bench import Bench, Job
@@ -13,43 +14,54 @@ from .desk import Desk, hash_trimap
 from .refusals import Refused
 from .spool import Spool, Spooled
 from .standins import box_trimap
+from .wishes import read_switch, require_known
 
-BAND = "1.5%"
+BANDS = ("band", "inside", "outside", "invert")
+SIDES = ("x", "y", "width", "height")
 
 
 class Easel:
-    """Takes trimaps for jobs."""
+    """Takes trimaps for jobs, and tells their shares and the hash of their levels."""
 
     def __init__(self, bench: Bench, desk: Desk, spool: Spool) -> None:
         self.bench, self.desk, self.spool = bench, desk, spool
 
     def take_trimap(self, job: Job, file: Spooled) -> dict[str, Any]:
-        """Take a drawn trimap's file; raises ImageError, TrimapError."""
-        return self._put(job, read_trimap(file.path, name="the trimap"))
+        """Take a drawn trimap; raises ImageError, TrimapError."""
+        return self._take(job, read_trimap(file.path, name="the trimap"), "the trimap")
 
-    def take_mask(
-        self, job: Job, file: Spooled, inside: str, outside: str, *, invert: bool
-    ) -> dict[str, Any]:
+    def take_mask(self, job: Job, file: Spooled, words: Mapping[str, str]) -> dict[str, Any]:
         """Take a mask or an alpha, with bands around its edges; raises ImageError, TrimapError."""
+        require_known(words, BANDS)
+        invert, band = read_switch(words, "invert"), words.get("band", Options.band)
         values = read_matte(file.path, name="the mask", invert=invert).values
         size = values.shape[0], values.shape[1]
-        bands = {"inside": band_pixels(inside, size), "outside": band_pixels(outside, size)}
-        return self._put(job, make_trimap(values, **bands), of_mask=True)
+        inside, outside = (
+            band_pixels(words.get(side, band), size) for side in ("inside", "outside")
+        )
+        return self._take(job, make_trimap(values, inside=inside, outside=outside), "the mask")
 
-    def take_box(self, job: Job, box: tuple[int, int, int, int], band: str) -> dict[str, Any]:
-        """Find the object in a box (x, y, width, height) of a job's picture."""
-        return self._put(job, box_trimap(self.desk.picture(job).image, box, band))
+    def take_box(self, job: Job, words: Mapping[str, Any]) -> dict[str, Any]:
+        """Find the object in a box of a job's picture; raises A2UError."""
+        require_known(words, (*SIDES, "band"))
+        given = [words.get(side) for side in SIDES]
+        sides = [side for side in given if type(side) is int]
+        if len(sides) < len(SIDES):
+            raise Refused(422, f"the box is {given}, expected whole numbers {', '.join(SIDES)}")
+        x, y, width, height = sides
+        band = str(words.get("band", Options.band))
+        image = self.desk.picture(job).image
+        return self._take(job, box_trimap(image, (x, y, width, height), band), "the box")
 
-    def _put(self, job: Job, trimap: Trimap, *, of_mask: bool = False) -> dict[str, Any]:
+    def _take(self, job: Job, trimap: Trimap, name: str) -> dict[str, Any]:
         picture = self.desk.picture(job)
-        name = "the mask" if of_mask else "the trimap"
         warnings = check_pair(
             picture.size,
             trimap,
             names=(job.title, name),
             image_orientation=picture.orientation,
             image=picture.image,
-            of_mask=of_mask,
+            of_mask=name != "the trimap",
         )
         self.bench.put_trimap(job, self.spool.write(encode_image(trimap, "png", depth=8)))
         shares = asdict(describe(trimap))

@@ -1,11 +1,13 @@
-"""What a request is refused with: a line of words, a status, and where it helps, when to ask again."""
+"""What a request is refused with: words, a status, and where it helps, when to ask again."""
 
 import errno
 from typing import Any
 
+from starlette.responses import JSONResponse, Response
+
 from ..errors import A2UError, OutOfMemory, in_words
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Refused(A2UError):
@@ -18,13 +20,24 @@ class Refused(A2UError):
         super().__init__(text)
         self.status, self.retry, self.facts = status, retry, facts
 
+    def anew(self) -> "Refused":
+        """Give the same without what led to it: a traceback holds pictures and their files."""
+        return Refused(self.status, str(self), retry=self.retry, **self.facts)
+
+    @property
+    def response(self) -> Response:
+        """Return it as an answer."""
+        headers = {} if self.retry is None else {"Retry-After": str(self.retry)}
+        return JSONResponse({"error": str(self), **self.facts}, self.status, headers)
+
 
 def refusal(error: Exception) -> Refused:
     """Say any failure as a refusal, in the words that the commands would say it in."""
     if isinstance(error, Refused):
-        return error
+        return error.anew()
     text, known = in_words(error)
-    if isinstance(error, OSError) and error.errno in FULL:
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno in FULL:
         return Refused(507, f"{text}; make room on that disk")
     if known == OutOfMemory.exit_code:
         return Refused(413, text)

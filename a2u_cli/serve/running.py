@@ -1,13 +1,16 @@
 """Run the app on a socket until a signal: then running work ends, and the process in order."""
 
+import asyncio
 import socket
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import A2UError
 from ..images.files import words
 from .app import make_app
 from .guard import Guard, known_hosts
+from .uploads import PATIENCE
 from .workshop import Workshop
 
 GRACE = 2  # seconds that requests get to end when the server stops
@@ -38,6 +41,31 @@ def listen(host: str, port: int) -> socket.socket:
     return opened
 
 
+class Patient(H11Protocol):
+    """A connection that is closed where no whole head of a request comes in time."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._look_again(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _look_again(self, before: object) -> None:
+        self._timer = self.loop.call_later(PATIENCE, self._look, before)
+
+    def _look(self, before: object) -> None:
+        """Close it where nothing was asked since the last look."""
+        waits = self.cycle is None or self.cycle.response_complete
+        if waits and before is self.cycle:
+            self.transport.close()
+        else:
+            self._look_again(self.cycle)
+
+
 class Server(uvicorn.Server):
     """A server that ends the work under way before it waits for its requests."""
 
@@ -51,7 +79,7 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             loop="asyncio",
-            http="h11",
+            http=Patient,
             ws="none",
             lifespan="on",
             timeout_graceful_shutdown=GRACE,

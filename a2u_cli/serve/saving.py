@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..images.files import locked
+from ..images.formats import FORMATS
 from ..images.writing import encode_image
 from ..jobs.folder import Job as Run
 from ..jobs.folder import decode, encode, keep, outputs, share_of_free, take
@@ -17,6 +18,7 @@ from ..jobs.journal import JOURNAL, Journal, Outcome
 from ..jobs.options import OUTPUTS
 from ..jobs.places import Places, hash_file, make_recipe
 from ..pairing import Pair
+from ..pairing.roles import name_of
 from .bench import Job
 from .desk import Desk, hash_trimap
 from .refusals import Refused
@@ -27,6 +29,37 @@ KINDS = (*OUTPUTS, "trimap")
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How far a folder's pictures are, by what lies in the output folder and its journal.
+
+    `made` are the times of results by kind and name, `outcomes` states and reasons by name.
+    """
+
+    made: dict[str, dict[str, float]]
+    outcomes: dict[str, tuple[str, str]]
+
+    def of(self, job: Job, drafted: float | None) -> dict[str, Any]:
+        """Tell the state of a picture whose draft was written at a time, or never."""
+        name = job.title
+        times = [kind[name] for kind in self.made.values() if name in kind]
+        outcome, reason = self.outcomes.get(name, ("", ""))
+        if drafted is not None and drafted > max(times, default=0.0):
+            state = "draft"
+        elif outcome == "failed":
+            state = "failed"
+        elif times:
+            state = "done"
+        else:
+            state = "started" if job.trimap else "untouched"
+        has_alpha = name in self.made["alpha"]
+        return {
+            "state": state,
+            "has_alpha": has_alpha,
+            "reason": reason if state == "failed" else "",
+        }
+
+
+@dataclass(frozen=True)
 class Saver:
     """Saves into an output folder; `inputs` are files that nothing may replace."""
 
@@ -34,12 +67,17 @@ class Saver:
     inputs: tuple[Path, ...]
     desk: Desk
 
+    def standing(self) -> Standing:
+        """Look through the output folder; raises JournalError."""
+        made = {kind: _list_times(self.out / kind) for kind in OUTPUTS}
+        return Standing(made, Journal(self.out).outcomes)
+
     def save(self, job: Job, wish: Wish, *, force: bool, watch: Watch) -> list[Path]:
         """Save a job's results, with its trimap where it was painted; give where they lie.
 
         Raises A2UError where another run is at work there, or a file is in the way.
         """
-        matter = self.desk.matter(wish.options, wish.quality)
+        matter = self.desk.matter(wish.options.depth, wish.quality)
         options = replace(
             wish.options, dtype=matter.dtype_name, weights=matter.sha256, quality=matter.quality
         )
@@ -79,3 +117,9 @@ def read_kinds(kinds: Any) -> tuple[str, ...]:
     if not known or not kinds or {*kinds} - {*KINDS}:
         raise Refused(422, f"cannot save {kinds!r}, expected some of {', '.join(KINDS)}")
     return tuple(kinds)
+
+
+def _list_times(folder: Path) -> dict[str, float]:
+    """Tell when the results below a folder were written, by the names of their pictures."""
+    files = (path for path in folder.rglob("*") if path.suffix in FORMATS and path.is_file())
+    return {name_of(path, folder): path.stat().st_mtime for path in files}

@@ -1,4 +1,4 @@
-"""What is kept at hand because it took time to make: decoded pictures, trimaps, mattes.
+"""What is kept at hand because it took time to make: decoded pictures, trimaps, mattes, hashes.
 
 Bounded in bytes; what was not used for longest goes first.
 """
@@ -6,17 +6,18 @@ Bounded in bytes; what was not used for longest goes first.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
 from ..images.reading import Picture
 
-Kept = TypeVar("Kept", bound=object)
+LEAST = 1000  # bytes that anything takes, about
+Kept = TypeVar("Kept")
 
 
 class Shelf:
-    """Keeps at most so many bytes of arrays and pictures, by their keys."""
+    """Keeps at most so many bytes, by their keys."""
 
     def __init__(self, most: int) -> None:
         self.most, self.held = most, 0
@@ -28,7 +29,7 @@ class Shelf:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]  # type: ignore[return-value]
+                return cast(Kept, self._kept[key])
         made = make()
         with self._lock:
             if key not in self._kept and weigh(made) <= self.most:
@@ -40,6 +41,8 @@ class Shelf:
 
 
 def weigh(kept: object) -> int:
-    """Count the bytes of an array, or of a picture's arrays."""
+    """Count the bytes of an array, of a picture's arrays, or of a file."""
+    if isinstance(kept, bytes):
+        return LEAST + len(kept)
     parts = vars(kept).values() if isinstance(kept, Picture) else (kept,)
-    return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+    return LEAST + sum(part.nbytes for part in parts if isinstance(part, np.ndarray))

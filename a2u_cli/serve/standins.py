@@ -1,22 +1,30 @@
 """Stand-ins until the pixel parts are merged."""
 
+from typing import Any
+
 import numpy as np
 
-
-def draft(matter, image, trimap):
-    return matter.matte(image, trimap)
+from ..units import FloatArray, Trimap
 
 
-def doubt(matter, image, trimap, alpha=None):
-    return (trimap == 128).astype(np.float32)
+def draft(matter: Any, image: FloatArray, trimap: Trimap) -> FloatArray:
+    """Stand in."""
+    return np.asarray(matter.matte(image, trimap), np.float32)
 
 
-def next_place(doubts, trimap):
+def doubt(matter: Any, image: FloatArray, trimap: Trimap, alpha: Any = None) -> FloatArray:
+    """Stand in."""
+    return np.asarray(trimap == 128, np.float32)
+
+
+def next_place(doubts: FloatArray, trimap: Trimap) -> tuple[int, int] | None:
+    """Stand in."""
     found = np.argwhere(trimap == 128)
     return (int(found[0][1]), int(found[0][0])) if len(found) else None
 
 
-def box_trimap(image, box, band):
+def box_trimap(image: FloatArray, box: tuple[int, int, int, int], band: str) -> Trimap:
+    """Stand in."""
     trimap = np.zeros(image.shape[:2], np.uint8)
     x, y, w, h = box
     trimap[y : y + h, x : x + w] = 128

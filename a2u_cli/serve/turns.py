@@ -23,7 +23,10 @@ Work = Callable[[Watch], Any]
 
 @dataclass(eq=False)
 class Turn:
-    """A piece of work that waits, runs or has run, for a job; `future` gives what it made."""
+    """A piece of work that waits, runs or has run; `future` gives what it made, or a `Refused`.
+
+    `owner` is the job that is told of it, if any.
+    """
 
     owner: str
     kind: str
@@ -38,7 +41,7 @@ class Turn:
     def watch(self, step: str, done: float) -> None:
         """Take note of progress; raises Interrupted where the turn was cancelled."""
         if self.stops:
-            raise Interrupted(f"the work on {self.owner} was cancelled")
+            raise Interrupted("cancelled")
         self.step, self.done = step, done
 
 
@@ -74,7 +77,8 @@ class Turns:
                 )
             turn = Turn(owner, kind, work)
             self._waiting.append(turn)
-            self._latest[owner] = turn
+            if owner:
+                self._latest[owner] = turn
             self._changed.notify()
             return turn
 
@@ -92,7 +96,9 @@ class Turns:
     def cancel_all(self, owner: str) -> int:
         """End what waits and runs for a job; tell how many turns that were."""
         with self._changed:
-            turns = [turn for turn in (*self._waiting, self._running) if turn and turn.owner == owner]
+            turns = [
+                turn for turn in (*self._waiting, self._running) if turn and turn.owner == owner
+            ]
             for turn in turns:
                 self.cancel(turn)
         return len(turns)
@@ -105,6 +111,16 @@ class Turns:
                 return None
             ahead = self._waiting.index(turn) if turn in self._waiting else 0
             return turn, ahead + (turn.state == "waiting" and self._running is not None)
+
+    @property
+    def length(self) -> int:
+        """Count what waits."""
+        return len(self._waiting)
+
+    def busy(self) -> set[str]:
+        """Name the jobs that something waits or runs for."""
+        with self._changed:
+            return {turn.owner for turn in (*self._waiting, self._running) if turn}
 
     def forget(self, owner: str) -> None:
         """Cancel and forget a job's turns."""
@@ -127,8 +143,7 @@ class Turns:
 
     def _drop(self, turn: Turn, why: Refused) -> None:
         self._waiting.remove(turn)
-        turn.state, turn.error, turn.work = "cancelled", str(why), None
-        turn.future.set_exception(why)
+        self._settle(turn, "cancelled", why)
 
     def _run(self) -> None:
         while turn := self._next():
@@ -159,15 +174,12 @@ class Turns:
             turn.done = 1.0
             self._settle(turn, "done", made)
 
-    def _settle(self, turn: Turn, state: State, outcome: Any) -> None:
-        turn.work = None
-        turn.state = state
-        if isinstance(outcome, Refused):
-            turn.error = str(outcome)
-            turn.future.set_exception(outcome)
-        else:
-            turn.future.set_result(outcome)
+    def _settle(self, turn: Turn, state: State, made: Any) -> None:
+        turn.work, turn.state = None, state
+        if isinstance(made, Refused):
+            turn.error = str(made)
+        turn.future.set_result(made)
 
 
 def _cancelled(turn: Turn) -> Refused:
-    return Refused(409, f"the work on {turn.owner} was cancelled; ask again", cancelled=True)
+    return Refused(409, f"the {turn.kind} was cancelled; ask again for it", cancelled=True)

@@ -6,7 +6,7 @@ head tells that it has too many pixels, and a sender that is slower than any net
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from ..images.decoding import begins_as_picture
 from ..images.exr import is_exr
 from ..images.optional_formats import is_heic
-from ..images.reading import pixel_limit
+from ..images.reading import pixel_limit, size_in_start
 from ..jobs.folder import size_in_head
 from .refusals import Refused
 from .spool import Spool, Spooled
@@ -24,7 +24,7 @@ MOST_BYTES = 1 << 30  # of a picture
 MOST_WORDS = 64 << 10  # of a request in JSON
 AT_ONCE = 16  # uploads
 PATIENCE, SLOWEST = 20.0, 32 << 10  # seconds for nothing, then bytes a second
-START, HEADS = 16, (64 << 10, 1 << 20)  # bytes after which a picture's head is looked at
+START, HEADS = 30, (64 << 10, 1 << 20)  # bytes after which a picture's head is looked at
 
 
 class Uploads:
@@ -32,7 +32,7 @@ class Uploads:
 
     def __init__(self, spool: Spool, *, most: int = MOST_BYTES, patience: float = PATIENCE) -> None:
         self.spool, self.most, self.patience = spool, most, patience
-        self._under_way = 0
+        self.under_way = 0
 
     async def picture(self, request: Request) -> Spooled:
         """Take a picture's file; raises Refused where it is none, too large or too slow."""
@@ -65,15 +65,15 @@ class Uploads:
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
-        if self._under_way >= AT_ONCE:
+        if self.under_way >= AT_ONCE:
             raise Refused(
                 503, f"{AT_ONCE} uploads are under way already; send it again later", retry=2
             )
-        self._under_way += 1
+        self.under_way += 1
         try:
             yield
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
 
 
 async def pieces(request: Request, most: int, patience: float) -> AsyncIterator[bytes]:
@@ -112,11 +112,11 @@ def require_picture(path: Path) -> None:
             "the body is not a picture that can be read, expected the bytes of a PNG, JPEG, TIFF, "
             "WebP, AVIF, BMP, GIF or OpenEXR file, as curl -T sends them; no form, no address",
         )
-    size, most = size_in_head(path), pixel_limit()
-    if size and size[0] * size[1] > most:
+    size, most = size_in_start(start) or (size_in_head(path) or (0, 0))[::-1], pixel_limit()
+    if size[0] * size[1] > most:
         raise Refused(
             413,
-            f"the picture is {size[1]}x{size[0]}, expected at most {most / 1e6:.1f} million "
+            f"the picture is {size[0]}x{size[1]}, expected at most {most / 1e6:.1f} million "
             "pixels; make it smaller, or start the server with a2u --max-pixels",
         )
 

@@ -1,9 +1,10 @@
 """What a request asks of a result, in words: its format, depth, finish and background."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from ..backgrounds import DRAWN, read_colour
 from ..errors import A2UError
@@ -40,13 +41,13 @@ def read_wish(words: Mapping[str, Any], save: tuple[str, ...]) -> Wish:
     if "background" in text and "composite" not in save:
         raise Refused(422, "background would do nothing: no composite is asked for")
     kind = _format(text.get("format", "png"))
-    depth = choose_depth(kind, _whole(text, "depth"), name="the result")
+    depth = choose_depth(kind, read_whole(text, "depth"), name="the result")
     quality = text.get("quality", "auto")
     if quality not in QUALITIES:
         raise Refused(422, f"quality {quality!r} is unknown, expected {', '.join(QUALITIES)}")
     levels = read_levels(text["levels"]) if "levels" in text else AS_IT_IS
-    finish = Finish(levels, read_number(text, "choke"), read_number(text, "feather"))
-    background = text.get("background", "white")
+    finish = Finish(levels, _pixels(text, "choke"), _pixels(text, "feather"))
+    background = text.get("background", Options.background)
     _require_drawn(background)
     return Wish(
         Options(save=save, depth=depth, format=kind, background=background, finish=finish), quality
@@ -60,30 +61,37 @@ def require_known(words: Mapping[str, Any], names: tuple[str, ...]) -> None:
         raise Refused(422, f"{', '.join(strange)} would do nothing, expected {expected}")
 
 
-def read_number(text: Mapping[str, str], name: str, default: float = 0.0) -> float:
-    """Read a number; raises Refused where it is none."""
+def read_switch(words: Mapping[str, str], name: str) -> bool:
+    """Read a switch, off where it is not given; raises Refused where it is neither 0 nor 1."""
+    if words.get(name, "0") not in ("0", "1"):
+        raise Refused(422, f"{name} is {words[name]!r}, expected 0 or 1")
+    return words.get(name) == "1"
+
+
+def read_whole(words: Mapping[str, str], name: str) -> int | None:
+    """Read a whole number from 1 on, None where it is not given; raises Refused."""
+    if name not in words:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", words[name]):
+        raise Refused(422, f"{name} is {words[name]!r}, expected a whole number from 1 on")
+    return int(words[name])
+
+
+def _pixels(words: Mapping[str, str], name: str) -> float:
     try:
-        number = float(text.get(name, default))
+        number = float(words.get(name, "0"))
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise Refused(422, f"{name} is {text[name]!r}, expected a number")
+        raise Refused(422, f"{name} is {words[name]!r}, expected a number of pixels")
     return number
-
-
-def _whole(text: Mapping[str, str], name: str) -> int | None:
-    if name not in text:
-        return None
-    if not text[name].isdecimal():
-        raise Refused(422, f"{name} is {text[name]!r}, expected a whole number")
-    return int(text[name][:9])
 
 
 def _format(word: str) -> Format:
     found = FORMATS.get(f".{word.lower()}")
     if found is None:
         raise A2UError(f"format {word!r} is unknown, expected one of {', '.join(HOLDS)}")
-    return cast(Format, found)
+    return found
 
 
 def _require_drawn(background: str) -> None:

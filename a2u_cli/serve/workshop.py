@@ -1,14 +1,13 @@
-"""All that a server holds: the jobs, the queue, the shelf, the spool, where it saves."""
+"""All that a server holds: the jobs, the queues, the shelf, the spool, and where it saves."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..images.formats import FORMATS
+from ..images.formats import HOLDS
 from ..images.memory import free_memory
 from ..images.reading import pixel_limit
 from .bench import Bench, Job
@@ -19,7 +18,7 @@ from .painting import Easel
 from .saving import Saver
 from .shelf import Shelf
 from .spool import Spool
-from .turns import Turn, Turns
+from .turns import Turns
 from .uploads import Uploads
 
 SWEEP = 60.0  # seconds between looks for jobs whose hour is over
@@ -29,18 +28,17 @@ ENDING = 10.0  # seconds that running work may take to end
 
 @dataclass
 class Workshop:
-    """What the routes work with."""
+    """What the routes work with; `weights` is their name, `save` what is saved unless told."""
 
     bench: Bench
     desk: Desk
+    saver: Saver
     drafts: Drafts
     weights: str = ""
-    saver: Saver | None = None
-    folder: Path | None = None
     save: tuple[str, ...] = ("alpha",)
     spool: Spool = field(default_factory=Spool)
     matting: Turns = field(default_factory=lambda: Turns("the network"))
-    reading: Turns = field(default_factory=lambda: Turns("reading and writing pictures"))
+    reading: Turns = field(default_factory=lambda: Turns("the reader of pictures"))
 
     def __post_init__(self) -> None:
         self.uploads = Uploads(self.spool)
@@ -48,16 +46,22 @@ class Workshop:
 
     def overview(self) -> dict[str, Any]:
         """Tell of the folder's pictures, and what the server is."""
-        pictures = [self._row(job) for job in self.bench.kept]
+        standing, times = self.saver.standing(), self.drafts.times()
+        pictures = []
+        for job in filter(lambda job: job.kept, self.bench.all):
+            facts = {"job": job.name, "name": job.title, "has_trimap": job.has_trimap}
+            facts |= standing.of(job, self.drafts.written(job.path, times))
+            pictures.append(facts | self._size(job))
         return {"pictures": pictures, "facts": self._server()}
 
-    def _row(self, job: Job) -> dict[str, Any]:
-        row = {"job": job.name, "name": job.title, "width": None, "height": None}
-        row |= {"state": "started" if job.trimap else "untouched", "has_trimap": job.has_trimap}
-        return row | {"has_alpha": False, "reason": ""}
+    def _size(self, job: Job) -> dict[str, int | None]:
+        """Tell a picture's size where it is known: a long folder is not read for its list."""
+        look = self.desk.looks.get(job.path)
+        height, width = look.size if look else (None, None)
+        return {"width": width, "height": height}
 
     def _server(self) -> dict[str, Any]:
-        matter = self.desk.matter_for(8)
+        matter = self.desk.matter()
         return {
             "version": __version__,
             "weights": self.weights,
@@ -65,28 +69,33 @@ class Workshop:
             "quality": matter.quality,
             "device": str(matter),
             "max_pixels": pixel_limit(),
-            "formats": sorted({*FORMATS.values()}),
+            "max_bytes": self.uploads.most,
+            "formats": {kind: list(holds.depths) for kind, holds in HOLDS.items()},
             "save": list(self.save),
-            "folder": str(self.folder) if self.folder else None,
-            "output": str(self.saver.out) if self.saver else None,
+            "folder": str(self.desk.root),
+            "output": str(self.saver.out),
             "drafts": str(self.drafts.folder),
         }
 
+    def begin(self, job: Job) -> dict[str, Any]:
+        """Take a new job, where its picture can be read; raises A2UError."""
+        facts = self.facts(job)
+        self.bench.put(job)
+        return facts
+
     def facts(self, job: Job) -> dict[str, Any]:
         """Tell of a job's picture, and of its trimap."""
-        picture = self.desk.picture(job)
-        height, width = picture.size
-        trimap = hash_trimap(self.desk.trimap(job)) if job.has_trimap else None
+        look = self.desk.look(job)
         return {
             "job": job.name,
             "name": job.title,
             "kept": job.kept,
-            "width": width,
-            "height": height,
-            "depth": picture.depth,
-            "light": picture.light is not None,
-            "sha256": self.desk.hash(job.path),
-            "trimap_sha256": trimap,
+            "width": look.size[1],
+            "height": look.size[0],
+            "depth": look.depth,
+            "light": look.light,
+            "sha256": self.desk.hash_picture(job),
+            "trimap_sha256": hash_trimap(self.desk.trimap(job)) if job.has_trimap else None,
         }
 
     def work(self, name: str) -> dict[str, Any]:
@@ -98,10 +107,15 @@ class Workshop:
         work = {"state": turn.state, "kind": turn.kind, "place": place}
         return work | {"step": turn.step, "done": turn.done, "error": turn.error}
 
-    def cancel(self, turn: Turn) -> None:
-        """Cancel a turn, wherever it waits."""
-        self.matting.cancel(turn)
-        self.reading.cancel(turn)
+    def forget(self, job: Job) -> None:
+        """Delete a job, and end what is done for it; raises Refused for a folder's picture."""
+        self.bench.delete(job)
+        self.matting.forget(job.name)
+
+    def expire(self) -> None:
+        """Forget jobs whose hour is over, unless something is done for them."""
+        for name in self.bench.expire(self.matting.busy()):
+            self.matting.forget(name)
 
     @asynccontextmanager
     async def lifespan(self, _app: object) -> AsyncIterator[None]:
@@ -119,12 +133,6 @@ class Workshop:
             self.expire()
             await asyncio.sleep(SWEEP)
 
-    def expire(self) -> None:
-        """Forget jobs whose hour is over, and that nothing is done for."""
-        for name in self.bench.expire(lambda name: self.work(name)["state"] in ("waiting", "running")):
-            self.matting.forget(name)
-            self.reading.forget(name)
-
     def stop(self) -> None:
         """Take no more work, and end what runs."""
         self.matting.close()
@@ -139,12 +147,16 @@ class Workshop:
 
 
 def open_workshop(
-    gallery: Gallery, load: Load, *, weights: str, save: tuple[str, ...] = ("alpha",)
+    gallery: Gallery,
+    load: Load,
+    *,
+    weights: str = "",
+    save: tuple[str, ...] = ("alpha",),
+    bench: Bench | None = None,
 ) -> Workshop:
     """Set a workshop up for a gallery."""
     bound = load(8).max_memory
     room = int(SHARE * (free_memory() if bound is None else bound))
     desk = Desk(load, Shelf(room), root=gallery.folder, max_memory=bound)
     saver = Saver(gallery.out, gallery.inputs, desk)
-    bench = Bench(gallery.jobs)
-    return Workshop(bench, desk, Drafts(), weights, saver, gallery.folder, save)
+    return Workshop(bench or Bench(gallery.jobs), desk, saver, Drafts(), weights, save)
