@@ -1,6 +1,5 @@
 // The dialog that saves: what, in which format, and where it went.
 
-const DEPTHS = { png: [8, 16], tiff: [8, 16, 32], jpeg: [8], exr: [32], webp: [8], avif: [8] };
 const ENDINGS = { jpeg: "jpg", tiff: "tif" };
 const WHOLE = ["alpha", "cutout", "foreground", "composite"];
 
@@ -34,7 +33,9 @@ export class Saving extends EventTarget {
   /** Offer what this server can write. */
   offer({ formats, save, output }) {
     const { format } = this.form.elements;
-    format.replaceChildren(...formats.map((name) => new Option(name.toUpperCase(), name)));
+    this.formats = formats;
+    const names = Object.keys(formats);
+    format.replaceChildren(...names.map((name) => new Option(name.toUpperCase(), name)));
     format.value = "png";
     for (const box of this.kinds()) box.checked = save.includes(box.value);
     document.getElementById("save-where").textContent = output ? `Saved into ${output}` : "";
@@ -46,7 +47,7 @@ export class Saving extends EventTarget {
 
   offerDepths() {
     const { format, depth } = this.form.elements;
-    const depths = DEPTHS[format.value] ?? [8, 16, 32];
+    const depths = this.formats[format.value];
     depth.replaceChildren(...depths.map((bits) => new Option(`${bits} bits`, bits)));
     const own = Math.min(this.picture?.depth ?? 8, depths.at(-1));
     depth.value = depths.includes(own) ? own : depths[0];
