@@ -6,8 +6,8 @@ const KEPT = "a2u-looks";
 const THEMES = { system: "as the system", light: "light", dark: "dark" };
 const LAYERS = {
   foreground: { shown: true, colour: "#2fd07a", opacity: 0.4 },
-  background: { shown: true, colour: "#f0484f", opacity: 0.4 },
-  unknown: { shown: true, colour: "#4d8dff", opacity: 0.3 },
+  background: { shown: true, colour: "#f0484f", opacity: 0.3 },
+  unknown: { shown: true, colour: "#4d8dff", opacity: 0.4 },
 };
 const BEHIND = { kind: "checker", colour: "#2b5f9e", picture: null };
 

@@ -19,7 +19,7 @@ import { Strip } from "./strip.js";
 import { Tools } from "./tools.js";
 import { banner, report, say, tell } from "./words.js";
 
-const BRUSH = 0.03; // of the longer side, where nobody has chosen a size
+const BRUSH = 0.03; // of the first picture's longer side
 
 const element = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
@@ -102,6 +102,10 @@ class Desk {
   take(picture, begun) {
     const parts = [this.painter, this.matte, this.autosave, this.beginnings, this.saving];
     for (const part of parts.filter((one) => one !== this.matte)) part.picture = picture;
+    if (!this.picture) {
+      const size = Math.max(4, Math.round(BRUSH * Math.max(picture.width, picture.height)));
+      this.tools.set({ size });
+    }
     this.picture = picture;
     this.stage.show(picture);
     this.matte.take(picture);
@@ -112,10 +116,6 @@ class Desk {
     element("title").title = name;
     document.title = `${name} – a2u`;
     element("facts").textContent = `${width}×${height}, ${depth === 32 ? "float" : `${depth} bits`}`;
-    const kept = localStorage.getItem("a2u-tools");
-    if (!kept || !("size" in JSON.parse(kept))) {
-      this.tools.set({ size: Math.max(4, Math.round(BRUSH * Math.max(width, height))) });
-    }
     if (begun) this.matte.changed();
     else say("Choose how to begin");
     this.show();

@@ -4,6 +4,7 @@ import { Camera } from "./camera.js";
 import { KINDS } from "./raster.js";
 
 const CELL = 12; // of the checker, in the screen's pixels
+const VEIL = 0.75; // opacity of what is quite uncertain
 const SHARP = 2; // from this zoom on a pixel is shown as a square
 
 /** Write a colour of CSS (#rrggbb) and an opacity as the four bytes of a pixel. */
@@ -99,7 +100,10 @@ export class Stage {
       this.drawPicture(context);
       this.tint(box, this.layers());
     } else this.tint(box, GREYS);
-    if (this.looks.doubt && picture.doubt) this.lay(context, picture.doubt);
+    if (!this.looks.doubt || !picture.doubt) return;
+    context.globalAlpha = VEIL;
+    this.lay(context, picture.doubt);
+    context.globalAlpha = 1;
   }
 
   /** Lay something of the picture's shape where the picture is. */

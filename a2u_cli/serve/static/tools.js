@@ -27,12 +27,12 @@ export class Choices extends EventTarget {
   }
 }
 
-/** Hold the tools, remembered from one visit to the next. */
+/** Hold the tools; habits of the hand are remembered from one visit to the next. */
 export class Tools extends Choices {
   constructor() {
     const kept = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
     super({ tool: "brush", kind: "foreground", size: 24, soft: false, pressure: true, finger: false });
-    for (const name of ["size", "soft", "pressure", "finger"]) this[name] = kept[name] ?? this[name];
+    for (const name of ["soft", "pressure", "finger"]) this[name] = kept[name] ?? this[name];
     bindChoice("tool", this, "tool");
     bindChoice("kind", this, "kind");
     for (const name of ["soft", "pressure", "finger"]) this.bindCheck(name);
@@ -42,8 +42,8 @@ export class Tools extends Choices {
   }
 
   kept() {
-    const { size, soft, pressure, finger } = this;
-    return { size, soft, pressure, finger };
+    const { soft, pressure, finger } = this;
+    return { soft, pressure, finger };
   }
 
   bindCheck(name) {
