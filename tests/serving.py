@@ -7,19 +7,29 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from conftest import sane_network
 from PIL import Image
 
+from a2u_cli.network.folding import fold_norms
 from a2u_cli.serve.gallery import open_gallery
 from a2u_cli.serve.running import Server, listen
 from a2u_cli.serve.workshop import Workshop, open_workshop
 
 TOKEN = "a-token-for-tests-only"
 SIDE = 24
+
+
+@cache
+def folded_network() -> torch.nn.Module:
+    with torch.inference_mode():
+        return fold_norms(sane_network(), torch.float32)
 
 
 class Answer(NamedTuple):
@@ -45,6 +55,7 @@ class FakeMatter:
 
     sha256: str = "0" * 64
     dtype_name: str = "float32"
+    dtype: torch.dtype = torch.float32
     quality: str = "fast"
     max_memory: int | None = None
     gate: threading.Event = field(default_factory=threading.Event)
@@ -56,6 +67,11 @@ class FakeMatter:
 
     def __str__(self) -> str:
         return "a fake"
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """A network for drafts, which are passes of their own."""
+        return folded_network()
 
     def matte(
         self,

@@ -100,11 +100,12 @@ def assert_refused(run: Run, code: int, *parts: str) -> None:
 def test_help_and_version_import_nothing_heavy() -> None:
     code = (
         "import os, sys; from a2u_cli.cli import main\n"
-        "for line in ('--help', '--version', 'matte --help', 'weights --help'):\n"
+        "for line in ('--help', '--version', 'matte --help', 'serve --help', 'weights --help'):\n"
         "    sys.argv = ['a2u', *line.split()]\n"
         "    try: main()\n"
         "    except SystemExit as stop: assert not stop.code, line\n"
         "    heavy = {'torch', 'cv2', 'numpy', 'PIL', 'rich', 'jinja2', 'huggingface_hub'}\n"
+        "    heavy |= {'starlette', 'uvicorn', 'asyncio'}\n"
         "    heavy &= set(sys.modules)\n"
         "    assert not heavy, (line, heavy)\n"
         "# in time for the threads that torch brings, and for OpenCV's import\n"

@@ -37,6 +37,7 @@ NOT_RUN = {
     r"^a2u weights get\b": "downloads",
     r"^a2u weights import\b": "takes the authors' file, which nobody may hand on",
     r"^a2u render\b": "takes minutes; test_render.py renders small ones",
+    r"^a2u serve\b": "goes on until it is stopped; test_serve.py sends what the page shows",
     r"^a2u train\b": "takes from minutes to days; test_examples.py runs a short one",
 }
 DOORS = (
@@ -78,6 +79,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_image(folder / f"{name}.jpg", rng.random((48, 64, 3), np.float32))
         if "/" in name:
             write_image(folder / f"{name}_trimap.png", trimap)
+    photo = 0.3 * rng.random((48, 64, 3), np.float32)
+    photo[33:46, 43:60, 0] += 0.7  # what a box is drawn around
+    write_image(folder / "photo.jpg", photo)
     for name in TREE:
         write_image(folder / "truth" / "alpha" / f"{name}.png", alpha)
         write_image(folder / "truth" / "trimap" / f"{name}.png", trimap)

@@ -383,4 +383,3 @@ def test_two_hundred_requests_of_eight_clients_end_right_in_order_and_in_flat_me
     assert not wrong and len(arrived) == 200
     assert [round(255 * shade) for shade in server.matter.order] == arrived
     assert memory[-1] - memory[50] < 10e6
-

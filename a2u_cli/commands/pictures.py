@@ -51,6 +51,24 @@ class Hint:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class BoxHint(Hint):
+    """What is known of a picture by a box around its object; `file` is the picture itself."""
+
+    box: str = ""
+
+    def read(self, *, max_memory: "int | Bound | None" = None) -> "Trimap":
+        """Find the object, and make its trimap as of a mask; raises what `Hint.read` does."""
+        from .. import images
+        from ..matting.box import box_trimap, parse_box
+
+        name = file_name(self.file)
+        source = file_source(self.file, max_memory)
+        picture = images.read_image(source, name=name, max_memory=max_memory)
+        images.tell_of_hidden(picture, name)
+        return box_trimap(picture.image, parse_box(self.box), self.inside, outside=self.outside)
+
+
 def read_said(
     source: Path | bytes,
     name: str,

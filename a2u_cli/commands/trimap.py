@@ -18,10 +18,12 @@ from .options import (
     NoLock,
     Outside,
     bound_memory,
+    checking,
     refuse_idle,
 )
 from .pictures import (
     STDOUT_AS,
+    BoxHint,
     Hint,
     file_name,
     file_source,
@@ -38,6 +40,12 @@ if TYPE_CHECKING:
 
 # Bytes for a pixel and beside the picture, by the processes' sizes at 4 and 17 million pixels.
 MAKE, CHECK = {"a_pixel": 24, "process": 100 << 20}, {"a_pixel": 60, "process": 100 << 20}
+
+
+def _require_box(text: str) -> None:
+    from ..matting.box import parse_box
+
+    parse_box(text)
 
 
 class _MakeByDefault(TyperGroup):
@@ -62,7 +70,8 @@ def make(
     mask: Annotated[
         Path,
         typer.Argument(
-            help="A mask, an alpha, a picture with transparency, or a folder of them; - for stdin."
+            help="A mask, an alpha, a picture with transparency, or a folder of them; with --box "
+            "the photo; - for stdin."
         ),
     ],
     *,
@@ -74,6 +83,14 @@ def make(
     inside: Inside = None,
     outside: Outside = None,
     invert: Invert = False,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,W,H",
+            help="Find the object in this box of a photo: left, top, width, height in pixels.",
+            callback=checking(_require_box),
+        ),
+    ] = None,
     max_memory: MaxMemory = None,
     force: Force = False,
     no_lock: NoLock = False,
@@ -82,8 +99,13 @@ def make(
 
     Example: a2u trimap make mask.png --inside 5 --outside 2%
     """
-    bound = bound_memory(max_memory, **MAKE)
+    bound = bound_memory(max_memory, **(CHECK if box else MAKE))
     hint = mask_hint(str(mask), band=band, inside=inside, outside=outside, invert=invert)
+    if box:
+        refuse_idle("the object is found by its box; this turns a mask", invert=invert)
+        if mask.is_dir():
+            refuse_idle("a folder's objects are not all in one place; give one photo", box=box)
+        hint = BoxHint(**dataclasses.asdict(hint), box=box)
     if not mask.is_dir():
         from ..images import require_free
 
@@ -125,7 +147,7 @@ def _make(hint: Hint, path: Path, bound: "Bound") -> bytes:
     if holds.lossy:
         raise TrimapError(f"{path}: {holds.name} would blur the trimap; choose .png or .tif")
     trimap = hint.read(max_memory=bound)
-    say(f"trimap: {require_unknown(trimap, file_name(hint.file), of_mask=True)}")
+    say(f"trimap: {require_unknown(trimap, file_name(hint.file), of_mask=hint.is_mask)}")
     return encode_for(path, trimap)
 
 

@@ -168,10 +168,8 @@ class Api:
     async def put_project(self, request: Request) -> Response:
         """Keep a project."""
         job, shop = self._job(request), self.shop
-        data = await shop.uploads.words(request, drafts.MOST)
-        path = await self._read(
-            request, lambda _: shop.drafts.save(shop.desk.hash_picture(job), job.path, data)
-        )
+        file = await shop.uploads.file(request, drafts.MOST)
+        path = await self._read(request, lambda _: shop.keep_draft(job, file))
         return JSONResponse({"path": str(path)})
 
     async def post_save(self, request: Request) -> Response:
@@ -184,8 +182,9 @@ class Api:
         if type(force) is not bool:
             raise Refused(422, f"force is {force!r}, expected true or false")
         wish = read_wish(words, tuple(kind for kind in kinds if kind != "trimap"))
+        asked: dict[str, bool] = {"trimap": "trimap" in kinds, "force": force}
         paths = await self._compute(
-            request, job, "save", lambda watch: saver.save(job, wish, force=force, watch=watch)
+            request, job, "save", lambda watch: saver.save(job, wish, watch=watch, **asked)
         )
         return JSONResponse({"paths": [str(path) for path in paths]})
 

@@ -12,6 +12,8 @@ from ..images.reading import Picture, read_bytes, read_image
 from ..jobs.folder import Loaded, encode, read_hint
 from ..jobs.options import Options
 from ..jobs.places import hash_file
+from ..matting.doubt import doubt, next_place
+from ..matting.drafting import draft
 from ..matting.inference import Quality
 from ..pairing import Pair
 from ..trimap import read_trimap
@@ -19,7 +21,6 @@ from ..units import FloatArray, Size, Trimap
 from .bench import Job
 from .refusals import Refused
 from .shelf import Shelf
-from .standins import doubt, draft, next_place
 from .turns import Watch
 from .wishes import Wish
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ..matting.matter import Matter
 
 Load = Callable[[int], "Matter"]  # for results of so many bits a channel
-BITS = 8  # of what is only looked at
+BITS, MORE = 8, 16  # a channel of what is looked at, and of all that wants to be more exact
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Desk:
 
     def matter(self, depth: int = BITS, quality: str = "auto") -> "Matter":
         """Give the weights for results of so many bits, at a quality."""
-        matter = self.load(depth)
+        matter = self.load(BITS if depth == BITS else MORE)
         if quality in ("auto", matter.quality):
             return matter
         other = copy.copy(matter)

@@ -7,17 +7,17 @@ from typing import Any
 from ..images.meaning import read_matte
 from ..images.writing import encode_image
 from ..jobs.options import Options
+from ..matting.box import box_trimap
 from ..trimap import band_pixels, check_pair, describe, make_trimap, read_trimap
 from ..units import Trimap
 from .bench import Bench, Job
 from .desk import Desk, hash_trimap
 from .refusals import Refused
 from .spool import Spool, Spooled
-from .standins import box_trimap
 from .wishes import read_switch, require_known
 
 BANDS = ("band", "inside", "outside", "invert")
-SIDES = ("x", "y", "width", "height")
+SIDES, MOST_SIDE = ("x", "y", "width", "height"), 1 << 31
 
 
 class Easel:
@@ -45,7 +45,7 @@ class Easel:
         """Find the object in a box of a job's picture; raises A2UError."""
         require_known(words, (*SIDES, "band"))
         given = [words.get(side) for side in SIDES]
-        sides = [side for side in given if type(side) is int]
+        sides = [side for side in given if type(side) is int and abs(side) < MOST_SIDE]
         if len(sides) < len(SIDES):
             raise Refused(422, f"the box is {given}, expected whole numbers {', '.join(SIDES)}")
         x, y, width, height = sides

@@ -25,20 +25,14 @@ def listen(host: str, port: int) -> socket.socket:
             "false one; give the one that others use, such as 192.168.1.5"
         )
     try:
-        [family, kind, number, _, address] = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-        opened = socket.socket(family, kind, number)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(address)
-        opened.listen(128)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
     except OSError as error:
         where = f"{host}:{port}"
         raise A2UError(
             f"{where} cannot be listened on ({words(error)}); give another --port, or none for a "
             "free one, and a --host of this machine"
         ) from error
-    return opened
 
 
 class Patient(H11Protocol):

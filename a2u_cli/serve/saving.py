@@ -72,8 +72,8 @@ class Saver:
         made = {kind: _list_times(self.out / kind) for kind in OUTPUTS}
         return Standing(made, Journal(self.out).outcomes)
 
-    def save(self, job: Job, wish: Wish, *, force: bool, watch: Watch) -> list[Path]:
-        """Save a job's results, with its trimap where it was painted; give where they lie.
+    def save(self, job: Job, wish: Wish, *, trimap: bool, force: bool, watch: Watch) -> list[Path]:
+        """Save a job's results, and its trimap if asked or painted; give where they lie.
 
         Raises A2UError where another run is at work there, or a file is in the way.
         """
@@ -85,8 +85,10 @@ class Saver:
         alpha = self.desk.alpha(job, matter, watch) if options.save else None
         with locked(self.out, JOURNAL):
             places = Places(Journal(self.out), self.inputs, force=force)
-            pair = self._save_trimap(job, places)
-            written = [pair.hint] if job.trimap else []
+            pair, written = cast(Pair, job.pair), list[Path]()
+            if trimap or job.trimap:
+                pair = self._save_trimap(job, places)
+                written = [pair.hint]
             if alpha is None:
                 return written
             run = Run(self.out, matter.matte, options, places, share_of_free, matter.max_memory)
@@ -98,10 +100,8 @@ class Saver:
             return [*outputs(pair, self.out, options).values(), *written]
 
     def _save_trimap(self, job: Job, places: Places) -> Pair:
-        """Save a painted trimap, and give the pair that a batch will find from then on."""
+        """Save a trimap, and give the pair that a batch will find from then on."""
         pair = cast(Pair, job.pair)
-        if not job.trimap:
-            return pair
         path = self.out / "trimap" / f"{pair.name}.png"
         trimap = self.desk.trimap(job)
         recipe = make_recipe([hash_file(pair.image), hash_trimap(trimap)], "painted")

@@ -21,28 +21,47 @@ Watch = Callable[[str, float], None]  # told what begins, and what share of all 
 Work = Callable[[Watch], Any]
 
 
+@dataclass
+class Progress:
+    """How far a piece of work is; what it made is not kept here."""
+
+    kind: str
+    state: State = "waiting"
+    step: str = ""
+    done: float = 0.0
+    error: str = ""
+
+
 @dataclass(eq=False)
 class Turn:
-    """A piece of work that waits, runs or has run; `future` gives what it made, or a `Refused`.
+    """A piece of work in the queue; `future` gives what it made, or a `Refused`.
 
     `owner` is the job that is told of it, if any.
     """
 
     owner: str
-    kind: str
-    work: Work | None  # None once it has run: it holds a picture
+    work: Work
+    progress: Progress
     future: "Future[Any]" = field(default_factory=Future)
-    state: State = "waiting"
-    step: str = ""
-    done: float = 0.0
-    error: str = ""
     stops: bool = False
 
     def watch(self, step: str, done: float) -> None:
         """Take note of progress; raises Interrupted where the turn was cancelled."""
         if self.stops:
             raise Interrupted("cancelled")
-        self.step, self.done = step, done
+        self.progress.step, self.progress.done = step, done
+
+    def settle(self, state: State, made: Any) -> None:
+        """End with what was made, or with a refusal."""
+        self.progress.state = state
+        if isinstance(made, Refused):
+            self.progress.error = str(made)
+        self.future.set_result(made)
+
+    def be_cancelled(self) -> None:
+        """End with a refusal that says so."""
+        text = f"the {self.progress.kind} was cancelled; ask again for it"
+        self.settle("cancelled", Refused(409, text, cancelled=True))
 
 
 class Turns:
@@ -53,7 +72,7 @@ class Turns:
         self._changed = threading.Condition()
         self._waiting: deque[Turn] = deque()
         self._running: Turn | None = None
-        self._latest: dict[str, Turn] = {}
+        self._latest: dict[str, Progress] = {}
         self._seconds = 1.0  # that the last one took
         self._open = True
         self._thread = threading.Thread(target=self._run, name=f"a2u {name}", daemon=True)
@@ -75,23 +94,26 @@ class Turns:
                     f"{len(self._waiting)} requests wait for {self.name} already; ask again later",
                     retry=max(1, round(self._seconds * len(self._waiting))),
                 )
-            turn = Turn(owner, kind, work)
+            turn = Turn(owner, work, Progress(kind))
             self._waiting.append(turn)
             if owner:
-                self._latest[owner] = turn
+                self._latest[owner] = turn.progress
             self._changed.notify()
             return turn
 
     def _overtake(self, owner: str, kind: str) -> None:
-        for turn in [t for t in self._waiting if (t.owner, t.kind) == (owner, kind)]:
-            self._drop(turn, Refused(409, "a later request overtook this one", stale=True))
+        for turn in [t for t in self._waiting if (t.owner, t.progress.kind) == (owner, kind)]:
+            self._waiting.remove(turn)
+            stale = Refused(409, "a later request overtook this one; see that", stale=True)
+            turn.settle("cancelled", stale)
 
     def cancel(self, turn: Turn) -> None:
         """End a turn, whether it waits or runs."""
         with self._changed:
             turn.stops = True
             if turn in self._waiting:
-                self._drop(turn, _cancelled(turn))
+                self._waiting.remove(turn)
+                turn.be_cancelled()
 
     def cancel_all(self, owner: str) -> int:
         """End what waits and runs for a job; tell how many turns that were."""
@@ -103,14 +125,14 @@ class Turns:
                 self.cancel(turn)
         return len(turns)
 
-    def latest(self, owner: str) -> tuple[Turn, int] | None:
-        """Give a job's latest turn, and how many are before it."""
+    def latest(self, owner: str) -> tuple[Progress, int] | None:
+        """Give how far a job's latest turn is, and how many are before it."""
         with self._changed:
-            turn = self._latest.get(owner)
-            if turn is None:
+            progress = self._latest.get(owner)
+            if progress is None:
                 return None
-            ahead = self._waiting.index(turn) if turn in self._waiting else 0
-            return turn, ahead + (turn.state == "waiting" and self._running is not None)
+            line = [turn.progress for turn in (self._running, *self._waiting) if turn]
+            return progress, next((n for n, p in enumerate(line) if p is progress), 0)
 
     @property
     def length(self) -> int:
@@ -141,16 +163,20 @@ class Turns:
         """Wait for the thread's end after `close`."""
         self._thread.join(seconds)
 
-    def _drop(self, turn: Turn, why: Refused) -> None:
-        self._waiting.remove(turn)
-        self._settle(turn, "cancelled", why)
-
     def _run(self) -> None:
-        while turn := self._next():
-            begin = time.monotonic()
-            self._do(turn)
-            with self._changed:
-                self._running, self._seconds = None, time.monotonic() - begin
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """Do what is next; False where nothing is, and nothing will be. No turn is held after."""
+        turn = self._next()
+        if turn is None:
+            return False
+        begin = time.monotonic()
+        self._do(turn)
+        with self._changed:
+            self._running, self._seconds = None, time.monotonic() - begin
+        return True
 
     def _next(self) -> Turn | None:
         with self._changed:
@@ -158,28 +184,17 @@ class Turns:
             if not self._waiting:
                 return None
             self._running = turn = self._waiting.popleft()
-            turn.state = "running"
+            turn.progress.state = "running"
             return turn
 
     def _do(self, turn: Turn) -> None:
-        assert turn.work
         try:
             turn.watch("", 0.0)
             made = turn.work(turn.watch)
         except Interrupted:
-            self._settle(turn, "cancelled", _cancelled(turn))
+            turn.be_cancelled()
         except Exception as error:  # of one request: the others go on
-            self._settle(turn, "failed", refusal(error))
+            turn.settle("failed", refusal(error))
         else:
-            turn.done = 1.0
-            self._settle(turn, "done", made)
-
-    def _settle(self, turn: Turn, state: State, made: Any) -> None:
-        turn.work, turn.state = None, state
-        if isinstance(made, Refused):
-            turn.error = str(made)
-        turn.future.set_result(made)
-
-
-def _cancelled(turn: Turn) -> Refused:
-    return Refused(409, f"the {turn.kind} was cancelled; ask again for it", cancelled=True)
+            turn.progress.done = 1.0
+            turn.settle("done", made)

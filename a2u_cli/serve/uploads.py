@@ -36,32 +36,36 @@ class Uploads:
 
     async def picture(self, request: Request) -> Spooled:
         """Take a picture's file; raises Refused where it is none, too large or too slow."""
+        return await self._take(request, self.most, [START, *HEADS])
+
+    async def file(self, request: Request, most: int) -> Spooled:
+        """Take another file; raises Refused where it is too large or too slow."""
+        return await self._take(request, most, [])
+
+    async def words(self, request: Request) -> bytes:
+        """Take a small body whole; raises Refused."""
+        return b"".join([piece async for piece in pieces(request, MOST_WORDS, self.patience)])
+
+    async def _take(self, request: Request, most: int, heads: list[int]) -> Spooled:
+        """Write a body to a file, and look at it each time that it has so many bytes."""
         with self._slot():
             path = self.spool.name()
             try:
-                await self._receive(request, path)
+                size = 0
+                with path.open("wb") as file:
+                    async for piece in pieces(request, most, self.patience):
+                        file.write(piece)
+                        size += len(piece)
+                        while heads and size >= heads[0]:
+                            heads.pop(0)
+                            file.flush()
+                            require_picture(path)
+                if heads:
+                    require_picture(path)
                 return self.spool.add(path)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
-
-    async def words(self, request: Request, most: int = MOST_WORDS) -> bytes:
-        """Take a small body whole; raises Refused."""
-        with self._slot():
-            return b"".join([piece async for piece in pieces(request, most, self.patience)])
-
-    async def _receive(self, request: Request, path: Path) -> None:
-        heads, size = [START, *HEADS], 0
-        with path.open("wb") as file:
-            async for piece in pieces(request, self.most, self.patience):
-                file.write(piece)
-                size += len(piece)
-                while heads and size >= heads[0]:
-                    heads.pop(0)
-                    file.flush()
-                    require_picture(path)
-        if heads:
-            require_picture(path)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:

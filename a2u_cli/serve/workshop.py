@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .. import __version__
@@ -17,7 +18,7 @@ from .gallery import Gallery
 from .painting import Easel
 from .saving import Saver
 from .shelf import Shelf
-from .spool import Spool
+from .spool import Spool, Spooled
 from .turns import Turns
 from .uploads import Uploads
 
@@ -98,14 +99,17 @@ class Workshop:
             "trimap_sha256": hash_trimap(self.desk.trimap(job)) if job.has_trimap else None,
         }
 
+    def keep_draft(self, job: Job, file: Spooled) -> Path:
+        """Keep a project of a job's picture, and give where."""
+        return self.drafts.save(self.desk.hash_picture(job), job.path, file.path.read_bytes())
+
     def work(self, name: str) -> dict[str, Any]:
         """Tell what is done for a job, or was done last."""
         found = self.matting.latest(name)
         if found is None:
             return {"state": "none"}
-        turn, place = found
-        work = {"state": turn.state, "kind": turn.kind, "place": place}
-        return work | {"step": turn.step, "done": turn.done, "error": turn.error}
+        progress, place = found
+        return vars(progress) | {"place": place}
 
     def forget(self, job: Job) -> None:
         """Delete a job, and end what is done for it; raises Refused for a folder's picture."""
@@ -157,6 +161,6 @@ def open_workshop(
     """Set a workshop up for a gallery."""
     bound = load(8).max_memory
     room = int(SHARE * (free_memory() if bound is None else bound))
-    desk = Desk(load, Shelf(room), root=gallery.folder, max_memory=bound)
+    desk = Desk(load, Shelf(room), root=gallery.root, max_memory=bound)
     saver = Saver(gallery.out, gallery.inputs, desk)
     return Workshop(bench or Bench(gallery.jobs), desk, saver, Drafts(), weights, save)
