@@ -51,15 +51,17 @@ export class Matte extends EventTarget {
     }
     this.timer = setTimeout(() => this.full(), REST);
     this.state("working", "Draft…");
-    await this.trying(sequence, () => this.draft(sequence));
+    this.drafting = new AbortController();
+    const { signal } = this.drafting;
+    await this.trying(sequence, () => this.draft(sequence, signal));
   }
 
-  async draft(sequence) {
+  async draft(sequence, signal) {
     const { api, picture } = this;
     await this.send();
     if (sequence !== this.sequence) return;
     const query = { draft: 1, sequence };
-    const blob = await api.blob(`/${picture.job}/alpha`, { query });
+    const blob = await api.blob(`/${picture.job}/alpha`, { query, signal });
     if (sequence !== this.sequence || this.running) return; // a stale answer
     await picture.takeAlpha(blob);
     this.shown();
@@ -138,6 +140,7 @@ export class Matte extends EventTarget {
   /** End what runs and what would. */
   stop() {
     clearTimeout(this.timer);
+    this.drafting?.abort();
     if (!this.running) return;
     this.running.abort();
     this.running = null;
