@@ -40,13 +40,14 @@ export class History {
     this.starts = new WeakMap(); // of strokes that are starts, their runs
     this.raster.restart(pixels ?? this.plain(start.kind));
     this.first = pack(this.raster.data);
+    this.current = undefined; // the stroke that the raster's start is of, if any
   }
 
   /** Begin anew over what was painted, so that it can be undone. */
   startOver(start, pixels = null) {
     const stroke = { tool: "start", size: 0, soft: false, points: [], ...start };
     this.knowStart(stroke, pixels ?? this.plain(start.kind));
-    this.raster.restart(unpack(this.starts.get(stroke), this.raster.data));
+    this.paint(stroke);
     this.add(stroke);
   }
 
@@ -93,12 +94,17 @@ export class History {
   }
 
   paint(stroke) {
-    if (stroke.tool === "start") this.raster.restart(this.pixelsOf(stroke));
-    else this.raster.paint(stroke);
+    if (stroke.tool === "start") {
+      this.setStart(stroke);
+      this.raster.data.set(this.raster.start);
+    } else this.raster.paint(stroke);
   }
 
-  pixelsOf(stroke) {
-    return unpack(this.starts.get(stroke), this.plain("unknown"));
+  /** Let the eraser give back what this stroke begins with, or the project where there is none. */
+  setStart(stroke) {
+    if (this.current === stroke) return;
+    this.current = stroke;
+    unpack(stroke ? this.starts.get(stroke) : this.first, this.raster.start);
   }
 
   keep() {
@@ -111,8 +117,7 @@ export class History {
     const { raster, strokes, snapshots } = this;
     while (snapshots.length && snapshots.at(-1).count > strokes.length) snapshots.pop();
     const { count, runs } = snapshots.at(-1) ?? { count: 0, runs: this.first };
-    const start = strokes.slice(0, count).findLast((stroke) => stroke.tool === "start");
-    raster.start = start ? this.pixelsOf(start) : unpack(this.first, this.plain("unknown"));
+    this.setStart(strokes.slice(0, count).findLast((stroke) => stroke.tool === "start"));
     unpack(runs, raster.data);
     for (const stroke of strokes.slice(count)) this.paint(stroke);
   }

@@ -19,6 +19,7 @@ export class Matte extends EventTarget {
     this.stop();
     this.sequence++;
     Object.assign(this, { picture, sent: -1 });
+    this.look();
     this.state("none", this.lacks() || "No matte yet");
   }
 
@@ -26,9 +27,14 @@ export class Matte extends EventTarget {
     this.dispatchEvent(new CustomEvent("state", { detail: { state, words, done } }));
   }
 
+  /** Count the trimap's kinds anew. */
+  look() {
+    this.counts = this.picture.raster.count();
+  }
+
   /** Say what the trimap lacks to be matted, if anything. */
   lacks() {
-    const { background, unknown, foreground } = (this.counts = this.picture.raster.count());
+    const { background, unknown, foreground } = this.counts;
     if (!unknown) return "Paint the soft edge unknown";
     if (!foreground) return background ? "Paint some object" : "Paint object and background";
     return background ? "" : "Paint some background";
@@ -43,6 +49,7 @@ export class Matte extends EventTarget {
   async changed() {
     const sequence = ++this.sequence;
     this.stop();
+    this.look();
     const words = this.lacks();
     if (words) {
       this.picture.forget();

@@ -54,9 +54,13 @@ export class Raster {
 
   /** Count the pixels of each kind. */
   count() {
-    const counts = new Uint32Array(256);
-    for (const value of this.data) counts[value]++;
-    return Object.fromEntries(Object.entries(KINDS).map(([kind, value]) => [kind, counts[value]]));
+    const { data } = this;
+    let [foreground, unknown] = [0, 0];
+    for (let at = 0; at < data.length; at++) {
+      foreground += data[at] === KINDS.foreground;
+      unknown += data[at] === KINDS.unknown;
+    }
+    return { background: data.length - foreground - unknown, unknown, foreground };
   }
 }
 
