@@ -12,7 +12,6 @@ export class Marks {
     this.context = canvas.getContext("2d");
     this.cursor = document.getElementById("cursor");
     this.loupe = document.getElementById("loupe");
-    stage.after = () => this.draw();
   }
 
   /** Draw all marks anew. */

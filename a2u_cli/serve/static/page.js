@@ -107,6 +107,7 @@ class Desk {
       this.tools.set({ size });
     }
     this.picture = picture;
+    picture.begun = begun;
     this.stage.show(picture);
     this.matte.take(picture);
     element("begin").hidden = begun;
@@ -136,6 +137,7 @@ class Desk {
   /** Hear that the trimap is another one. */
   changed() {
     element("begin").hidden = true;
+    this.picture.begun = true;
     this.autosave.changed();
     this.matte.changed();
     this.strip.setState(this.picture.job, "started");
@@ -161,6 +163,7 @@ class Desk {
   /** Go to the place that is least certain. */
   async next() {
     if (!this.picture) return;
+    say("Looking for the place to paint next…");
     this.looks.set({ doubt: true });
     await this.matte.enrich();
     const { next, doubt } = this.picture;
@@ -181,6 +184,10 @@ class Desk {
     new ResizeObserver(() => this.resize()).observe(element("stage"));
     addEventListener("resize", () => this.resize());
     this.tools.addEventListener("change", () => this.marks.showCursor());
+    this.stage.after = () => {
+      this.marks.draw();
+      this.tellPlace();
+    };
     this.marks.showCursor();
   }
 
@@ -197,6 +204,10 @@ class Desk {
     painter.addEventListener("begin", () => {
       this.matte.hold();
       element("begin").hidden = true;
+      if (!this.picture.begun && this.tools.tool !== "box") {
+        this.picture.begun = true;
+        stage.touchAll();
+      }
     });
     painter.addEventListener("paint", ({ detail }) => stage.touch(detail));
     painter.addEventListener("move", () => marks.draw());
@@ -273,7 +284,6 @@ class Desk {
     const zoom = (act) => () => {
       act(this.stage.camera);
       this.stage.touchAll();
-      this.tellPlace();
     };
     press("undo", () => this.undo());
     press("redo", () => this.redo());

@@ -9,7 +9,7 @@ const SMALL = 1600; // pixels of the longer side: shown first, and wherever it i
 /** Hold a picture's facts, previews, trimap and matte. */
 export class Picture {
   constructor(facts) {
-    Object.assign(this, { ...facts, small: null, large: null });
+    Object.assign(this, { ...facts, small: null, large: null, begun: false });
     this.raster = new Raster(facts.width, facts.height);
     this.history = new History(this.raster);
     this.forget();

@@ -96,7 +96,7 @@ export class Saving extends EventTarget {
     const backed = kinds.includes("composite") ? { background } : {};
     const body = JSON.stringify({ kinds, ...wish, ...backed, force });
     const { paths } = await this.api.json("POST", `/${this.picture.job}/save`, { body });
-    this.say(`Saved: ${paths.join(", ")}`);
+    this.say(`Saved:\n${paths.join("\n")}`);
     this.dispatchEvent(new Event("saved"));
   }
 
@@ -114,6 +114,6 @@ export class Saving extends EventTarget {
       download(await this.api.blob(`/${this.picture.job}/${kind}`, { query }), file);
       names.push(file);
     }
-    this.say(`Downloaded: ${names.join(", ")}`);
+    this.say(`Downloaded:\n${names.join("\n")}`);
   }
 }

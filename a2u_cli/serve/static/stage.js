@@ -98,7 +98,7 @@ export class Stage {
     else if (view === "cutout" && picture.mask) this.drawCutout(box);
     else if (view === "picture" || view === "cutout") {
       this.drawPicture(context);
-      this.tint(box, this.layers());
+      if (picture.begun) this.tint(box, this.layers());
     } else this.tint(box, GREYS);
     if (!this.looks.doubt || !picture.doubt) return;
     context.globalAlpha = VEIL;
