@@ -33,6 +33,7 @@ from benchmarks.cases import Case, picture
 from benchmarks.floor import convolution_calls
 from benchmarks.goals import judge
 from benchmarks.methods import Measured, measure
+from benchmarks.painting import area_under_curve
 from benchmarks.plan import QUICK, Plan
 from benchmarks.reference import ReferencePair
 
@@ -408,3 +409,9 @@ def test_the_large_picture_tells_time_and_peak() -> None:
     seconds, most = quality.peak("refined", (64, 96), 2.0)
     assert seconds > 0.0
     assert 0.05 < most < 16.0
+
+
+def test_a_ranking_is_scored_by_how_often_the_wrong_rank_above_the_right() -> None:
+    wrong = np.array([True, False, True, False])
+    assert area_under_curve(np.array([4.0, 3.0, 2.0, 1.0]), wrong) == 0.75
+    assert area_under_curve(np.ones(4), wrong) == 0.5

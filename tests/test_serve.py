@@ -36,7 +36,7 @@ from test_cli import assert_refused
 from uvicorn.server import HANDLED_SIGNALS
 
 from a2u_cli.commands import stopping
-from a2u_cli.images import encode_image, write_image
+from a2u_cli.images import encode_image, read_image, write_image
 from a2u_cli.matting.matter import Matter
 from a2u_cli.serve.app import make_app
 from a2u_cli.serve.bench import HOUR, Bench, Job
@@ -208,6 +208,25 @@ def test_deep_pictures_show_as_eight_bits(folder: Path) -> None:
         ).all()
 
 
+def test_light_beyond_white_is_shown_and_kept(folder: Path) -> None:
+    light = np.full((24, 24, 3), 4.0, np.float32)
+    (folder / "a.png").unlink()
+    (folder / "a.exr").write_bytes(encode_image(light, "exr", depth=32, light=True))
+    with serving(folder) as server:
+        kept = server.ask("GET", "/api/jobs/p1/foreground?format=exr&depth=32").body
+        assert read_image(kept).colours(light=True)[12, 20] == pytest.approx(4)
+
+
+def test_a_trimap_that_does_not_fit_is_said_and_the_picture_shown(folder: Path) -> None:
+    (folder / "a_trimap.png").write_bytes(trimap(20))
+    with serving(folder) as server:
+        facts = server.ask("GET", "/api/jobs/p1").json
+        assert facts["trimap_sha256"] is None and "a_trimap.png is 20x20" in facts["trimap_error"]
+        assert "20x20" in server.ask("GET", "/api/jobs/p1/trimap").error
+        assert server.ask("PUT", "/api/jobs/p1/trimap", trimap()).status == 200
+        assert server.ask("GET", "/api/jobs/p1").json["trimap_error"] == ""
+
+
 def test_a_later_draft_overtakes_one_that_waits(server: Serving) -> None:
     server.put_job("x", 60)
     server.matter.gate.clear()
@@ -317,7 +336,7 @@ def test_scripts_jobs_are_gone_after_an_hour_unless_they_are_busy() -> None:
     kept = Job("p1", "a", Path("a.png"), pair=open_pair())
     bench = Bench((kept,), clock=lambda: now)
     for name in ("idle", "used", "busy"):
-        bench.put(Job(name, name, spool.write(b"data")))
+        bench.put(Job(name, name, spool.begin()))
     files = [bench.get(name).path for name in ("idle", "used", "busy")]
     now = HOUR - 1
     assert bench.expire(()) == []
@@ -345,11 +364,13 @@ def test_uploads_lie_in_a_private_folder_that_goes_with_the_server(folder: Path)
 
 def test_all_uploads_together_are_bounded() -> None:
     spool = Spool(most=10)
-    held = spool.write(b"12345678")
+    held, other = spool.begin(), spool.begin()
+    held.add(b"12345678")
     with pytest.raises(Refused, match="all uploads together"):
-        spool.write(b"123")
+        other.add(b"123")
     del held
-    assert spool.held == 0 and spool.write(b"123").size == 3
+    other.add(b"123")
+    assert (spool.held, other.path.read_bytes()) == (3, b"123")
     spool.close()
 
 

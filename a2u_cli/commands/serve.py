@@ -11,7 +11,7 @@ import typer
 
 from ..errors import A2UError
 from ..weights import registry
-from .options import Device, Dtype, MaxMemory, Quality, Weights, checking, load_matter
+from .options import Device, Dtype, MaxMemory, NoLock, Quality, Weights, checking, load_matter
 from .progress import say_left_out
 from .terminal import say, show
 
@@ -54,6 +54,7 @@ def serve(
             callback=checking(_require_token),
         ),
     ] = None,
+    no_lock: NoLock = False,
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Print the address, and open no browser.")
     ] = False,
@@ -96,12 +97,14 @@ def serve(
     with listen(host, port) as opened:
         say(f"device: {load(8)}")
         token = token or secrets.token_urlsafe()
-        with closing(open_workshop(gallery, load, weights=weights, save=kinds)) as shop:
+        shop = open_workshop(gallery, load, weights=weights, save=kinds, lock=not no_lock)
+        with closing(shop):
             server = Server(shop, opened, host, token)
+            say(f"{len(gallery.jobs)} pictures, saved into {gallery.out} when you say so")
+            say(f"strokes are kept in {shop.drafts.folder} at once; Ctrl-C ends the server")
             name = f"[{host}]" if ":" in host else host
             address = f"http://{name}:{opened.getsockname()[1]}/#token={token}"
             show(address)
-            say("Ctrl-C ends it")
             if not no_open:
                 typer.launch(address)
             server.run(sockets=[opened])

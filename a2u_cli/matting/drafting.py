@@ -1,27 +1,30 @@
 """A coarse matte in a moment, while a trimap is painted: one pass over a small picture."""
 
 from math import sqrt
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..trimap import shrink_trimap
 from ..units import FloatArray, Size, Trimap
-from .inference import matte
+from .inference import Watch, matte
 from .matter import Matter
 
-MOST = 250_000  # pixels: a pass over them takes two cores a third of a second where all is unknown
+MOST = 250_000  # pixels: a pass over them takes one core 0.7 s where all is unknown, half that two
 
 
-def draft(matter: Matter, image: FloatArray, trimap: Trimap) -> FloatArray:
+def draft(
+    matter: Matter, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
+) -> FloatArray:
     """Estimate a coarse alpha matte: float32 (h, w) in [0, 1], of the size that `draft_size` gives.
 
     `image` is float32 (H, W, 3) RGB in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}. Known is
-    only what is known all over a pixel of the small picture.
+    only what is known all over a pixel of the small picture. `watch` is as in `Matter.matte`.
 
     Raises what `Matter.matte` does.
     """
-    return small_pass(matter, *shrink(image, trimap))
+    return small_pass(matter, *shrink(image, trimap), watch=watch)
 
 
 def draft_size(size: Size) -> Size:
@@ -38,6 +41,9 @@ def shrink(image: FloatArray, trimap: Trimap) -> tuple[FloatArray, Trimap]:
     return np.clip(small, 0.0, 1.0, dtype=np.float32), shrink_trimap(trimap, (height, width))
 
 
-def small_pass(matter: Matter, image: FloatArray, trimap: Trimap) -> FloatArray:
+def small_pass(
+    matter: Matter, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
+) -> FloatArray:
     """Run one pass, whatever quality the matter has."""
-    return matte(matter.network, image, trimap, dtype=matter.dtype, max_memory=matter.max_memory)
+    how: dict[str, Any] = {"dtype": matter.dtype, "max_memory": matter.max_memory}
+    return matte(matter.network, image, trimap, watch=watch, **how)

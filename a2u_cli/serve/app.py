@@ -137,9 +137,10 @@ class Api:
         words, desk = dict(request.query_params), self.shop.desk
         require_known(words, ("draft", "sequence"))
         sequence = read_whole(words, "sequence")
-        turn = self.shop.matting.take(job.name, "draft", lambda _: desk.draft(job), overtakes=True)
-        data = await outcome(turn, self.shop.matting, request)
-        height, width = desk.look(job).size
+        turn = self.shop.matting.take(
+            job.name, "draft", lambda watch: desk.draft(job, watch), overtakes=True
+        )
+        data, (height, width) = await outcome(turn, self.shop.matting, request)
         headers = {"X-A2U-Size": f"{width}x{height}", "X-A2U-Sequence": str(sequence or 0)}
         return Response(data, headers=headers, media_type=PNG)
 

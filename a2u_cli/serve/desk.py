@@ -16,7 +16,7 @@ from ..matting.doubt import doubt, next_place
 from ..matting.drafting import draft
 from ..matting.inference import Quality
 from ..pairing import Pair
-from ..trimap import read_trimap
+from ..trimap import check_pair, read_trimap
 from ..units import FloatArray, Size, Trimap
 from .bench import Job
 from .refusals import Refused
@@ -109,7 +109,24 @@ class Desk:
         pair = cast(Pair, job.pair)
         data = read_bytes(pair.hint, str(pair.hint))
         key = "hint", hashlib.sha256(data).hexdigest(), pair.is_mask
-        return self.shelf.keep(key, lambda: read_hint(pair, data, Options(), self.max_memory))
+        trimap = self.shelf.keep(key, lambda: read_hint(pair, data, Options(), self.max_memory))
+        self.check(job, trimap, pair.hint.name, of_mask=pair.is_mask)
+        return trimap
+
+    def check(self, job: Job, trimap: Trimap, name: str, *, of_mask: bool) -> list[str]:
+        """Refuse a trimap that does not fit a job's picture, or give warnings; raises TrimapError.
+
+        `name` is the trimap's, or that of the mask that it was made of.
+        """
+        picture = self.picture(job)
+        return check_pair(
+            picture.size,
+            trimap,
+            names=(job.title, name),
+            image_orientation=picture.orientation,
+            image=picture.image,
+            of_mask=of_mask,
+        )
 
     def alpha(self, job: Job, matter: "Matter", watch: Watch) -> FloatArray:
         """Matte a job's picture, float32 (H, W) in [0, 1], or give what was matted before."""
@@ -128,9 +145,11 @@ class Desk:
         [(_, data)] = encode(loaded, alpha, wish.options, self.max_memory)
         return data
 
-    def draft(self, job: Job) -> bytes:
-        """Give a coarse matte, of a size that is soon done, as a PNG."""
-        return encode_preview(draft(self.matter(), self.picture(job).image, self.trimap(job)))
+    def draft(self, job: Job, watch: Watch) -> tuple[bytes, Size]:
+        """Give a coarse matte, of a size that is soon done, as a PNG; and the picture's size."""
+        picture, trimap = self.picture(job), self.trimap(job)
+        alpha = draft(self.matter(), picture.image, trimap, watch=watch)
+        return encode_preview(alpha), picture.size
 
     def doubt(self, job: Job) -> tuple[bytes, tuple[int, int] | None]:
         """Give where the network's views disagree, as a PNG, and (x, y) of where to paint next."""

@@ -8,7 +8,7 @@ from ..images.meaning import read_matte
 from ..images.writing import encode_image
 from ..jobs.options import Options
 from ..matting.box import box_trimap
-from ..trimap import band_pixels, check_pair, describe, make_trimap, read_trimap
+from ..trimap import band_pixels, describe, make_trimap, read_trimap
 from ..units import Trimap
 from .bench import Bench, Job
 from .desk import Desk, hash_trimap
@@ -54,15 +54,9 @@ class Easel:
         return self._take(job, box_trimap(image, (x, y, width, height), band), "the box")
 
     def _take(self, job: Job, trimap: Trimap, name: str) -> dict[str, Any]:
-        picture = self.desk.picture(job)
-        warnings = check_pair(
-            picture.size,
-            trimap,
-            names=(job.title, name),
-            image_orientation=picture.orientation,
-            image=picture.image,
-            of_mask=name != "the trimap",
-        )
-        self.bench.put_trimap(job, self.spool.write(encode_image(trimap, "png", depth=8)))
+        warnings = self.desk.check(job, trimap, name, of_mask=name != "the trimap")
+        file = self.spool.begin()
+        file.add(encode_image(trimap, "png", depth=8))
+        self.bench.put_trimap(job, file)
         shares = asdict(describe(trimap))
         return {"shares": shares, "sha256": hash_trimap(trimap), "warnings": warnings}

@@ -70,6 +70,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             log_config=None,
+            log_level="critical",  # what clients do wrong is told to them
             access_log=False,
             server_header=False,
             loop="asyncio",

@@ -61,11 +61,15 @@ class Standing:
 
 @dataclass(frozen=True)
 class Saver:
-    """Saves into an output folder; `inputs` are files that nothing may replace."""
+    """Saves into an output folder; `inputs` are files that nothing may replace.
+
+    Without `lock` nobody keeps out a batch at work there.
+    """
 
     out: Path
     inputs: tuple[Path, ...]
     desk: Desk
+    lock: bool = True
 
     def standing(self) -> Standing:
         """Look through the output folder; raises JournalError."""
@@ -83,7 +87,7 @@ class Saver:
         )
         begin = time.perf_counter()
         alpha = self.desk.alpha(job, matter, watch) if options.save else None
-        with locked(self.out, JOURNAL):
+        with locked(self.out, JOURNAL, lock=self.lock):
             places = Places(Journal(self.out), self.inputs, force=force)
             pair, written = cast(Pair, job.pair), list[Path]()
             if trimap or job.trimap:

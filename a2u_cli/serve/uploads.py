@@ -49,23 +49,16 @@ class Uploads:
     async def _take(self, request: Request, most: int, heads: list[int]) -> Spooled:
         """Write a body to a file, and look at it each time that it has so many bytes."""
         with self._slot():
-            path = self.spool.name()
-            try:
-                size = 0
-                with path.open("wb") as file:
-                    async for piece in pieces(request, most, self.patience):
-                        file.write(piece)
-                        size += len(piece)
-                        while heads and size >= heads[0]:
-                            heads.pop(0)
-                            file.flush()
-                            require_picture(path)
-                if heads:
-                    require_picture(path)
-                return self.spool.add(path)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+            file, size = self.spool.begin(), 0
+            async for piece in pieces(request, most, self.patience):
+                file.add(piece)
+                size += len(piece)
+                while heads and size >= heads[0]:
+                    heads.pop(0)
+                    require_picture(file.path)
+            if heads:
+                require_picture(file.path)
+            return file
 
     @contextmanager
     def _slot(self) -> Iterator[None]:

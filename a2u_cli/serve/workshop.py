@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..errors import A2UError
 from ..images.formats import HOLDS
 from ..images.memory import free_memory
 from ..images.reading import pixel_limit
@@ -87,6 +88,12 @@ class Workshop:
     def facts(self, job: Job) -> dict[str, Any]:
         """Tell of a job's picture, and of its trimap."""
         look = self.desk.look(job)
+        trimap, why = None, ""
+        if job.has_trimap:
+            try:
+                trimap = hash_trimap(self.desk.trimap(job))
+            except A2UError as error:  # the picture can be painted on all the same
+                why = str(error)
         return {
             "job": job.name,
             "name": job.title,
@@ -96,7 +103,8 @@ class Workshop:
             "depth": look.depth,
             "light": look.light,
             "sha256": self.desk.hash_picture(job),
-            "trimap_sha256": hash_trimap(self.desk.trimap(job)) if job.has_trimap else None,
+            "trimap_sha256": trimap,
+            "trimap_error": why,
         }
 
     def keep_draft(self, job: Job, file: Spooled) -> Path:
@@ -156,11 +164,11 @@ def open_workshop(
     *,
     weights: str = "",
     save: tuple[str, ...] = ("alpha",),
-    bench: Bench | None = None,
+    lock: bool = True,
 ) -> Workshop:
     """Set a workshop up for a gallery."""
     bound = load(8).max_memory
     room = int(SHARE * (free_memory() if bound is None else bound))
     desk = Desk(load, Shelf(room), root=gallery.root, max_memory=bound)
-    saver = Saver(gallery.out, gallery.inputs, desk)
-    return Workshop(bench or Bench(gallery.jobs), desk, saver, Drafts(), weights, save)
+    saver = Saver(gallery.out, gallery.inputs, desk, lock)
+    return Workshop(Bench(gallery.jobs), desk, saver, Drafts(), weights, save)
