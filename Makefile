@@ -21,7 +21,7 @@ lint: .venv/dev
 
 # What needs programs beside Python: they are installed first, by Debian's apt where they are missing.
 test-extras: .venv/dev
-	for program in ffmpeg chromium; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	missing=; for it in ffmpeg chromium; do command -v $$it >/dev/null || missing="$$missing $$it"; done; \
 	test -z "$$missing" || { apt-get -qq update; apt-get -qq install -y $$missing; }
 	$(BIN)/python -m pytest -m 'requires_ffmpeg or requires_chromium' -ra
 

@@ -1,4 +1,4 @@
-"""The page of `a2u serve`, in a real browser: a plush is painted, matted, saved and opened again."""
+"""The page of `a2u serve`, in a real browser: a plush is painted, matted, saved, opened again."""
 
 import json
 from collections.abc import Iterator
@@ -105,6 +105,11 @@ class Sitting:
         names = ", ".join(f'#matte[data-state="{state}"]' for state in states)
         self.page.locator(names).wait_for(timeout=60_000)
 
+    def wait_anew(self) -> None:
+        """Wait until the full matte of what has just been done is there."""
+        self.wait("working")
+        self.wait("done")
+
     def trimap(self, job: str = "p1") -> np.ndarray:
         """Give the trimap that the server has by now."""
         answer = self.server.ask("GET", f"/api/jobs/{job}/trimap")
@@ -178,11 +183,11 @@ def test_undo_and_redo_go_back_to_the_pixel(sitting: Sitting) -> None:
     assert (after != before).any()
     for _ in range(20):
         sitting.page.keyboard.press("Control+z")
-    sitting.wait("working"), sitting.wait("done")
+    sitting.wait_anew()
     assert (sitting.trimap() == before).all()
     for _ in range(20):
         sitting.page.keyboard.press("Control+Shift+z")
-    sitting.wait("working"), sitting.wait("done")
+    sitting.wait_anew()
     assert (sitting.trimap() == after).all()
 
 
@@ -199,12 +204,12 @@ def test_every_tool_paints_and_the_eraser_gives_the_start_back(sitting: Sitting)
     sitting.stroke("foreground", [(200, 200), (240, 200), (240, 240), (200, 240)], "lasso")
     sitting.page.locator("#soft").check()
     sitting.stroke("foreground", [(30, 230), (60, 230)])
-    sitting.wait("working"), sitting.wait("done")
+    sitting.wait_anew()
     levels = sitting.trimap()
     assert levels[120, 120] == 0 and levels[220, 220] == 255
     assert levels[230, 45] == 255 and levels[227, 45] == 128  # the soft brush's rim
     sitting.stroke("foreground", [(30, 230), (60, 230)], "eraser")
-    sitting.wait("working"), sitting.wait("done")
+    sitting.wait_anew()
     assert sitting.trimap()[230, 45] == 0
 
 
