@@ -1,6 +1,7 @@
 """The page of `a2u serve`, in a real browser: a plush is painted, matted, saved, opened again."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -289,6 +290,29 @@ def test_a_folder_is_walked_by_keys(sitting: Sitting) -> None:
         sitting.wait_for_picture(name)
         assert page.locator('#thumbnails [aria-current="true"]').inner_text() == name
     assert page.locator("#thumbnails button").count() == 3
+
+
+def test_a_stroke_is_kept_where_the_next_picture_comes_at_once(sitting: Sitting) -> None:
+    sitting.paint()
+    sitting.page.keyboard.press("PageDown")
+    sitting.wait_for_picture("hind")
+    sitting.page.keyboard.press("PageUp")
+    sitting.wait_for_picture("bear")
+    sitting.live("Went on with 2 strokes")
+    assert sitting.server.ask("GET", "/api/jobs/p2/project").status == 204
+
+
+def test_clean_colours_and_uncertain_places_come_with_the_full_matte(sitting: Sitting) -> None:
+    asked: list[str] = []
+    sitting.page.on("request", lambda request: asked.append(request.url.split("/")[-1]))
+    sitting.page.keyboard.press("c")
+    sitting.page.keyboard.press("u")
+    sitting.paint()
+    sitting.wait("done")
+    sitting.page.keyboard.press("n")
+    sitting.page.locator("#live", has_text=re.compile("Paint here next: |All is sure")).wait_for()
+    assert asked.count("cutout") == 1 and asked.count("uncertain") == 1
+    sitting.wait("done")
 
 
 def test_a_picture_of_16_bits_is_saved_with_them(sitting: Sitting, tmp_path: Path) -> None:

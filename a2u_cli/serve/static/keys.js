@@ -24,6 +24,7 @@ export class Keys {
   press(event) {
     if (event.defaultPrevented || event.altKey || event.isComposing) return;
     if (document.querySelector("dialog[open]") || event.target.matches?.(TYPING)) return;
+    if (event.target.type === "range" && event.key.startsWith("Page")) return; // steps of its own
     const act = this.acts.get(nameOf(event));
     if (!act || act(event) === false) return;
     event.preventDefault();

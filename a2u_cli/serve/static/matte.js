@@ -11,7 +11,7 @@ export class Matte extends EventTarget {
   constructor(api, looks) {
     super();
     Object.assign(this, { api, looks, picture: null, sequence: 0, sent: -1, running: null });
-    this.sending = Promise.resolve();
+    this.sending = this.enriching = Promise.resolve();
   }
 
   /** Take another picture in hand; what was asked for the old one is dropped. */
@@ -50,6 +50,7 @@ export class Matte extends EventTarget {
     const sequence = ++this.sequence;
     this.stop();
     this.look();
+    this.picture.isFull = false;
     const words = this.lacks();
     if (words) {
       this.picture.forget();
@@ -69,18 +70,19 @@ export class Matte extends EventTarget {
     if (sequence !== this.sequence) return;
     const query = { draft: 1, sequence };
     const blob = await api.blob(`/${picture.job}/alpha`, { query, signal });
-    if (sequence !== this.sequence || this.running) return; // a stale answer
+    if (sequence !== this.sequence || picture.isFull) return; // a stale answer
     await picture.takeAlpha(blob);
     this.shown();
-    this.state("draft", "Draft");
+    if (!this.running) this.state("draft", "Draft");
   }
 
   /** Make the full matte now. */
   async full() {
     const words = this.lacks();
     if (words) return this.state("none", words);
+    clearTimeout(this.timer);
+    if (this.running) return;
     const { picture, sequence } = this;
-    this.stop();
     const running = (this.running = new AbortController());
     this.state("working", "Matte…", 0);
     this.watch(running);
@@ -94,16 +96,24 @@ export class Matte extends EventTarget {
     const blob = await this.api.blob(`/${picture.job}/alpha`, { signal });
     if (sequence !== this.sequence || signal.aborted) return;
     await picture.takeAlpha(blob);
+    picture.isFull = true;
     this.state("done", "Matte is full");
     this.shown();
-    await this.enrich(picture, sequence);
+    this.enrich().catch(report);
   }
 
-  /** Fetch what the looks want beyond the matte: clean colours, and doubts. */
-  async enrich(picture = this.picture, sequence = this.sequence) {
+  /** Fetch what the looks want beyond the full matte, one after the other. */
+  enrich() {
+    const enriched = this.enriching.then(() => this.fetch(this.picture, this.sequence));
+    this.enriching = enriched.catch(() => {});
+    return enriched;
+  }
+
+  /** Fetch clean colours and doubts, where they are shown and not there. */
+  async fetch(picture, sequence) {
     const path = `/${picture.job}`;
     const isNow = () => sequence === this.sequence;
-    if (!picture.mask || picture.mask.width < picture.width) return;
+    if (!picture.isFull) return;
     if (this.looks.view === "cutout" && !picture.cutout) {
       const blob = await this.api.blob(`${path}/cutout`);
       if (isNow()) await picture.takeCutout(blob);

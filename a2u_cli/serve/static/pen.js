@@ -1,5 +1,6 @@
 // The keyboard's pen: arrow keys move it over the picture, Space puts it down and lifts it.
 
+const HELD = "button, select, summary, input:not([type=radio], [type=range])"; // Space is theirs
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** Move a pen by keys while the picture has the focus. */
@@ -15,7 +16,7 @@ export class Pen {
 
   /** Space held over the stage lets the pointer move the picture. */
   hold(event) {
-    const isOnControl = event.target.matches?.("button, input, select, summary, [role=slider]");
+    const isOnControl = event.target.matches?.(HELD);
     if (event.key !== " " || isOnControl || document.querySelector("dialog[open]")) return;
     event.preventDefault();
     if (event.repeat) return;

@@ -17,7 +17,8 @@ export class Picture {
 
   /** Forget the matte and all that came of it. */
   forget() {
-    Object.assign(this, { alpha: null, mask: null, cutout: null, doubt: null, next: null });
+    Object.assign(this, { alpha: null, mask: null, isFull: false });
+    Object.assign(this, { cutout: null, doubt: null, next: null });
   }
 
   /** Load the previews: a small one first. */
@@ -39,7 +40,8 @@ export class Picture {
   /** Take a matte to show: of a draft the small one, of a full one that of the file. */
   async takeAlpha(blob) {
     const alpha = await decode(blob);
-    Object.assign(this, { alpha, mask: veil(alpha, [255, 255, 255]), cutout: null });
+    Object.assign(this, { alpha, mask: veil(alpha, [255, 255, 255]) });
+    Object.assign(this, { cutout: null, doubt: null, next: null });
   }
 
   async takeCutout(blob) {

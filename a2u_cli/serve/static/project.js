@@ -81,19 +81,20 @@ function require(project, { width, height, name }) {
 export class Autosave extends EventTarget {
   constructor(api, describe) {
     super();
-    Object.assign(this, { api, describe, picture: null, waits: false, busy: false });
+    Object.assign(this, { api, describe, picture: null, waiting: new Set(), busy: false });
     addEventListener("pagehide", () => this.remember());
     document.addEventListener("visibilitychange", () => document.hidden && this.remember());
   }
 
   /** Send the project now, or after the one that is on its way. */
   async changed() {
-    this.waits = true;
+    this.waiting.add(this.picture);
     if (this.busy) return;
     this.busy = true;
-    while (this.waits) {
-      this.waits = false;
-      await this.send(this.picture).catch(report);
+    while (this.waiting.size) {
+      const [picture] = this.waiting;
+      this.waiting.delete(picture);
+      await this.send(picture).catch(report);
     }
     this.busy = false;
   }
@@ -104,9 +105,9 @@ export class Autosave extends EventTarget {
     try {
       const { path } = await this.api.json("PUT", `/${picture.job}/project`, { body, keepalive });
       localStorage.removeItem(this.key(picture));
-      this.dispatchEvent(new CustomEvent("kept", { detail: path }));
+      if (picture === this.picture) this.dispatchEvent(new CustomEvent("kept", { detail: path }));
     } catch (error) {
-      this.remember();
+      this.remember(picture);
       throw error;
     }
   }
@@ -116,10 +117,10 @@ export class Autosave extends EventTarget {
   }
 
   /** Keep in the browser what the server has not got yet. */
-  remember() {
-    if (!this.picture || !(this.busy || this.waits)) return;
+  remember(picture = this.picture) {
+    if (!this.busy) return;
     try {
-      localStorage.setItem(this.key(this.picture), JSON.stringify(this.describe(this.picture)));
+      localStorage.setItem(this.key(picture), JSON.stringify(this.describe(picture)));
     } catch {
       // the browser has no room; the request that is on its way is all there is
     }
