@@ -293,9 +293,20 @@ def test_a_folder_is_walked_by_keys(sitting: Sitting) -> None:
 
 
 def test_a_stroke_is_kept_where_the_next_picture_comes_at_once(sitting: Sitting) -> None:
+    sitting.page.evaluate("""() => {
+        const fetch = window.fetch;
+        const gate = new Promise((resume) => (window.release = resume));
+        window.fetch = async (address, options) => {
+            if (options?.method === "PUT" && address.endsWith("/project")) await gate;
+            return fetch(address, options);
+        };
+    }""")
     sitting.paint()
     sitting.page.keyboard.press("PageDown")
     sitting.wait_for_picture("hind")
+    with sitting.page.expect_response(lambda answer: answer.url.endswith("/project")):
+        sitting.page.evaluate("() => window.release()")
+    sitting.page.wait_for_timeout(1000)
     sitting.page.keyboard.press("PageUp")
     sitting.wait_for_picture("bear")
     sitting.live("Went on with 2 strokes")
