@@ -3,9 +3,10 @@
 import re
 import secrets
 from contextlib import closing
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +27,13 @@ def _require_token(token: str) -> None:
         raise A2UError(
             f"the token has {len(token)} characters, expected 16 or more of A-Z, a-z, 0-9, '.', "
             "'_', '~' and '-'; leave --token out for a random one"
+        )
+
+
+def _require_extra() -> None:
+    if any(find_spec(package) is None for package in ("starlette", "uvicorn")):
+        raise A2UError(
+            "a2u serve needs the packages of its extra; run: pip install 'a2u-cli[serve]'"
         )
 
 
@@ -68,12 +76,7 @@ def serve(
 
     Example: a2u serve photo.jpg
     """
-    if any(find_spec(package) is None for package in ("starlette", "uvicorn")):
-        raise A2UError(
-            "a2u serve needs the packages of its extra; run: pip install 'a2u-cli[serve]'"
-        )
-    from functools import cache
-
+    _require_extra()
     from ..serve.gallery import open_gallery
     from ..serve.running import Server, listen
     from ..serve.saving import read_kinds
@@ -83,27 +86,26 @@ def serve(
     gallery = open_gallery(place, output)
     say_left_out(gallery.left_out)
 
+    more: dict[str, Any] = {
+        "device": device,
+        "dtype": dtype,
+        "quality": quality,
+        "max_memory": max_memory,
+    }
+
     @cache
     def load(depth: int) -> "Matter":
-        return load_matter(
-            weights,
-            device=device,
-            dtype=dtype,
-            depth=depth,
-            quality=quality,
-            max_memory=max_memory,
-        )
+        return load_matter(weights, depth=depth, **more)
 
     with listen(host, port) as opened:
         say(f"device: {load(8)}")
-        token = token or secrets.token_urlsafe()
         shop = open_workshop(gallery, load, weights=weights, save=kinds, lock=not no_lock)
         with closing(shop):
+            token = token or secrets.token_urlsafe()
             server = Server(shop, opened, host, token)
-            say(f"{len(gallery.jobs)} pictures, saved into {gallery.out} when you say so")
+            say(f"pictures: {len(gallery.jobs)}, saved into {gallery.out} when you say so")
             say(f"strokes are kept in {shop.drafts.folder} at once; Ctrl-C ends the server")
-            name = f"[{host}]" if ":" in host else host
-            address = f"http://{name}:{opened.getsockname()[1]}/#token={token}"
+            address = f"{server.address}#token={token}"
             show(address)
             if not no_open:
                 typer.launch(address)

@@ -66,6 +66,7 @@ class Server(uvicorn.Server):
     def __init__(self, shop: Workshop, opened: socket.socket, host: str, token: str) -> None:
         self.shop = shop
         port = opened.getsockname()[1]
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         app = Guard(make_app(shop), known_hosts(host, port), token)
         config = uvicorn.Config(
             app,
