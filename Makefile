@@ -21,8 +21,9 @@ lint: .venv/dev
 
 # What needs programs beside Python: they are installed first, by Debian's apt where they are missing.
 test-extras: .venv/dev
-	command -v ffmpeg >/dev/null || { apt-get -qq update; apt-get -qq install -y ffmpeg; }
-	$(BIN)/python -m pytest -m requires_ffmpeg -ra
+	missing=; for it in ffmpeg chromium; do command -v $$it >/dev/null || missing="$$missing $$it"; done; \
+	test -z "$$missing" || { apt-get -qq update; apt-get -qq install -y $$missing; }
+	$(BIN)/python -m pytest -m 'requires_ffmpeg or requires_chromium' -ra
 
 # Install the built wheel into an empty environment outside the checkout, and matte there.
 wheel-test: .venv/dev

@@ -32,6 +32,7 @@ torch.set_num_threads(1)  # small pictures: more threads only wait for each othe
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+CHROMIUM = shutil.which("chromium")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 
 
@@ -39,6 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {
         "requires_cuda": not torch.cuda.is_available() and "no CUDA device on this machine",
         "requires_ffmpeg": not shutil.which("ffmpeg") and "no ffmpeg here: see make test-extras",
+        "requires_chromium": not CHROMIUM and "no chromium here: see make test-extras",
     }
     for item in items:
         for mark, reason in missing.items():
