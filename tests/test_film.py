@@ -43,11 +43,12 @@ def shoot(
     raw = b"".join(np.rint(f.image * 65535).astype("<u2").tobytes() for f in frames)
     span = "pc" if "pc" in options else "tv"
     scale = f"scale=in_color_matrix=bt709:out_color_matrix=bt709:out_range={span}:{PRECISE}"
+    tags = f"setparams=colorspace=bt709:range={span}"  # ProRes takes them from its frames alone
     tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=0.2"] if sound else []
     ffmpeg(
         *("-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", f"{width}x{height}"),
         *("-framerate", "24000/1001", "-i", "-", *tone),
-        *("-vf", f"{scale},format={pixels}"),
+        *("-vf", f"{scale},format={pixels}" + f",{tags}" * ("prores_ks" in options)),
         *("-colorspace", "bt709", "-color_range", span, *options, path),
         data=raw,
     )
@@ -58,6 +59,27 @@ def probe(path: Path) -> dict[str, list[dict[str, str]]]:
     command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)]
     found: dict[str, list[dict[str, str]]] = json.loads(subprocess.check_output(command))
     return found
+
+
+@pytest.mark.parametrize(
+    ("profile", "pixels", "worst", "usual"),
+    [("4444", "yuv444p10le", 8, 2), ("hq", "yuv422p10le", 80, 10)],  # half of its colours' width
+)
+def test_a_prores_plate_comes_in_at_16_bits_with_its_rate_and_timecode(
+    tmp_path: Path, profile: str, pixels: str, worst: float, usual: float
+) -> None:
+    clean = moving(3, noise=0)
+    options = ("-c:v", "prores_ks", "-profile:v", profile, "-q:v", "1", "-timecode", "01:02:03:04")
+    found = find_frames(shoot(tmp_path / "plate.mov", clean, *options, pixels=pixels))
+    assert isinstance(found, FilmFrames)
+    assert (found.numbers, found.film.rate) == ((1, 2, 3), "24000/1001")
+    assert (found.film.timecode, found.film.matrix) == ("01:02:03:04", "bt709")
+    with found.reading() as reader:
+        pictures = [reader.read(number) for number in found.numbers]
+    assert {picture.depth for picture in pictures} == {16}
+    errors = [np.abs(p.image - f.image) * 1023 for p, f in zip(pictures, clean, strict=True)]
+    assert np.max(errors) <= worst
+    assert np.percentile(errors, 95) <= usual
 
 
 @pytest.mark.parametrize(
