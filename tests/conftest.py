@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -54,6 +55,21 @@ def parity() -> Path:
     if not folder.is_dir():
         pytest.skip("the parity cases lie in ../shared/parity, which is not here")
     return folder
+
+
+def mount(folder: Path, *options: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("mounting a file system needs rights that this user has not")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    mount(folder, "-o", "size=32k")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture

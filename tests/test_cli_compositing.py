@@ -1,5 +1,6 @@
 """From plate to comp by the commands: EXR in and out, and `--for`."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -237,3 +238,31 @@ def test_options_that_were_never_given_keep_their_digest() -> None:
     assert Options().digest == "98aa9c726ea871ea"
     assert Options(save=("alpha", "cutout"), depth=16, invert=True).digest == "ac27fb7e1422f683"
     assert Options(format="exr", depth=16).digest != Options(depth=16).digest
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("matte plate.exr -t trimap.png --cutout made.png", "made.png: 100.0 % of the pixels have"),
+        ("cutout plate.exr --alpha alpha.exr -o made.webp", "made.webp: 100.0 % of the pixels"),
+        ("cutout plate.exr --alpha alpha.exr -o made.tif --premultiplied", "made.tif: 64.8 % of"),
+        ("cutout in --alpha mattes", "in 1 results light"),
+        ("composite plate.exr --alpha alpha.exr -b white -o made.jpg", "made.jpg: 64.8 % of the"),
+        ("composite in --alpha mattes -b white", "in 1 results light"),
+        ("batch in --save alpha,foreground --workers 2", "in 1 results light"),
+        ("sequence in --trimaps keys -o out --save composite --for web", "in 1 results light"),
+    ],
+)
+def test_every_command_that_clips_light_tells_it_in_one_line(
+    a2u: RunA2U, plate: Path, words: str, told: str
+) -> None:
+    for name, source in {"in": "plate.exr", "mattes": "alpha.exr", "keys": "trimap.png"}.items():
+        Path(name).mkdir()
+        shutil.copy(source, Path(name) / f"plate.0001{Path(source).suffix}")
+    shutil.copy("trimap.png", "in/plate.0001_trimap.png")
+    depth = ["--depth", "8"] if words.endswith((".jpg", ".webp")) else []
+    run = a2u(*words.split(), *depth)
+    assert run.code == 0, run.stderr
+    (line,) = (line for line in run.stderr.splitlines() if "beyond what sRGB holds" in line)
+    assert line.startswith(f"warning: {told}")
+    assert "exr" in line

@@ -283,11 +283,15 @@ def test_webp_and_avif_are_read_by_other_libraries(
     assert np.abs(levels - expected).max() <= limit
 
 
-@pytest.mark.parametrize(("suffix", "limit"), [("webp", 0), ("avif", 8)])
+@pytest.mark.parametrize(("suffix", "limit", "theirs_limit"), [("webp", 0, 0), ("avif", 6, 8)])
 def test_webp_and_avif_of_opencv_are_read_and_ours_by_opencv(
-    tmp_path: Path, suffix: str, limit: int
+    tmp_path: Path, suffix: str, limit: int, theirs_limit: int
 ) -> None:
-    """Not Pillow's, by which ours are written and read."""
+    """Not Pillow's, by which ours are written and read.
+
+    OpenCV halves both sides of an AVIF's colours, ours do not: its file, whoever reads it, is up to
+    7 levels off.
+    """
     rows, columns = np.mgrid[:32, :48].astype(np.float32)
     smooth = np.dstack([rows / 32, columns / 48, np.full_like(rows, 0.4), 1 - rows / 40])
     levels = np.rint(smooth * 255).astype(np.uint8)
@@ -297,7 +301,7 @@ def test_webp_and_avif_of_opencv_are_read_and_ours_by_opencv(
     found = read_image(theirs)
     assert found.alpha is not None
     read = np.rint(255 * np.dstack([found.image, found.alpha]))
-    assert np.abs(read - levels).max() <= limit
+    assert np.abs(read - levels).max() <= theirs_limit
     write_image(ours, smooth[..., :3], alpha=smooth[..., 3])
     seen = cv2.imread(str(ours), cv2.IMREAD_UNCHANGED)
     assert seen is not None

@@ -6,13 +6,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RunA2U
+from conftest import RunA2U, mount
 from test_folder import contents, put, states, work
 
 from a2u_cli.errors import A2UError, ImageError
@@ -39,21 +38,6 @@ def photos(tmp_path: Path) -> Path:
 def expected(photos: Path, tmp_path: Path) -> dict[str, bytes]:
     work(photos, tmp_path / "undisturbed")
     return contents(tmp_path / "undisturbed")
-
-
-def mount(folder: Path, *options: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("mounting a file system needs rights that this user has not")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    mount(folder, "-o", "size=32k")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def whole(folder: Path) -> bool:

@@ -1,7 +1,12 @@
 """Films come in and go out through the system's ffmpeg, colours, clock and sound kept."""
 
 import json
+import os
+import signal
 import subprocess
+import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +14,11 @@ import pytest
 from conftest import RunA2U
 from moving import Frame, moving, put
 
-from a2u_cli.errors import ImageError
+from a2u_cli.errors import ImageError, Interrupted
 from a2u_cli.images import read_image
 from a2u_cli.images.film import FilmReader, probe_film, write_film
 from a2u_cli.images.frames import FilmFrames, find_frames
+from a2u_cli.units import Levels
 
 pytestmark = pytest.mark.requires_ffmpeg
 COUNT = 5
@@ -36,14 +42,13 @@ def shoot(
     height, width = frames[0].alpha.shape
     raw = b"".join(np.rint(f.image * 65535).astype("<u2").tobytes() for f in frames)
     span = "pc" if "pc" in options else "tv"
+    scale = f"scale=in_color_matrix=bt709:out_color_matrix=bt709:out_range={span}:{PRECISE}"
+    tags = f"setparams=colorspace=bt709:range={span}"  # ProRes takes them from its frames alone
     tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=0.2"] if sound else []
     ffmpeg(
         *("-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", f"{width}x{height}"),
         *("-framerate", "24000/1001", "-i", "-", *tone),
-        *(
-            "-vf",
-            f"scale=in_color_matrix=bt709:out_color_matrix=bt709:out_range={span}:{PRECISE},format={pixels}",
-        ),
+        *("-vf", f"{scale},format={pixels}" + f",{tags}" * ("prores_ks" in options)),
         *("-colorspace", "bt709", "-color_range", span, *options, path),
         data=raw,
     )
@@ -54,6 +59,27 @@ def probe(path: Path) -> dict[str, list[dict[str, str]]]:
     command = ["ffprobe", "-v", "error", "-show_streams", "-of", "json", str(path)]
     found: dict[str, list[dict[str, str]]] = json.loads(subprocess.check_output(command))
     return found
+
+
+@pytest.mark.parametrize(
+    ("profile", "pixels", "worst", "usual"),
+    [("4444", "yuv444p10le", 8, 2), ("hq", "yuv422p10le", 80, 10)],  # half of its colours' width
+)
+def test_a_prores_plate_comes_in_at_16_bits_with_its_rate_and_timecode(
+    tmp_path: Path, profile: str, pixels: str, worst: float, usual: float
+) -> None:
+    clean = moving(3, noise=0)
+    options = ("-c:v", "prores_ks", "-profile:v", profile, "-q:v", "1", "-timecode", "01:02:03:04")
+    found = find_frames(shoot(tmp_path / "plate.mov", clean, *options, pixels=pixels))
+    assert isinstance(found, FilmFrames)
+    assert (found.numbers, found.film.rate) == ((1, 2, 3), "24000/1001")
+    assert (found.film.timecode, found.film.matrix) == ("01:02:03:04", "bt709")
+    with found.reading() as reader:
+        pictures = [reader.read(number) for number in found.numbers]
+    assert {picture.depth for picture in pictures} == {16}
+    errors = [np.abs(p.image - f.image) * 1023 for p, f in zip(pictures, clean, strict=True)]
+    assert np.max(errors) <= worst
+    assert np.percentile(errors, 95) <= usual
 
 
 @pytest.mark.parametrize(
@@ -171,6 +197,67 @@ def test_a_film_is_whole_or_not_there(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ImageError, match=r"out\.mov cannot be written by ffmpeg \(.*\); check"):
         write_film(tmp_path / "out.mov", iter([np.zeros((8, 8, 4), np.uint16)]), rate="0")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_film_and_is_one_line(
+    a2u: RunA2U, tmp_path: Path, frames: list[Frame], small_disk: Path
+) -> None:
+    shot = put(tmp_path, frames, keys=(1,))
+    filler, made = small_disk / "filler", small_disk / "cutout.mov"
+    filler.write_bytes(bytes(28 << 10))
+    words = ("sequence", shot / "frames", "--trimaps", shot / "keys", "-o", tmp_path / "out")
+    run = a2u(*words, "--save", "cutout", "--film", made)
+    assert run.code == 2
+    *_, done, error = run.stderr.splitlines()
+    assert done == "5 done, 0 skipped, 0 failed"
+    assert error.startswith(f"error: {made} cannot be written by ffmpeg (")
+    assert "No space left on device" in error
+    assert error.endswith("check the room there, and its version")
+    assert list(small_disk.iterdir()) == [filler]
+    run = a2u(*words, "--save", "cutout", "--film", tmp_path / "cutout.mov")
+    assert run.stderr.splitlines()[-1] == "0 done, 5 skipped, 0 failed"
+    assert probe_film(tmp_path / "cutout.mov").count == COUNT
+
+
+def test_an_interrupt_while_a_film_is_written_leaves_none_and_is_one_line(
+    a2u: RunA2U, tmp_path: Path, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from a2u_cli.jobs import sequence
+
+    cutouts = sequence.cutouts
+
+    def interrupt(making: sequence.Making) -> Iterator[Levels]:
+        yield from islice(cutouts(making), 2)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    shot = put(tmp_path, frames, keys=(1,))
+    made = tmp_path / "films/cutout.mov"
+    words = ("sequence", shot / "frames", "--trimaps", shot / "keys", "-o", tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(sequence, "cutouts", interrupt)
+        run = a2u(*words, "--save", "cutout", "--film", made)
+    assert run.code == 130
+    *_, done, empty, stopped = run.stderr.splitlines()  # behind a terminal's ^C
+    assert (done, empty) == ("5 done, 0 skipped, 0 failed", "")
+    assert stopped == "interrupted; nothing half-written is left, run the command again to go on"
+    assert list(made.parent.iterdir()) == []
+    run = a2u(*words, "--save", "cutout", "--film", made)
+    assert run.code == 0
+    assert probe_film(made).count == COUNT
+
+
+def test_an_interrupt_that_ended_ffmpeg_first_stays_one(tmp_path: Path) -> None:
+    """A terminal's Ctrl-C goes to both."""
+
+    def breaks() -> Iterator[Levels]:
+        yield np.zeros((8, 8, 4), np.uint16)
+        time.sleep(1)  # ffmpeg has ended: it refuses the rate
+        raise Interrupted("stopped")
+
+    with pytest.raises(Interrupted):
+        write_film(tmp_path / "out.mov", breaks(), rate="0")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -101,6 +101,15 @@ def test_where_two_keys_contradict_each_other_it_is_unknown() -> None:
     assert (middle[:, :30] == 0).all()
 
 
+def test_beside_a_key_what_it_calls_unknown_is_unknown_whatever_one_far_off_says() -> None:
+    greys = [reduce(moving(1)[0].image)] * 12
+    first, last = np.zeros((2, SIDE, SIDE), np.uint8)
+    first[:, 30:40] = last[:, 64:72] = 128
+    made = list(propagate(greys, first, last, first.shape))
+    assert (made[1][:, 30:40] == 128).all()
+    assert (made[10][:, 64:72] == 128).all()
+
+
 def test_steadied_mattes_are_nearer_to_the_truth_and_flicker_less() -> None:
     frames, rng = moving(7), np.random.default_rng(3)
     mattes = [

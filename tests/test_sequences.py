@@ -261,6 +261,21 @@ def test_of_a_nearly_empty_frame_the_levels_are_what_they_are(desk: Path) -> Non
     assert "its greys go up to 207 of 65535" in frames[3]["notes"][0]
 
 
+def test_trimaps_of_a_clip_mean_the_same(desk: Path) -> None:
+    """Of the frame in which nothing is foreground alone, its label would be that."""
+    expected = report("--trimaps", "keys")["rows"][0]["frames"]
+    for number, planes in enumerate(CLIPS["a"][0], 1):
+        labels = planes[2] // 127  # 0, 1 and 2
+        if number == 3:
+            labels = np.minimum(labels, 1)
+        write_image(Path(f"keys/a/frame_{number}_trimap.png"), labels.astype(np.uint8))
+    found = report("--trimaps", "keys")["rows"][0]["frames"]
+    for number in (0, 1, 3):
+        assert found[number]["sad"] == expected[number]["sad"]
+    unknown = CLIPS["a"][0][2][2] > 0
+    assert found[2]["pixels"] == np.count_nonzero(unknown)
+
+
 def test_two_runs_of_clips_are_compared_and_gates_hold_of_changes(desk: Path) -> None:
     assert run("--json", "before.json").exit_code == 0
     for path in Path("out/a").iterdir():

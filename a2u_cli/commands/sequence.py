@@ -1,7 +1,7 @@
 """`a2u sequence`: matte numbered frames or a film, from the trimaps of a few of its frames."""
 
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -211,6 +211,7 @@ def _find_keys(
 ) -> _Keys:
     """Find the key frames, and say how many there are; raises A2UError where none is of a frame."""
     from ..images.frames import find_keys
+    from ..images.meaning import look_at_all
 
     source = trimaps or masks
     if source is None or (trimaps and masks):
@@ -230,21 +231,10 @@ def _find_keys(
             "name each trimap by its frame"
         )
     say_list([f"no frame of this number: {path}" for path in strange])
-    keys = _Keys(own, masks is not None, options, _look_at(own.files, drawn=masks is None))
+    keys = _Keys(own, masks is not None, options, look_at_all(own.files, drawn=masks is None))
     count, kind = len(own.by_number), "masks" if masks else "trimaps"
     say(f"{len(numbers)} frames, {numbers and min(numbers)} to {max(numbers)}, {count} {kind}")
     return keys
-
-
-def _look_at(paths: "tuple[Path, ...]", *, drawn: bool) -> "Looks":
-    """See what keys look like together: of one that is nearly empty alone nobody could tell."""
-    from ..images.meaning import Looks, look_at
-
-    looks = Looks()
-    for path in paths:
-        with suppress(A2UError):  # its frame will say so
-            looks |= look_at(path, drawn=drawn)
-    return looks
 
 
 def _run(making: "Making", keys: _Keys, matter: "Matter", *, fail_fast: bool, as_json: bool) -> int:

@@ -10,6 +10,7 @@ import shutil
 import subprocess  # ffmpeg alone
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -172,18 +173,8 @@ def write_film(
                 *(*FINEST, "-vendor", "apl0", "-movflags", "+write_colr"),
                 *(*clock, "-f", "mov", str(temporary)),
             ]
-            with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=told) as process:
-                assert process.stdin is not None
-                try:
-                    for frame in chain([first], frames):
-                        process.stdin.write(_rounded(frame).tobytes())
-                    process.stdin.close()
-                except BrokenPipeError:
-                    pass  # ffmpeg says why
-                except BaseException:
-                    process.kill()
-                    raise
-            if process.returncode:
+            sent = _feed(command, chain([first], frames), told)
+            if not _holds(temporary, sent):
                 raise ImageError(
                     f"{path} cannot be written by ffmpeg ({_said(told)}); check the room there, "
                     "and its version"
@@ -193,6 +184,34 @@ def write_film(
             f"{path} cannot be written ({words(error)}), expected a folder with room and "
             "permission to write; choose another output"
         ) from error
+
+
+def _feed(command: list[str], frames: Iterable[Levels], told: IO[bytes]) -> int:
+    """Send frames to ffmpeg, as far as it takes them; gives how many there were, 0 if it failed."""
+    sent = 0
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=told) as process:
+        assert process.stdin is not None
+        try:
+            for frame in frames:
+                sent += 1
+                process.stdin.write(_rounded(frame).tobytes())
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # ffmpeg says why
+        except BaseException:
+            process.kill()
+            with suppress(BrokenPipeError):  # of what was not sent yet
+                process.stdin.close()
+            raise
+    return 0 if process.returncode else sent
+
+
+def _holds(path: Path, count: int) -> bool:
+    """Tell whether a film is whole: ffmpeg is content with one whose end found no room."""
+    try:
+        return probe_film(path).count == count
+    except ImageError:
+        return False
 
 
 def _by(matrix: str) -> str:

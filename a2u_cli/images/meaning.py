@@ -5,6 +5,8 @@ label colours, with labels that look black, or with 8 bits in 16. docs/trimaps.m
 words.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ImageError, is_memory, listed
+from ..errors import A2UError, ImageError, is_memory, listed
 from ..units import FloatArray, Levels
 from .decoding import DAMAGE, open_picture
 from .exr import is_exr
@@ -89,6 +91,15 @@ def look_at(path: Path, *, drawn: bool = False) -> Looks:
     """Tell what a file looks like, with words of `read_matte`; raises ImageError, OutOfMemory."""
     data = read_bytes(path, str(path))
     return _look(read_levels(data, name=str(path)), data, drawn=drawn)
+
+
+def look_at_all(paths: Iterable[Path], *, drawn: bool = False) -> Looks:
+    """Tell what files that mean the same look like together, but for those that cannot be read."""
+    looks = Looks()
+    for path in paths:
+        with suppress(A2UError):  # whoever reads it will say so
+            looks |= look_at(path, drawn=drawn)
+    return looks
 
 
 def read_matte(

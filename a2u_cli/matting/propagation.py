@@ -83,11 +83,14 @@ def _margins(trimap: Trimap, size: Size) -> FloatArray:
 
 
 def _mix(margins: FloatArray, other: FloatArray, nearness: float) -> FloatArray:
-    """Average two margins, the first by its `nearness`, and go most of the way to the lesser.
+    """Average two margins by how near their keys are, and go most of the way to the lesser.
 
-    That is 0 where they do not agree on the side.
+    That is 0 where they do not agree on the side. A margin's error grows with the frames that it
+    was carried, as its reach does, and each counts by its inverse variance: `nearness`, from 0 to
+    1, is the first one's.
     """
-    mixed = nearness * margins + (1 - nearness) * other
+    share = nearness**2 / (nearness**2 + (1 - nearness) ** 2)
+    mixed = share * margins + (1 - share) * other
     own, others = margins[..., 0], other[..., 0]
     lesser = np.minimum(np.abs(own), np.abs(others)) * np.sign(own) * (own * others > 0)
     mixed[..., 0] += CAUTION * (lesser - mixed[..., 0])

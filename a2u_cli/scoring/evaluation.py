@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import A2UError, TrimapError
-from ..images.meaning import read_matte
+from ..images.meaning import Looks, read_matte
 from ..images.memory import Bound
 from ..images.writing import quantise
 from ..units import FOREGROUND, UNKNOWN
@@ -84,13 +84,13 @@ def score_item(
     conn_rule: ConnRule = "dim",
     max_memory: int | Bound | None = None,
     extend: Callable[[Scores, Planes], Scores] = lambda scores, _: scores,
-    of_clip: bool = False,
+    of_clip: Looks | None = None,
 ) -> Row:
     """Score one item where its trimap is exactly 128, or over the whole picture.
 
     `extend` adds to its scores, from its planes; where that raises A2UError the item has failed.
-    Frames `of_clip` may be nearly empty: how dark their mattes are says nothing (`read_matte`), and
-    where nothing is unknown, no error is.
+    Frames of a clip, whose trimaps look together like `of_clip`, may be nearly empty: how dark
+    their mattes are says nothing (`read_matte`), and where nothing is unknown, no error is.
     """
     if item.prediction is None:
         return Row(item, "missing", "there is no prediction")
@@ -99,15 +99,16 @@ def score_item(
     if item.trimap is None and not whole:
         return Row(item, "failed", "there is no trimap for it, and others have one")
     notes: list[str] = []
-    guess = not of_clip
+    guess = of_clip is None
     try:
         prediction = read_levels(item.prediction, "prediction", notes, max_memory, guess=guess)
         truth = read_levels(item.truth, "truth", notes, max_memory, guess=guess)
         trimap = np.full_like(truth, UNKNOWN)
         if item.trimap is not None:
-            trimap = read_levels(item.trimap, "trimap", notes, max_memory)
+            alike = of_clip or True
+            trimap = read_levels(item.trimap, "trimap", notes, max_memory, guess=alike)
             _mind_other_greys(trimap, item.trimap, notes)
-        scores = score(prediction, truth, trimap, conn_rule=conn_rule, may_be_known=of_clip)
+        scores = score(prediction, truth, trimap, conn_rule=conn_rule, may_be_known=not guess)
         if not scores.pixels:
             notes.append("trimap: nothing is unknown, so errors over it count as 0")
         scores = extend(scores, (prediction, truth, trimap))
@@ -125,7 +126,7 @@ def read_levels(
     notes: list[str],
     max_memory: int | Bound | None = None,
     *,
-    guess: bool = True,
+    guess: bool | Looks = True,
 ) -> Levels:
     """Read a matte or a trimap as `read_matte` does, uint8 (H, W); notes what it took of a file."""
     matte = read_matte(path, drawn=role == "trimap", max_memory=max_memory, guess=guess)

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ..errors import A2UError, TrimapError
+from ..images.meaning import Looks, look_at_all
 from ..images.memory import Bound
 from .clips import Clip, Clips, Frame
 from .evaluation import (
@@ -56,13 +57,18 @@ def score_clips(
 ) -> list[Row]:
     """Score every clip, in order, with the rows of its frames; `report` each frame as it is done.
 
-    A frame that fails is a row, and what is compared with it has nothing to compare. A worker holds
+    What the trimaps of a clip mean is decided for all of them together, as of a sequence's keys. A
+    frame that fails is a row, and what is compared with it has nothing to compare. A worker holds
     two frames, and the motion between them. At last comes what is left out, by its path.
     """
     has_flow = any(frame.flow for clip in clips.clips for frame in clip.frames)
     whole = not clips.data_set.has_trimaps
 
-    def score_one(frame: Frame) -> Row:
+    def look(clip: Clip) -> Looks:
+        drawn = (frame.item.trimap for frame in clip.frames if frame.item.trimap)
+        return look_at_all(drawn, drawn=True)
+
+    def score_one(frame: Frame, looks: Looks) -> Row:
         def extend(scores: Scores, planes: Planes) -> Scores:
             if has_flow and frame.after and not frame.flow:
                 raise A2UError("there is no flow from it to the next frame, and others have one")
@@ -74,13 +80,15 @@ def score_clips(
             return MovingScores(**vars(scores), dtssd=dtssd, messddt=messddt)
 
         return score_item(
-            frame.item, whole=whole, max_memory=max_memory, extend=extend, of_clip=True
+            frame.item, whole=whole, max_memory=max_memory, extend=extend, of_clip=looks
         )
 
-    frames = [frame for clip in clips.clips for frame in clip.frames]
     rows = []
     with ThreadPoolExecutor(workers) as executor:
-        for row in executor.map(score_one, frames):
+        looks = zip(clips.clips, executor.map(look, clips.clips), strict=True)
+        of_frames = [together for clip, together in looks for _ in clip.frames]
+        frames = (frame for clip in clips.clips for frame in clip.frames)
+        for row in executor.map(score_one, frames, of_frames):
             rows.append(row)
             report(row)
     own = iter(rows)
