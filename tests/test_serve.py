@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -279,12 +279,50 @@ def test_the_uncertain_places_say_where_to_paint_next(
 ) -> None:
     assert server.ask("GET", "/api/jobs/p1/uncertain").status == 200
     monkeypatch.setattr(
-        "a2u_cli.serve.desk.doubt", lambda *asked: (asked[2] == 128).astype(np.float32)
+        "a2u_cli.serve.desk.doubt",
+        lambda *asked, watch: (asked[2] == 128).astype(np.float32),
     )
     answer = server.ask("GET", "/api/jobs/p1/uncertain")
     assert answer.status == 200 and levels_of(answer.body).ndim == 2
     x, y = map(int, answer.headers["X-A2U-Next"].split(","))
     assert levels_of(trimap())[y, x] == 128
+
+
+def test_the_uncertain_places_are_those_of_the_full_matte_that_is_at_hand(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    def spy(*asked: object, watch: object) -> np.ndarray:
+        seen.append(asked[3])
+        return np.zeros((2, 2), np.float32)
+
+    monkeypatch.setattr("a2u_cli.serve.desk.doubt", spy)
+    for path in ("uncertain", "alpha?depth=8", "uncertain"):
+        assert server.ask("GET", f"/api/jobs/p1/{path}").status == 200
+    assert seen[0] is None and isinstance(seen[1], np.ndarray) and seen[1].shape == (24, 24)
+    server.ask("PUT", "/api/jobs/p1/trimap", trimap(edge=2))
+    server.ask("GET", "/api/jobs/p1/uncertain")
+    assert seen[2] is None  # that matte is of another trimap
+
+
+def test_looking_for_uncertain_places_is_cancelled_at_once(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = threading.Event()
+
+    def endless(*_: object, watch: Callable[[str, float], None]) -> np.ndarray:
+        while True:
+            watch("pass 1 of 1", 0.5)
+            began.set()
+            time.sleep(0.002)
+
+    monkeypatch.setattr("a2u_cli.serve.desk.doubt", endless)
+    asked = server.send(*server.head("GET", "/api/jobs/p1/uncertain"))
+    assert began.wait(60)
+    assert server.ask("DELETE", "/api/jobs/p1/alpha").json == {"cancelled": 1}
+    answer = read(asked)
+    assert answer.status == 409 and answer.error == "uncertain was cancelled; ask again for it"
 
 
 def test_a_box_makes_a_trimap(server: Serving) -> None:

@@ -153,7 +153,7 @@ class Api:
         job = self._job(request)
         require_known(request.query_params, ())
         data, place = await self._compute(
-            request, job, "uncertain", lambda _: self.shop.desk.doubt(job)
+            request, job, "uncertain", lambda watch: self.shop.desk.doubt(job, watch)
         )
         headers = {"X-A2U-Next": f"{place[0]},{place[1]}"} if place else {}
         return Response(data, headers=headers, media_type=PNG)
