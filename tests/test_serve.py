@@ -177,6 +177,28 @@ def test_every_kind_of_result_is_given_in_every_format(server: Serving) -> None:
     assert levels_of(deep.body).max() == 65535
 
 
+def test_a_composite_is_laid_on_a_picture_that_was_sent(server: Serving, folder: Path) -> None:
+    green = png(np.full((6, 9, 3), (0, 200, 0), np.uint8))
+    early = server.ask("GET", "/api/jobs/p1/composite?background=own")
+    assert early.status == 409 and "PUT it as background first" in early.error
+    taken = server.ask("PUT", "/api/jobs/p1/background", green).json
+    assert (taken["width"], taken["height"]) == (9, 6)
+    laid = server.ask("GET", "/api/jobs/p1/composite?background=own")
+    assert laid.status == 200 and tuple(levels_of(laid.body)[5, 1]) == (0, 200, 0)
+    assert server.ask("GET", "/api/jobs/p2/composite?background=own").status == 409
+    wish = {"kinds": ["composite"], "background": "own"}
+    for _ in range(2):  # and again: it is the server's own file
+        saved = server.ask("POST", "/api/jobs/p1/save", wish)
+        assert saved.status == 200, saved.body
+    path = folder / "a2u_output/composite/a.png"
+    assert str(path) in saved.json["paths"] and path.read_bytes() == laid.body
+    assert len(server.matter.order) == 1
+    server.put_job("x", 60)
+    assert server.ask("PUT", "/api/jobs/x/background", green).status == 200
+    server.put_job("x", 61)  # begun anew
+    assert server.ask("GET", "/api/jobs/x/composite?background=own").status == 409
+
+
 def test_the_same_matte_is_not_made_twice(server: Serving) -> None:
     asked = ["alpha", "alpha?format=tiff", "cutout", "alpha?choke=1", "composite?background=blue"]
     for path in asked:
@@ -492,6 +514,7 @@ def test_the_curl_lines_of_the_page_do_what_it_says(
     levels = np.zeros((48, 64), np.uint8)
     levels[12:34, 14:40] = 255
     Path("photo.jpg").write_bytes(encode_image(np.dstack([levels] * 3), "jpeg"))
+    Path("meadow.jpg").write_bytes(Path("photo.jpg").read_bytes())
     Path("mask.png").write_bytes(png(levels))
     levels[10:36, 30:44] = 128
     Path("trimap.png").write_bytes(png(levels))

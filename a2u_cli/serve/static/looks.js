@@ -9,7 +9,7 @@ const LAYERS = {
   background: { shown: true, colour: "#f0484f", opacity: 0.3 },
   unknown: { shown: true, colour: "#4d8dff", opacity: 0.4 },
 };
-const BEHIND = { kind: "checker", colour: "#2b5f9e", picture: null };
+const BEHIND = { kind: "checker", colour: "#2b5f9e", picture: null, file: null };
 
 const element = (id) => document.getElementById(id);
 

@@ -38,7 +38,7 @@ class Desk {
     this.matte = new Matte(this.api, this.looks);
     this.autosave = new Autosave(this.api, (picture) => this.describe(picture));
     this.beginnings = new Beginnings(this.api, this.tools, this.looks);
-    this.saving = new Saving(this.api, this.matte);
+    this.saving = new Saving(this.api, this.matte, this.looks);
     this.strip = new Strip(this.api);
     this.picture = null;
     this.opening = new AbortController();

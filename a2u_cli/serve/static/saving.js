@@ -14,9 +14,9 @@ export function download(blob, name) {
 
 /** Save results of the picture in hand; tells "saved". */
 export class Saving extends EventTarget {
-  constructor(api, matte) {
+  constructor(api, matte, looks) {
     super();
-    Object.assign(this, { api, matte, picture: null });
+    Object.assign(this, { api, matte, looks, picture: null });
     this.dialog = document.getElementById("save");
     this.form = document.getElementById("save-form");
     this.words = document.getElementById("save-words");
@@ -53,9 +53,19 @@ export class Saving extends EventTarget {
     depth.value = depths.includes(own) ? own : depths[0];
   }
 
+  /** Offer for the composite what is seen behind the cut-out. */
+  offerBehind() {
+    const { background } = this.form.elements;
+    const { kind, file } = this.looks.behind;
+    background.querySelector('[value="own"]').disabled = !file;
+    const seen = { colour: "colour", picture: file ? "own" : null }[kind];
+    if (seen) background.value = seen;
+  }
+
   open() {
     if (!this.picture) return;
     this.offerDepths();
+    this.offerBehind();
     this.say("");
     this.dialog.showModal();
   }
@@ -73,6 +83,16 @@ export class Saving extends EventTarget {
     const wish = { format, depth, levels, choke, feather };
     for (const name of Object.keys(wish)) if (!wish[name]) delete wish[name];
     return { kinds, wish, background, force: "force" in words };
+  }
+
+  /** Give what is behind the composite, as a request names it; a picture is sent first. */
+  async behind(background) {
+    const { colour, file } = this.looks.behind;
+    if (background === "colour") return colour;
+    if (background === "own") {
+      await this.api.json("PUT", `/${this.picture.job}/background`, { body: file });
+    }
+    return background;
   }
 
   /** Do it with the buttons held, and say what went wrong. */
@@ -93,7 +113,7 @@ export class Saving extends EventTarget {
 
   async write() {
     const { kinds, wish, background, force } = this.wish();
-    const backed = kinds.includes("composite") ? { background } : {};
+    const backed = kinds.includes("composite") ? { background: await this.behind(background) } : {};
     const body = JSON.stringify({ kinds, ...wish, ...backed, force });
     const { paths } = await this.api.json("POST", `/${this.picture.job}/save`, { body });
     this.say(`Saved:\n${paths.join("\n")}`);
@@ -108,7 +128,7 @@ export class Saving extends EventTarget {
     const names = [];
     for (const kind of kinds) {
       const query = WHOLE.includes(kind) ? { ...wish } : {};
-      if (kind === "composite") query.background = background;
+      if (kind === "composite") query.background = await this.behind(background);
       const ending = query.format ? (ENDINGS[query.format] ?? query.format) : "png";
       const file = `${name}_${kind}.${ending}`;
       download(await this.api.blob(`/${this.picture.job}/${kind}`, { query }), file);
