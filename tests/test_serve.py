@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -43,6 +44,7 @@ from a2u_cli.serve.bench import HOUR, Bench, Job
 from a2u_cli.serve.drafts import Drafts
 from a2u_cli.serve.gallery import open_gallery
 from a2u_cli.serve.refusals import Refused
+from a2u_cli.serve.running import Server
 from a2u_cli.serve.shelf import Shelf
 from a2u_cli.serve.spool import Spool
 from a2u_cli.serve.turns import Turns
@@ -673,6 +675,28 @@ def test_without_the_extra_a_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert_refused(a2u("serve", folder), 2, "pip install 'a2u-cli[serve]'")
+
+
+def test_the_browser_is_opened_with_no_token_in_its_command_line(
+    a2u: RunA2U, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, Path, str, int, int]] = []
+    opened = threading.Event()
+
+    def browse(address: str) -> bool:
+        path = Path(unquote(urlsplit(address).path))
+        modes = path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777
+        seen.append((address, path, path.read_text(), *modes))
+        opened.set()
+        return False
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setattr(Server, "run", lambda *_, **__: opened.wait(60))
+    run = a2u("serve", folder, "--token", TOKEN)
+    [(address, path, text, mode, folder_mode)] = seen
+    assert run.code == 0 and address.startswith("file:///") and TOKEN not in address
+    assert f'url={run.stdout.decode().strip()}"' in text and f"#token={TOKEN}" in text
+    assert (mode, folder_mode) == (0o600, 0o700) and not path.exists()
 
 
 def test_ctrl_c_ends_it_with_the_work_under_way(
