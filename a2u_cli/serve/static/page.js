@@ -19,6 +19,9 @@ import { Strip } from "./strip.js";
 import { Tools } from "./tools.js";
 import { banner, report, say, tell } from "./words.js";
 
+const FORGETS =
+  "This browser keeps nothing for this page. To load it anew, open the address that a2u serve printed; " +
+  "your strokes are kept by the server.";
 const BRUSH = 0.03; // of the first picture's longer side
 
 const element = (id) => document.getElementById(id);
@@ -27,7 +30,9 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 /** Hold the parts, and the picture that is in hand. */
 class Desk {
   constructor() {
-    this.api = new Api(takeToken());
+    const { token, isKept } = takeToken();
+    this.api = new Api(token);
+    if (!isKept) tell(FORGETS);
     this.tools = new Tools();
     this.looks = new Looks();
     this.stage = new Stage(element("view"), this.looks);
