@@ -117,11 +117,11 @@ class Desk {
     this.matte.take(picture);
     element("begin").hidden = begun;
     element("autosave").textContent = "";
-    const { width, height, depth, name } = picture;
+    const { width, height, depth, light, name } = picture;
     element("title").textContent = name;
     element("title").title = name;
     document.title = `${name} – a2u`;
-    element("facts").textContent = `${width}×${height}, ${depth === 32 ? "float" : `${depth} bits`}`;
+    element("facts").textContent = `${width}×${height}, ${light ? "linear light" : `${depth} bits`}`;
     if (begun) this.matte.changed();
     else say("Choose how to begin");
     this.show();

@@ -16,7 +16,7 @@ export function download(blob, name) {
 export class Saving extends EventTarget {
   constructor(api, matte, looks) {
     super();
-    Object.assign(this, { api, matte, looks, picture: null });
+    Object.assign(this, { api, matte, looks, picture: null, offered: null });
     this.dialog = document.getElementById("save");
     this.form = document.getElementById("save-form");
     this.words = document.getElementById("save-words");
@@ -49,7 +49,8 @@ export class Saving extends EventTarget {
     const { format, depth } = this.form.elements;
     const depths = this.formats[format.value];
     depth.replaceChildren(...depths.map((bits) => new Option(`${bits} bits`, bits)));
-    const own = Math.min(this.picture?.depth ?? 8, depths.at(-1));
+    const { depth: bits, light } = this.picture ?? { depth: 8 };
+    const own = Math.min(light ? FLOAT : bits, depths.at(-1));
     depth.value = depths.includes(own) ? own : depths[0];
   }
 
@@ -62,8 +63,17 @@ export class Saving extends EventTarget {
     if (seen) background.value = seen;
   }
 
+  /** Offer a format that holds linear light for a picture that has it. */
+  offerFormat() {
+    const { format } = this.form.elements;
+    if (this.offered === this.picture) return;
+    this.offered = this.picture;
+    if (this.picture.light && format.value === "png") format.value = "exr";
+  }
+
   open() {
     if (!this.picture) return;
+    this.offerFormat();
     this.offerDepths();
     this.offerBehind();
     this.say("");
