@@ -1,6 +1,8 @@
 // The dialog that saves: what, in which format, and where it went.
 
 const ENDINGS = { jpeg: "jpg", tiff: "tif" };
+const LATER = "A later a2u batch takes the painted trimap; with the same options it finds these done.";
+const FLOAT = 32; // bits a channel of linear light
 const WHOLE = ["alpha", "cutout", "foreground", "composite"];
 
 /** Let the browser keep a file. */
@@ -38,7 +40,7 @@ export class Saving extends EventTarget {
     format.replaceChildren(...names.map((name) => new Option(name.toUpperCase(), name)));
     format.value = "png";
     for (const box of this.kinds()) box.checked = save.includes(box.value);
-    document.getElementById("save-where").textContent = output ? `Saved into ${output}` : "";
+    document.getElementById("save-where").textContent = `Save writes into ${output}; Download asks the browser`;
   }
 
   kinds() {
@@ -126,7 +128,7 @@ export class Saving extends EventTarget {
     const backed = kinds.includes("composite") ? { background: await this.behind(background) } : {};
     const body = JSON.stringify({ kinds, ...wish, ...backed, force });
     const { paths } = await this.api.json("POST", `/${this.picture.job}/save`, { body });
-    this.say(`Saved:\n${paths.join("\n")}`);
+    this.say(`Saved:\n${paths.join("\n")}\n${LATER}`);
     this.dispatchEvent(new Event("saved"));
   }
 
