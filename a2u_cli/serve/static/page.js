@@ -207,6 +207,7 @@ class Desk {
   connectPainting() {
     const { painter, stage, marks, pointers } = this;
     painter.addEventListener("begin", () => {
+      say(""); // what was said is of before
       this.matte.hold();
       element("begin").hidden = true;
       if (!this.picture.begun && this.tools.tool !== "box") {
