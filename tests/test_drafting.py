@@ -1,11 +1,12 @@
 """Coarse mattes while a trimap is painted, and where they are in doubt."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from a2u_cli.errors import TrimapError
+from a2u_cli.errors import Interrupted, TrimapError
 from a2u_cli.matting import doubt as doubts
 from a2u_cli.matting import drafting
 from a2u_cli.matting.doubt import doubt, next_place
@@ -79,7 +80,7 @@ def test_doubt_is_where_the_mirrored_view_differs_and_costs_one_pass_beside_a_ma
     image, trimap = sample(30, 60)
     seen: list[FloatArray] = []
 
-    def view(_: Matter, image: FloatArray, trimap: Trimap) -> FloatArray:
+    def view(_: Matter, image: FloatArray, trimap: Trimap, *, watch: object) -> FloatArray:
         """See a spot at the left of whatever is shown."""
         seen.append(image)
         alpha = np.zeros(trimap.shape, np.float32)
@@ -103,6 +104,28 @@ def test_doubt_lies_in_0_to_1_at_the_size_of_a_draft(matter: Matter, few: None) 
     assert found.shape == (28, 35) and found.dtype == np.float32
     assert 0 <= found.min() < found.max() <= 1
     assert np.array_equal(found, doubt(matter, image, trimap, draft(matter, image, trimap)))
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_watcher_ends_each_pass_of_doubt_at_once(matter: Matter, few: None, passes: int) -> None:
+    """With a matte at hand there is one pass, without there are two."""
+    image, trimap = sample(64, 80)
+    alpha = draft(matter, image, trimap) if passes == 1 else None
+    told: list[float] = []
+    doubt(matter, image, trimap, alpha, watch=lambda _, done: told.append(done))
+    begun = [later < earlier for earlier, later in pairwise(told)]
+    assert 1 + sum(begun) == passes and len(told) > 2 * passes
+    last = len(told) - 1
+
+    def stop(_: str, __: float) -> None:
+        told.append(0.0)
+        if len(told) > last:
+            raise Interrupted("cancelled")
+
+    told.clear()
+    with pytest.raises(Interrupted):
+        doubt(matter, image, trimap, alpha, watch=stop)
+    assert len(told) == last + 1
 
 
 def test_the_place_to_paint_next_is_in_the_middle_of_the_largest_doubt() -> None:

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -43,6 +44,7 @@ from a2u_cli.serve.bench import HOUR, Bench, Job
 from a2u_cli.serve.drafts import Drafts
 from a2u_cli.serve.gallery import open_gallery
 from a2u_cli.serve.refusals import Refused
+from a2u_cli.serve.running import Server
 from a2u_cli.serve.shelf import Shelf
 from a2u_cli.serve.spool import Spool
 from a2u_cli.serve.turns import Turns
@@ -177,6 +179,28 @@ def test_every_kind_of_result_is_given_in_every_format(server: Serving) -> None:
     assert levels_of(deep.body).max() == 65535
 
 
+def test_a_composite_is_laid_on_a_picture_that_was_sent(server: Serving, folder: Path) -> None:
+    green = png(np.full((6, 9, 3), (0, 200, 0), np.uint8))
+    early = server.ask("GET", "/api/jobs/p1/composite?background=own")
+    assert early.status == 409 and "PUT it as background first" in early.error
+    taken = server.ask("PUT", "/api/jobs/p1/background", green).json
+    assert (taken["width"], taken["height"]) == (9, 6)
+    laid = server.ask("GET", "/api/jobs/p1/composite?background=own")
+    assert laid.status == 200 and tuple(levels_of(laid.body)[5, 1]) == (0, 200, 0)
+    assert server.ask("GET", "/api/jobs/p2/composite?background=own").status == 409
+    wish = {"kinds": ["composite"], "background": "own"}
+    for _ in range(2):  # and again: it is the server's own file
+        saved = server.ask("POST", "/api/jobs/p1/save", wish)
+        assert saved.status == 200, saved.body
+    path = folder / "a2u_output/composite/a.png"
+    assert str(path) in saved.json["paths"] and path.read_bytes() == laid.body
+    assert len(server.matter.order) == 1
+    server.put_job("x", 60)
+    assert server.ask("PUT", "/api/jobs/x/background", green).status == 200
+    server.put_job("x", 61)  # begun anew
+    assert server.ask("GET", "/api/jobs/x/composite?background=own").status == 409
+
+
 def test_the_same_matte_is_not_made_twice(server: Serving) -> None:
     asked = ["alpha", "alpha?format=tiff", "cutout", "alpha?choke=1", "composite?background=blue"]
     for path in asked:
@@ -279,12 +303,50 @@ def test_the_uncertain_places_say_where_to_paint_next(
 ) -> None:
     assert server.ask("GET", "/api/jobs/p1/uncertain").status == 200
     monkeypatch.setattr(
-        "a2u_cli.serve.desk.doubt", lambda *asked: (asked[2] == 128).astype(np.float32)
+        "a2u_cli.serve.desk.doubt",
+        lambda *asked, watch: (asked[2] == 128).astype(np.float32),
     )
     answer = server.ask("GET", "/api/jobs/p1/uncertain")
     assert answer.status == 200 and levels_of(answer.body).ndim == 2
     x, y = map(int, answer.headers["X-A2U-Next"].split(","))
     assert levels_of(trimap())[y, x] == 128
+
+
+def test_the_uncertain_places_are_those_of_the_full_matte_that_is_at_hand(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    def spy(*asked: object, watch: object) -> np.ndarray:
+        seen.append(asked[3])
+        return np.zeros((2, 2), np.float32)
+
+    monkeypatch.setattr("a2u_cli.serve.desk.doubt", spy)
+    for path in ("uncertain", "alpha?depth=8", "uncertain"):
+        assert server.ask("GET", f"/api/jobs/p1/{path}").status == 200
+    assert seen[0] is None and isinstance(seen[1], np.ndarray) and seen[1].shape == (24, 24)
+    server.ask("PUT", "/api/jobs/p1/trimap", trimap(edge=2))
+    server.ask("GET", "/api/jobs/p1/uncertain")
+    assert seen[2] is None  # that matte is of another trimap
+
+
+def test_looking_for_uncertain_places_is_cancelled_at_once(
+    server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = threading.Event()
+
+    def endless(*_: object, watch: Callable[[str, float], None]) -> np.ndarray:
+        while True:
+            watch("pass 1 of 1", 0.5)
+            began.set()
+            time.sleep(0.002)
+
+    monkeypatch.setattr("a2u_cli.serve.desk.doubt", endless)
+    asked = server.send(*server.head("GET", "/api/jobs/p1/uncertain"))
+    assert began.wait(60)
+    assert server.ask("DELETE", "/api/jobs/p1/alpha").json == {"cancelled": 1}
+    answer = read(asked)
+    assert answer.status == 409 and answer.error == "uncertain was cancelled; ask again for it"
 
 
 def test_a_box_makes_a_trimap(server: Serving) -> None:
@@ -454,6 +516,7 @@ def test_the_curl_lines_of_the_page_do_what_it_says(
     levels = np.zeros((48, 64), np.uint8)
     levels[12:34, 14:40] = 255
     Path("photo.jpg").write_bytes(encode_image(np.dstack([levels] * 3), "jpeg"))
+    Path("meadow.jpg").write_bytes(Path("photo.jpg").read_bytes())
     Path("mask.png").write_bytes(png(levels))
     levels[10:36, 30:44] = 128
     Path("trimap.png").write_bytes(png(levels))
@@ -612,6 +675,28 @@ def test_without_the_extra_a_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert_refused(a2u("serve", folder), 2, "pip install 'a2u-cli[serve]'")
+
+
+def test_the_browser_is_opened_with_no_token_in_its_command_line(
+    a2u: RunA2U, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, Path, str, int, int]] = []
+    opened = threading.Event()
+
+    def browse(address: str) -> bool:
+        path = Path(unquote(urlsplit(address).path))
+        modes = path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777
+        seen.append((address, path, path.read_text(), *modes))
+        opened.set()
+        return False
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setattr(Server, "run", lambda *_, **__: opened.wait(60))
+    run = a2u("serve", folder, "--token", TOKEN)
+    [(address, path, text, mode, folder_mode)] = seen
+    assert run.code == 0 and address.startswith("file:///") and TOKEN not in address
+    assert f'url={run.stdout.decode().strip()}"' in text and f"#token={TOKEN}" in text
+    assert (mode, folder_mode) == (0o600, 0o700) and not path.exists()
 
 
 def test_ctrl_c_ends_it_with_the_work_under_way(

@@ -335,6 +335,9 @@ def test_a_refusal_names_no_file_of_the_server_s_own(server: Serving) -> None:
     damaged = server.ask("PUT", "/api/jobs/hurt/image", picture()[:-40])
     assert damaged.status == 422 and "a2u-serve-" not in damaged.error
     assert re.match("hurt is truncated or damaged", damaged.error)
+    behind = server.ask("PUT", "/api/jobs/p1/background", picture()[:-40])
+    assert behind.status == 422 and "the background is truncated or damaged" in behind.error
+    assert "a2u-serve-" not in behind.error
 
 
 def test_a_full_disk_is_said(

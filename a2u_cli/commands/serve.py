@@ -78,6 +78,7 @@ def serve(
     """
     _require_extra()
     from ..serve.gallery import open_gallery
+    from ..serve.opening import open_page
     from ..serve.running import Server, listen
     from ..serve.saving import read_kinds
     from ..serve.workshop import open_workshop
@@ -108,5 +109,5 @@ def serve(
             address = f"{server.address}#token={token}"
             show(address)
             if not no_open:
-                typer.launch(address)
+                open_page(address, shop.spool.path, say)
             server.run(sockets=[opened])

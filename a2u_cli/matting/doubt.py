@@ -6,6 +6,7 @@ import numpy as np
 from ..trimap import require_trimap
 from ..units import UNKNOWN, FloatArray, Trimap
 from .drafting import shrink, small_pass
+from .inference import Watch
 from .matter import Matter
 
 SPREAD = 2.0  # pixels of a draft: a view is off beside the edge that the other sees
@@ -15,27 +16,32 @@ STROKE = 1 / 40  # of a draft's longer side: what one stroke settles around it
 
 
 def doubt(
-    matter: Matter, image: FloatArray, trimap: Trimap, alpha: FloatArray | None = None
+    matter: Matter,
+    image: FloatArray,
+    trimap: Trimap,
+    alpha: FloatArray | None = None,
+    *,
+    watch: Watch | None = None,
 ) -> FloatArray:
     """Tell how doubtful a matte is: float32 (h, w) in [0, 1], at a draft's size, 0 where known.
 
     It is how far the matte and that of the mirrored picture, a small pass, are apart, and a little
     of what is neither 0 nor 1. `image` is float32 (H, W, 3) in [0, 1], `trimap` uint8 (H, W) in
     {0, 128, 255}; `alpha`, float32 in [0, 1] of any size, is the matte, None: a draft's, which
-    costs another pass.
+    costs another pass. `watch` is as in `Matter.matte`; it is told of each pass alone.
 
     Raises what `Matter.matte` does.
     """
     image, trimap = shrink(image, trimap)
     height, width = trimap.shape
     if alpha is None:
-        alpha = small_pass(matter, image, trimap)
+        alpha = small_pass(matter, image, trimap, watch=watch)
     elif alpha.shape != trimap.shape:
         alpha = np.asarray(
             cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA), np.float32
         )
     flipped = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1])
-    apart = np.abs(alpha - small_pass(matter, *flipped)[:, ::-1])
+    apart = np.abs(alpha - small_pass(matter, *flipped, watch=watch)[:, ::-1])
     apart = np.asarray(cv2.GaussianBlur(apart, (0, 0), SPREAD), np.float32)
     doubtful = np.minimum(apart + np.float32(4 * SOFT) * alpha * (1 - alpha), np.float32(1))
     return np.where(trimap == UNKNOWN, doubtful, np.float32(0))

@@ -50,6 +50,7 @@ class Api:
             _route("PUT", "/{job}/trimap", self.put_trimap),
             _route("PUT", "/{job}/mask", self.put_mask),
             _route("POST", "/{job}/box", self.post_box),
+            _route("PUT", "/{job}/background", self.put_background),
             _route("DELETE", "/{job}/alpha", self.delete_alpha),
             *(
                 _route("GET", f"/{{job}}/{kind}", partial(self.get_result, kind))
@@ -120,13 +121,20 @@ class Api:
         words = await self._words(request)
         return JSONResponse(await self._read(request, lambda _: easel.take_box(job, words)))
 
+    async def put_background(self, request: Request) -> Response:
+        """Take a picture to lay the cut-out on."""
+        job, easel = self._job(request), self.shop.easel
+        require_known(request.query_params, ())
+        file = await self.shop.uploads.picture(request)
+        return JSONResponse(await self._read(request, lambda _: easel.take_background(job, file)))
+
     async def get_result(self, kind: str, request: Request) -> Response:
         """Give a matte, or what is made with it, when its turn has come."""
         job, words = self._job(request), dict(request.query_params)
         if kind == "alpha" and read_switch(words, "draft"):
             return await self._get_draft(job, request)
         words.pop("draft", None)
-        wish = read_wish(words, (kind,))
+        wish = read_wish(words, (kind,), job.background)
         data = await self._compute(
             request, job, kind, lambda watch: self.shop.desk.result(job, kind, wish, watch)
         )
@@ -153,7 +161,7 @@ class Api:
         job = self._job(request)
         require_known(request.query_params, ())
         data, place = await self._compute(
-            request, job, "uncertain", lambda _: self.shop.desk.doubt(job)
+            request, job, "uncertain", lambda watch: self.shop.desk.doubt(job, watch)
         )
         headers = {"X-A2U-Next": f"{place[0]},{place[1]}"} if place else {}
         return Response(data, headers=headers, media_type=PNG)
@@ -182,7 +190,8 @@ class Api:
         kinds, force = read_kinds(words.pop("kinds", self.shop.save)), words.pop("force", False)
         if type(force) is not bool:
             raise Refused(422, f"force is {force!r}, expected true or false")
-        wish = read_wish(words, tuple(kind for kind in kinds if kind != "trimap"))
+        outputs = tuple(kind for kind in kinds if kind != "trimap")
+        wish = read_wish(words, outputs, job.background)
         asked: dict[str, bool] = {"trimap": "trimap" in kinds, "force": force}
         paths = await self._compute(
             request, job, "save", lambda watch: saver.save(job, wish, watch=watch, **asked)

@@ -20,13 +20,15 @@ MOST = 256  # jobs of scripts
 class Job:
     """A picture in hand, with the trimap that it has by now.
 
-    `pair` is a folder's picture, with what the folder has as its trimap, if any.
+    `pair` is a folder's picture, with what the folder has as its trimap, if any; `background` is a
+    picture to lay its cut-out on.
     """
 
     name: str
     title: str
     image: Path | Spooled
     trimap: Spooled | None = None
+    background: Spooled | None = None
     pair: Pair | None = None
     used: float = field(default=0.0, compare=False)
 
@@ -92,13 +94,17 @@ class Bench:
             self._require_free(job.name)
             self._jobs[job.name] = replace(job, used=self.clock())
 
-    def put_trimap(self, job: Job, trimap: Spooled) -> None:
-        """Give a job a trimap; raises Refused where the job is gone, or has another picture now."""
+    def add(
+        self, job: Job, *, trimap: Spooled | None = None, background: Spooled | None = None
+    ) -> None:
+        """Give a job its trimap or background; raises Refused where it has another picture now."""
         with self._lock:
             now = self._jobs.get(job.name)
             if now is None or now.image is not job.image:
                 raise Refused(409, f"{job.name} was deleted or has another picture by now")
-            self._jobs[job.name] = replace(now, trimap=trimap)
+            self._jobs[job.name] = replace(
+                now, trimap=trimap or now.trimap, background=background or now.background
+            )
 
     def delete(self, job: Job) -> None:
         """Forget a script's job; raises Refused for a folder's."""

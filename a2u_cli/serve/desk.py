@@ -133,11 +133,15 @@ class Desk:
     def alpha(self, job: Job, matter: "Matter", watch: Watch) -> FloatArray:
         """Matte a job's picture, float32 (H, W) in [0, 1], or give what was matted before."""
         picture, trimap = self.picture(job), self.trimap(job)
-        made_by = matter.sha256, matter.dtype_name, matter.quality
         return self.shelf.keep(
-            ("alpha", self.hash_picture(job), hash_trimap(trimap), *made_by),
+            self._key(job, trimap, matter),
             lambda: matter.matte(picture.image, trimap, watch=watch),
         )
+
+    def _key(self, job: Job, trimap: Trimap, matter: "Matter") -> tuple[str, ...]:
+        """Give what a matte is kept by."""
+        made_by = matter.sha256, matter.dtype_name, matter.quality
+        return "alpha", self.hash_picture(job), hash_trimap(trimap), *made_by
 
     def result(self, job: Job, kind: str, wish: Wish, watch: Watch) -> bytes:
         """Give the bytes of a result's file, as the commands write it."""
@@ -153,10 +157,14 @@ class Desk:
         alpha = draft(self.matter(), picture.image, trimap, watch=watch)
         return encode_preview(alpha), picture.size
 
-    def doubt(self, job: Job) -> tuple[bytes, tuple[int, int] | None]:
-        """Give where the network's views disagree, as a PNG, and (x, y) of where to paint next."""
-        trimap = self.trimap(job)
-        found = doubt(self.matter(), self.picture(job).image, trimap)
+    def doubt(self, job: Job, watch: Watch) -> tuple[bytes, tuple[int, int] | None]:
+        """Give where the network's views disagree, as a PNG, and (x, y) of where to paint next.
+
+        A full matte that is at hand is one of the views.
+        """
+        trimap, matter = self.trimap(job), self.matter()
+        alpha = cast(FloatArray | None, self.shelf.find(self._key(job, trimap, matter)))
+        found = doubt(matter, self.picture(job).image, trimap, alpha, watch=watch)
         return encode_preview(found), next_place(found, trimap)
 
 

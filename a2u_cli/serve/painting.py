@@ -1,10 +1,11 @@
-"""Where a job's trimap comes from: a trimap's file, a mask's, or a box around the object."""
+"""What a job is given: a trimap, a mask's, or that of a box; a picture to lay its cut-out on."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ..images.meaning import read_matte
+from ..images.reading import read_image
 from ..images.writing import encode_image
 from ..jobs.options import Options
 from ..matting.box import box_trimap
@@ -53,10 +54,17 @@ class Easel:
         image = self.desk.picture(job).image
         return self._take(job, box_trimap(image, (x, y, width, height), band), "the box")
 
+    def take_background(self, job: Job, file: Spooled) -> dict[str, Any]:
+        """Take a picture to lay a job's cut-out on; raises ImageError, OutOfMemory."""
+        picture = read_image(file.path, name="the background", max_memory=self.desk.max_memory)
+        self.bench.add(job, background=file)
+        height, width = picture.size
+        return {"width": width, "height": height, "sha256": self.desk.hash(file.path)}
+
     def _take(self, job: Job, trimap: Trimap, name: str) -> dict[str, Any]:
         warnings = self.desk.check(job, trimap, name, of_mask=name != "the trimap")
         file = self.spool.begin()
         file.add(encode_image(trimap, "png", depth=8))
-        self.bench.put_trimap(job, file)
+        self.bench.add(job, trimap=file)
         shares = asdict(describe(trimap))
         return {"shares": shares, "sha256": hash_trimap(trimap), "warnings": warnings}

@@ -24,12 +24,18 @@ class Shelf:
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
         self._lock = threading.Lock()
 
-    def keep(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
-        """Give what is kept by a key, or make it; what is larger than the shelf is not kept."""
+    def find(self, key: Hashable) -> object | None:
+        """Give what is kept by a key, None where nothing is."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return cast(Kept, self._kept[key])
+            return self._kept.get(key)
+
+    def keep(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """Give what is kept by a key, or make it; what is larger than the shelf is not kept."""
+        kept = self.find(key)
+        if kept is not None:
+            return cast(Kept, kept)
         made = make()
         with self._lock:
             if key not in self._kept and weigh(made) <= self.most:

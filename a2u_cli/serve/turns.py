@@ -60,7 +60,7 @@ class Turn:
 
     def be_cancelled(self) -> None:
         """End with a refusal that says so."""
-        text = f"the {self.progress.kind} was cancelled; ask again for it"
+        text = f"{self.progress.kind} was cancelled; ask again for it"
         self.settle("cancelled", Refused(409, text, cancelled=True))
 
 

@@ -13,7 +13,9 @@ from ..jobs.options import Options
 from ..matting.finishing import AS_IT_IS, Finish, read_levels
 from ..matting.inference import Quality
 from .refusals import Refused
+from .spool import Spooled
 
+OWN = "own"  # the background that was sent, which no colour is called
 NAMES = ("quality", "depth", "format", "background", "levels", "choke", "feather")
 QUALITIES = ("auto", *get_args(Quality))
 MEDIA: dict[Format, str] = {
@@ -34,8 +36,11 @@ class Wish:
     quality: str = "auto"
 
 
-def read_wish(words: Mapping[str, Any], save: tuple[str, ...]) -> Wish:
-    """Take what is asked of results of these kinds; raises A2UError for what cannot be."""
+def read_wish(words: Mapping[str, Any], save: tuple[str, ...], own: Spooled | None = None) -> Wish:
+    """Take what is asked of results of these kinds; raises A2UError for what cannot be.
+
+    `own` is the picture that was sent to lay the cut-out on, if any.
+    """
     require_known(words, NAMES)
     text = {name: str(value) for name, value in words.items() if value is not None}
     if "background" in text and "composite" not in save:
@@ -47,8 +52,7 @@ def read_wish(words: Mapping[str, Any], save: tuple[str, ...]) -> Wish:
         raise Refused(422, f"quality {quality!r} is unknown, expected {', '.join(QUALITIES)}")
     levels = read_levels(text["levels"]) if "levels" in text else AS_IT_IS
     finish = Finish(levels, _pixels(text, "choke"), _pixels(text, "feather"))
-    background = text.get("background", Options.background)
-    _require_drawn(background)
+    background = _read_background(text.get("background", Options.background), own)
     return Wish(
         Options(save=save, depth=depth, format=kind, background=background, finish=finish), quality
     )
@@ -94,14 +98,19 @@ def _format(word: str) -> Format:
     return found
 
 
-def _require_drawn(background: str) -> None:
-    """Refuse what is no colour or drawn: a request names no files of this machine."""
+def _read_background(background: str, own: Spooled | None) -> str:
+    """Give a background as the commands name it: a request names no files of this machine."""
+    if background == OWN:
+        if own is None:
+            raise Refused(409, "no background of your own was sent; PUT it as background first")
+        return str(own.path)
     if background not in DRAWN:
         try:
             read_colour(background)
         except A2UError:
             raise Refused(
                 422,
-                f"background {background!r} is no colour, expected {', '.join(DRAWN)} or a colour "
-                "such as white or #2b5f9e; lay the cut-out on a picture with a2u composite",
+                f"background {background!r} is no colour, expected {', '.join(DRAWN)}, a colour "
+                f"such as white or #2b5f9e, or {OWN!r} after a picture was PUT as background",
             ) from None
+    return background

@@ -1,17 +1,20 @@
 // Requests to the server that the page came from: the token, refusals in words, and its absence.
 
+import { ofTab } from "./memory.js";
+
 const TOKEN = "a2u-token";
 const AGAIN = 2000; // milliseconds between looks for a server that is gone
 const MOST_TRIES = 5; // where the server is busy
 
-/** Take the token from the address, where it stays in no history, or from this tab's memory. */
+/** Take the token from the address, where it stays in no history, or from this tab's memory.
+ *
+ * Gives it, and whether the tab remembers it: else only the address has it after a reload. */
 export function takeToken() {
   const found = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (found) {
-    sessionStorage.setItem(TOKEN, found);
-    history.replaceState(null, "", location.pathname);
-  }
-  return found ?? sessionStorage.getItem(TOKEN) ?? "";
+  if (!found) return { token: ofTab.get(TOKEN) ?? "", isKept: true };
+  const isKept = ofTab.set(TOKEN, found);
+  history.replaceState(null, "", location.pathname);
+  return { token: found, isKept };
 }
 
 /** Say what the server refused, in its own words. */

@@ -17,8 +17,10 @@ export class Beginnings extends EventTarget {
     }
     element("file").addEventListener("change", ({ target }) => {
       const [file] = target.files;
+      const { wanted } = this;
       target.value = "";
-      if (file) this.take(file, this.wanted).catch(report);
+      this.wanted = null;
+      if (file) this.take(file, wanted).catch(report);
     });
     this.bindDrop();
   }
@@ -106,7 +108,7 @@ export class Beginnings extends EventTarget {
   async takeBehind(file) {
     try {
       const picture = await createImageBitmap(file);
-      this.looks.set({ behind: { ...this.looks.behind, kind: "picture", picture } });
+      this.looks.set({ behind: { ...this.looks.behind, kind: "picture", picture, file } });
     } catch {
       throw new Error(`${file.name} is no picture that this browser shows; choose a PNG, JPEG or WebP`);
     }

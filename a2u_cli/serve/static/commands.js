@@ -4,15 +4,13 @@ const element = (id) => document.getElementById(id);
 
 /** Make the table of keys for a desk: groups of [keys, shown, words, act]. */
 export function commandsOf(desk) {
-  const { tools, looks, stage, strip, painter, matte } = desk;
+  return { ...handOf(desk), ...eyeOf(desk), ...filesOf(desk) };
+}
+
+/** What is in the hand, and how it paints. */
+function handOf({ tools }) {
   const tool = (name) => () => tools.set({ tool: name });
   const kind = (name) => () => tools.set({ kind: name });
-  const view = (name) => () => looks.set({ view: name });
-  const camera = (act) => () => {
-    act(stage.camera);
-    stage.touchAll();
-  };
-  const isOnControl = (event) => event.target.closest?.("button, summary, a") !== null;
   return {
     Tools: [
       [["b"], "B", "Brush", tool("brush")],
@@ -41,6 +39,17 @@ export function commandsOf(desk) {
       [[], "Space", "Pen down, pen up", null],
       [["v"], "V", "To the picture", () => element("view").focus()],
     ],
+  };
+}
+
+/** How it is looked at. */
+function eyeOf({ looks, stage }) {
+  const view = (name) => () => looks.set({ view: name });
+  const camera = (act) => () => {
+    act(stage.camera);
+    stage.touchAll();
+  };
+  return {
     Views: [
       [["p"], "P", "Picture", view("picture")],
       [["t"], "T", "Trimap", view("trimap")],
@@ -61,6 +70,14 @@ export function commandsOf(desk) {
       [[], "Space+drag", "Move the picture", null],
       [[], "Wheel", "Zoom", null],
     ],
+  };
+}
+
+/** What is made, undone, saved, and taken next. */
+function filesOf(desk) {
+  const { strip, painter, matte } = desk;
+  const isOnControl = (event) => event.target.closest?.("button, summary, a") !== null;
+  return {
     "Matte and files": [
       [["Enter"], "Enter", "Full matte", (event) => (isOnControl(event) ? false : matte.full())],
       [["Escape"], "Esc", "Cancel", () => (painter.stroke ? painter.cancel() : matte.cancel())],

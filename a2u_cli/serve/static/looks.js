@@ -1,5 +1,6 @@
 // How things are shown: view, layers, what lies behind the cut-out, the slider, the theme.
 
+import { lasting } from "./memory.js";
 import { bindChoice, Choices } from "./tools.js";
 
 const KEPT = "a2u-looks";
@@ -9,7 +10,7 @@ const LAYERS = {
   background: { shown: true, colour: "#f0484f", opacity: 0.3 },
   unknown: { shown: true, colour: "#4d8dff", opacity: 0.4 },
 };
-const BEHIND = { kind: "checker", colour: "#2b5f9e", picture: null };
+const BEHIND = { kind: "checker", colour: "#2b5f9e", picture: null, file: null };
 
 const element = (id) => document.getElementById(id);
 
@@ -17,7 +18,7 @@ const element = (id) => document.getElementById(id);
 export class Looks extends Choices {
   constructor() {
     super({ view: "picture", held: false, compare: null, doubt: false, layers: LAYERS, behind: BEHIND });
-    const kept = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+    const kept = lasting.read(KEPT) ?? {};
     this.layers = { ...LAYERS, ...kept.layers };
     this.behind = { ...BEHIND, colour: kept.colour ?? BEHIND.colour };
     bindChoice("view", this, "view");
@@ -32,7 +33,7 @@ export class Looks extends Choices {
 
   keep() {
     const { layers, behind } = this;
-    localStorage.setItem(KEPT, JSON.stringify({ layers, colour: behind.colour }));
+    lasting.set(KEPT, JSON.stringify({ layers, colour: behind.colour }));
   }
 
   bindLayer(row) {
@@ -111,10 +112,10 @@ function bindTheme() {
     button.setAttribute("aria-label", `Theme: ${THEMES[theme]}`);
     button.title = `Theme: ${THEMES[theme]}`;
   };
-  show(localStorage.getItem("a2u-theme") ?? "system");
+  show(lasting.get("a2u-theme") ?? "system");
   button.addEventListener("click", () => {
     const next = names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length];
-    localStorage.setItem("a2u-theme", next);
+    lasting.set("a2u-theme", next);
     show(next);
     dispatchEvent(new Event("resize")); // the stage has a theme's ground
   });

@@ -70,8 +70,9 @@ export class Matte extends EventTarget {
     if (sequence !== this.sequence) return;
     const query = { draft: 1, sequence };
     const blob = await api.blob(`/${picture.job}/alpha`, { query, signal });
-    if (sequence !== this.sequence || picture.isFull) return; // a stale answer
-    await picture.takeAlpha(blob);
+    const isWanted = () => sequence === this.sequence && !picture.isFull; // else it is stale
+    await picture.takeAlpha(blob, isWanted);
+    if (!isWanted()) return;
     this.shown();
     if (!this.running) this.state("draft", "Draft");
   }
@@ -94,8 +95,9 @@ export class Matte extends EventTarget {
   async finish(picture, sequence, signal) {
     await this.send();
     const blob = await this.api.blob(`/${picture.job}/alpha`, { signal });
-    if (sequence !== this.sequence || signal.aborted) return;
-    await picture.takeAlpha(blob);
+    const isWanted = () => sequence === this.sequence && !signal.aborted;
+    await picture.takeAlpha(blob, isWanted);
+    if (!isWanted()) return;
     picture.isFull = true;
     this.state("done", "Matte is full");
     this.shown();
@@ -116,11 +118,11 @@ export class Matte extends EventTarget {
     if (!picture.isFull) return;
     if (this.looks.view === "cutout" && !picture.cutout) {
       const blob = await this.api.blob(`${path}/cutout`);
-      if (isNow()) await picture.takeCutout(blob);
+      await picture.takeCutout(blob, isNow);
     }
     if (this.looks.doubt && !picture.doubt && isNow()) {
       const answer = await this.api.ask("GET", `${path}/uncertain`);
-      if (isNow()) await picture.takeDoubt(await answer.blob(), answer.headers.get("X-A2U-Next"));
+      await picture.takeDoubt(await answer.blob(), answer.headers.get("X-A2U-Next"), isNow);
     }
     if (isNow()) this.shown();
   }

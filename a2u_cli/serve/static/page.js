@@ -19,6 +19,9 @@ import { Strip } from "./strip.js";
 import { Tools } from "./tools.js";
 import { banner, report, say, tell } from "./words.js";
 
+const FORGETS =
+  "This browser keeps nothing for this page. To load it anew, open the address that a2u serve printed; " +
+  "your strokes are kept by the server.";
 const BRUSH = 0.03; // of the first picture's longer side
 
 const element = (id) => document.getElementById(id);
@@ -27,7 +30,9 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 /** Hold the parts, and the picture that is in hand. */
 class Desk {
   constructor() {
-    this.api = new Api(takeToken());
+    const { token, isKept } = takeToken();
+    this.api = new Api(token);
+    if (!isKept) tell(FORGETS);
     this.tools = new Tools();
     this.looks = new Looks();
     this.stage = new Stage(element("view"), this.looks);
@@ -38,7 +43,7 @@ class Desk {
     this.matte = new Matte(this.api, this.looks);
     this.autosave = new Autosave(this.api, (picture) => this.describe(picture));
     this.beginnings = new Beginnings(this.api, this.tools, this.looks);
-    this.saving = new Saving(this.api, this.matte);
+    this.saving = new Saving(this.api, this.matte, this.looks);
     this.strip = new Strip(this.api);
     this.picture = null;
     this.opening = new AbortController();
@@ -112,11 +117,11 @@ class Desk {
     this.matte.take(picture);
     element("begin").hidden = begun;
     element("autosave").textContent = "";
-    const { width, height, depth, name } = picture;
+    const { width, height, depth, light, name } = picture;
     element("title").textContent = name;
     element("title").title = name;
     document.title = `${name} – a2u`;
-    element("facts").textContent = `${width}×${height}, ${depth === 32 ? "float" : `${depth} bits`}`;
+    element("facts").textContent = `${width}×${height}, ${light ? "linear light" : `${depth} bits`}`;
     if (begun) this.matte.changed();
     else say("Choose how to begin");
     this.show();
@@ -202,6 +207,7 @@ class Desk {
   connectPainting() {
     const { painter, stage, marks, pointers } = this;
     painter.addEventListener("begin", () => {
+      say(""); // what was said is of before
       this.matte.hold();
       element("begin").hidden = true;
       if (!this.picture.begun && this.tools.tool !== "box") {

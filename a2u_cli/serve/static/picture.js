@@ -37,19 +37,23 @@ export class Picture {
     return enough || !this.large ? this.small : this.large;
   }
 
-  /** Take a matte to show: of a draft the small one, of a full one that of the file. */
-  async takeAlpha(blob) {
+  /** Take a matte to show, of a draft or whole, unless another is wanted by the time it is decoded. */
+  async takeAlpha(blob, isWanted) {
     const alpha = await decode(blob);
+    if (!isWanted()) return;
     Object.assign(this, { alpha, mask: veil(alpha, [255, 255, 255]) });
     Object.assign(this, { cutout: null, doubt: null, next: null });
   }
 
-  async takeCutout(blob) {
-    this.cutout = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+  async takeCutout(blob, isWanted) {
+    const cutout = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+    if (isWanted()) this.cutout = cutout;
   }
 
-  async takeDoubt(blob, next) {
-    this.doubt = veil(await decode(blob), [255, 64, 200]);
+  async takeDoubt(blob, next, isWanted) {
+    const doubt = veil(await decode(blob), [255, 64, 200]);
+    if (!isWanted()) return;
+    this.doubt = doubt;
     this.next = next ? next.split(",").map(Number) : null;
   }
 }

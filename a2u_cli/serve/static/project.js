@@ -1,5 +1,6 @@
 // The project: strokes and where they began, kept by the server after each stroke, or in a file.
 
+import { lasting } from "./memory.js";
 import { decode, encode, fromText, greys, toText } from "./png.js";
 import { KINDS } from "./raster.js";
 import { report } from "./words.js";
@@ -104,7 +105,7 @@ export class Autosave extends EventTarget {
     const keepalive = body.length < SMALL;
     try {
       const { path } = await this.api.json("PUT", `/${picture.job}/project`, { body, keepalive });
-      localStorage.removeItem(this.key(picture));
+      lasting.forget(this.key(picture));
       if (picture === this.picture) this.dispatchEvent(new CustomEvent("kept", { detail: path }));
     } catch (error) {
       this.remember(picture);
@@ -118,18 +119,14 @@ export class Autosave extends EventTarget {
 
   /** Keep in the browser what the server has not got yet. */
   remember(picture = this.picture) {
-    if (!this.busy) return;
-    try {
-      localStorage.setItem(this.key(picture), JSON.stringify(this.describe(picture)));
-    } catch {
-      // the browser has no room; the request that is on its way is all there is
-    }
+    if (!this.busy) return; // where the browser has no room, the request on its way is all there is
+    lasting.set(this.key(picture), JSON.stringify(this.describe(picture)));
   }
 
   /** Give the newest project of a picture: the server's, or the browser's. */
   async load(picture) {
     const kept = await this.api.json("GET", `/${picture.job}/project`);
-    const own = JSON.parse(localStorage.getItem(this.key(picture)) ?? "null");
+    const own = lasting.read(this.key(picture));
     return own && own.saved > (kept?.saved ?? 0) ? own : kept;
   }
 }

@@ -1,5 +1,7 @@
 // What is in the hand: tool, kind, size, softness; and the controls that show and set them.
 
+import { lasting } from "./memory.js";
+
 const MOST = 1000; // pixels of the picture, the largest brush
 const KEPT = "a2u-tools";
 
@@ -30,14 +32,14 @@ export class Choices extends EventTarget {
 /** Hold the tools; habits of the hand are remembered from one visit to the next. */
 export class Tools extends Choices {
   constructor() {
-    const kept = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
+    const kept = lasting.read(KEPT) ?? {};
     super({ tool: "brush", kind: "foreground", size: 24, soft: false, pressure: true, finger: false });
     for (const name of ["soft", "pressure", "finger"]) this[name] = kept[name] ?? this[name];
     bindChoice("tool", this, "tool");
     bindChoice("kind", this, "kind");
     for (const name of ["soft", "pressure", "finger"]) this.bindCheck(name);
     this.bindSize();
-    this.addEventListener("change", () => localStorage.setItem(KEPT, JSON.stringify(this.kept())));
+    this.addEventListener("change", () => lasting.set(KEPT, JSON.stringify(this.kept())));
     this.dispatchEvent(new Event("change"));
   }
 
