@@ -42,7 +42,7 @@ class Conv2d(nn.Conv2d):
             result: Tensor = _Convolve.apply(_last(x), weight, shift)  # type: ignore[no-untyped-call]
             return result
         plain: Tensor
-        if self._misread and x.device.type == "cpu" and torch.is_grad_enabled():
+        if self._misread and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled():
             with torch.autocast("cpu", enabled=False):
                 plain = super()._conv_forward(x.float(), weight.float(), bias)
         else:
