@@ -29,6 +29,7 @@ TRIMAP_LABELS = ([1, 2], [127, 255], [128, 255])  # unknown and foreground; 0 is
 COLOURED_FROM, COLOURED_SHARE, FEWEST = 0.1, 0.01, 1e-4
 MOST_LABELS = 2  # of a dark file: more are no trimap's
 GREYS = "its greys"
+Numbers = npt.NDArray[np.uint8]  # (H, W), of a palette
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class Looks:
 def look_at(path: Path, *, drawn: bool = False) -> Looks:
     """Tell what a file looks like, with words of `read_matte`; raises ImageError, OutOfMemory."""
     data = read_bytes(path, str(path))
-    return _look(read_levels(data, name=str(path)), data, drawn=drawn)
+    levels, numbers = read_levels(data, name=str(path)), _palette_labels(data)
+    return _look(levels, numbers, whole=_is_whole(levels, data), drawn=drawn)
 
 
 def look_at_all(paths: Iterable[Path], *, drawn: bool = False) -> Looks:
@@ -128,35 +130,35 @@ def read_matte(
     name = name or ("standard input" if isinstance(source, bytes) else str(source))
     data = source if isinstance(source, bytes) else read_bytes(source, name)
     levels = read_levels(data, name=name, max_pixels=max_pixels, max_memory=max_memory)
-    looks = guess if isinstance(guess, Looks) else _look(levels, data, drawn=drawn)
+    numbers, whole = _palette_labels(data), _is_whole(levels, data)
+    looks = guess if isinstance(guess, Looks) else _look(levels, numbers, whole=whole, drawn=drawn)
     if not guess:
         looks = replace(looks, deep=0, labels=None)
-    matte = replace(
-        _meaning(levels, data, name, drawn=drawn, looks=looks), depth=8 * levels.dtype.itemsize
-    )
+    matte = _meaning(levels, numbers, name, whole=whole, drawn=drawn, looks=looks)
+    matte = replace(matte, depth=8 * levels.dtype.itemsize)
     if not invert:
         return matte
     return replace(matte, values=np.float32(1) - matte.values, taken=f"{matte.taken}, inverted")
 
 
-def _look(levels: Levels, data: bytes, *, drawn: bool) -> Looks:
-    """Tell what levels (H, W, C) and their file look like."""
-    whole = _is_whole(levels, data)
+def _look(levels: Levels, numbers: Numbers | None, *, whole: bool, drawn: bool) -> Looks:
+    """Tell what levels (H, W, C) look like, and the numbers (H, W) of a palette in colours."""
     deep = int(levels.max()) if levels.dtype == np.uint16 and whole else 0
-    colours, transparent, plain = levels[..., :3], False, True
+    palette = frozenset(np.unique(numbers).tolist() if numbers is not None else ())
+    looks = Looks(deep, None, palette)
+    colours = levels[..., :3]
     if levels.shape[2] == 4:
         alpha = levels[..., 3]
         transparent = bool(alpha.min() < OPAQUE_FROM * np.iinfo(alpha.dtype).max)
         plain = drawn and _is_one_colour(colours, alpha)
-    labels: frozenset[int] | None = None
-    eight = levels.dtype == np.uint8 or 0 < deep <= np.iinfo(np.uint8).max
+        looks = replace(looks, transparent=transparent, plain=plain)
+    eight = levels.dtype == np.uint8 or looks.is_of_8_bits
     if whole and colours.max() <= BLACK_UP_TO * np.iinfo(np.uint8 if eight else np.uint16).max:
-        numbers = colours.max(axis=2)  # (H, W)
-        found = np.unique(numbers[numbers > 0])
-        labels = frozenset(found.tolist()) if len(found) <= MOST_LABELS else None
-    indices = _palette_labels(data)
-    palette = frozenset(np.unique(indices).tolist() if indices is not None else ())
-    return Looks(deep, labels, palette, transparent, plain)
+        dark = colours.max(axis=2)  # (H, W)
+        found = np.unique(dark[dark > 0])
+        if len(found) <= MOST_LABELS:
+            looks = replace(looks, labels=frozenset(found.tolist()))
+    return looks
 
 
 def _is_whole(levels: Levels, data: bytes) -> bool:
@@ -164,9 +166,10 @@ def _is_whole(levels: Levels, data: bytes) -> bool:
     return levels.dtype == np.uint8 or not is_exr(data)
 
 
-def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool, looks: Looks) -> Matte:
+def _meaning(
+    levels: Levels, numbers: Numbers | None, name: str, *, whole: bool, drawn: bool, looks: Looks
+) -> Matte:
     kept = GREYS
-    whole = _is_whole(levels, data)
     if levels.dtype == np.uint16 and whole and looks.is_of_8_bits:
         kept = f"its levels go up to {levels.max()} of 65535 and are taken as those of 8 bits"
         levels = levels.astype(np.uint8)
@@ -179,8 +182,8 @@ def _meaning(levels: Levels, data: bytes, name: str, *, drawn: bool, looks: Look
             return Matte(values, "its transparency is taken, not its colours")
         kept = "it has an alpha channel, which is ignored: its colours are taken"
         return _greys(colours, name, kept)
-    if (labels := _palette_labels(data)) is not None:
-        return _from_labels(labels, name, looks.palette)
+    if numbers is not None:
+        return _from_labels(numbers, name, looks.palette)
     if whole and 0 < (highest := colours.max()) <= BLACK_UP_TO * np.iinfo(levels.dtype).max:
         if looks.are_labels:
             return _from_labels(colours.max(axis=2), name, looks.labels or frozenset())
@@ -239,7 +242,7 @@ def _from_labels(labels: npt.NDArray[np.integer], name: str, together: frozenset
     return Matte(values, f"its levels are taken as labels: {meant}")
 
 
-def _palette_labels(data: bytes) -> npt.NDArray[np.uint8] | None:
+def _palette_labels(data: bytes) -> Numbers | None:
     """Give the numbers (H, W) of a palette in colours that begins with black; None for others."""
     try:
         with open_picture(BytesIO(data)) as picture:
