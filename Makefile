@@ -7,7 +7,7 @@ CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constrai
 # Tests of programs and packages that a2u does without: `make test-extras` installs them.
 EXTRAS := requires_ffmpeg or requires_chromium
 
-.PHONY: demo test test-extras test-cuda check lint wheel-test campaign bench eval-dev reconstruct clean
+.PHONY: demo test test-extras test-cuda check lint wheel-test container-test campaign bench eval-dev reconstruct clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py
@@ -15,7 +15,7 @@ demo: .venv/ready
 test: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ($(EXTRAS))'
 
-check: lint test test-extras wheel-test
+check: lint test test-extras wheel-test container-test
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -31,6 +31,10 @@ test-extras: .venv/dev
 # Install the built wheel into an empty environment outside the checkout, and matte there.
 wheel-test: .venv/dev
 	$(BIN)/python tests/wheel_check.py
+
+# Lint the Dockerfile, and build it; where no daemon is, run its steps in an empty environment.
+container-test: .venv/dev
+	$(BIN)/python tests/container_check.py
 
 # What is too long for every day; the seeds and what was found are in docs/reliability.md.
 campaign: .venv/dev
