@@ -16,6 +16,7 @@ from .commands import (
     doctor,
     evaluate,
     explain,
+    export,
     matte,
     render,
     sequence,
@@ -50,6 +51,7 @@ app.add_typer(trimap.app, name="trimap")
 app.command("eval")(evaluate.evaluate)
 app.command()(explain.explain)
 app.add_typer(weights.app, name="weights")
+app.add_typer(export.app, name="export")
 app.command()(render.render)
 app.command()(train.train)
 app.command()(doctor.doctor)

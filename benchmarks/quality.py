@@ -20,7 +20,8 @@ import numpy as np
 import typer
 
 from a2u_cli import load_model
-from a2u_cli.matting.inference import Quality, matte, trust
+from a2u_cli.matting.inference import matte
+from a2u_cli.matting.quality import Quality, trust
 from a2u_cli.matting.refinement import TOLERANCE, refine
 from a2u_cli.network.folding import fold_norms
 from a2u_cli.network.model import MattingNetwork

@@ -22,8 +22,9 @@ from a2u_cli import weights
 from a2u_cli.cli import app
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
 from a2u_cli.matting import devices, inference
-from a2u_cli.matting.inference import Quality, matte, require_quality
+from a2u_cli.matting.inference import matte
 from a2u_cli.matting.planning import PROCESS
+from a2u_cli.matting.quality import Quality, require_quality
 from a2u_cli.matting.streaming import pad_to_stride
 from a2u_cli.network.folding import fold_norms
 from a2u_cli.network.model import MattingNetwork

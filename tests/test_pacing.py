@@ -10,9 +10,10 @@ import torch
 from conftest import sane_network
 
 from a2u_cli.matting import inference
-from a2u_cli.matting.inference import Quality, matte
+from a2u_cli.matting.inference import matte
 from a2u_cli.matting.pacing import Pace, between
 from a2u_cli.matting.planning import PROCESS
+from a2u_cli.matting.quality import Quality
 from a2u_cli.network.folding import fold_norms
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.network.stages import STAGES

@@ -11,8 +11,8 @@ import torch
 
 from a2u_cli import Matter, read_image, read_trimap
 from a2u_cli.images import quantise
-from a2u_cli.matting.inference import Quality
 from a2u_cli.matting.planning import PROCESS
+from a2u_cli.matting.quality import Quality
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "reliability.md").read_text()

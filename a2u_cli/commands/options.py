@@ -46,14 +46,14 @@ def checking(check: Callable[[Any], object]) -> Callable[..., Any]:
 
 
 def _qualities() -> tuple[str, ...]:
-    from ..matting.inference import Quality
+    from ..matting.quality import Quality
 
     return "auto", *get_args(Quality)
 
 
 def _require_quality(word: str) -> None:
     """Refuse what is no quality, and say what a former one is called now; raises A2UError."""
-    from ..matting.inference import FORMER
+    from ..matting.quality import FORMER
 
     if word in FORMER:
         say(f"--quality {word} is called {FORMER[word]} now")

@@ -6,8 +6,8 @@ import numpy as np
 from ..trimap import require_trimap
 from ..units import UNKNOWN, FloatArray, Trimap
 from .drafting import shrink, small_pass
-from .inference import Watch
 from .matter import Matter
+from .quality import Watch
 
 SPREAD = 2.0  # pixels of a draft: a view is off beside the edge that the other sees
 SOFT = 0.1  # what a half-transparent pixel counts of itself: these err most often

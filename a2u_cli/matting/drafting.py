@@ -8,8 +8,9 @@ import numpy as np
 
 from ..trimap import shrink_trimap
 from ..units import FloatArray, Size, Trimap
-from .inference import Watch, matte
+from .inference import matte
 from .matter import Matter
+from .quality import Watch
 
 MOST = 250_000  # pixels: a pass over them takes one core 0.7 s where all is unknown, half that two
 

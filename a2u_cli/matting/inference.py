@@ -1,35 +1,24 @@
 """From arrays to arrays: pad, run the network, crop, keep what the trimap knows."""
 
-from collections.abc import Callable
-from typing import Any, Literal, cast, get_args
-
 import numpy as np
 import torch
 
-from ..errors import A2UError, ImageError, OutOfMemory, is_memory
-from ..images.arrays import require_array
+from ..errors import A2UError, OutOfMemory, is_memory
 from ..network.folding import fold_norms
 from ..network.model import ConvNorm, MattingNetwork
-from ..trimap import check_pair, require_trimap, restore_known
+from ..trimap import restore_known
 from ..units import UNKNOWN, FloatArray, Mask, Trimap
 from .areas import cost, cover_closely, pad_needed
 from .devices import exactly, free_memory
-from .pacing import Tell, between, unheard
+from .pacing import Tell, unheard
 from .planning import Plan, make_plan
-from .refinement import refine
+from .quality import Quality, Watch, compose, require_inputs, require_quality
 from .streaming import run_whole, stream, streams
 from .windows import Window
 
 SHARE = 0.8  # of the free memory is taken
 CACHED_TILE, LARGEST_TILE = 384, 2048  # sides: where caches matter, and where launches do
-Watch = Callable[[str, float], object]  # told what is at work, and what share of all is done
-Quality = Literal["fast", "refined", "best"]
-FORMER = {"standard": "fast"}  # what a quality was called before
-LEAST, SURE, SHARPNESS = 0.0007, 0.01, 8  # confidence in a pass: least, and more towards 0 and 1
-SLACK = 0.02  # what the refinement, being least squares, falls short of 0 and 1
-STILL = 0.05  # a move by the colours that is halved; smaller ones are more so
 VIEWS = 32  # bytes a pixel that "best" holds beside a pass: a mirrored picture, two mattes
-SOLVER = 0.6  # what the refinement takes, about, of one pass
 WORTH_WINDOWS = 1 / 3  # of the whole's cost: dearer windows lose to the network in one piece
 
 
@@ -63,7 +52,7 @@ def matte(
     Raises ImageError or TrimapError for arrays of another kind, OutOfMemory where the picture does
     not fit, A2UError where the network's output is not finite.
     """
-    _check_pair(image, trimap)
+    require_inputs(image, trimap)
     quality = require_quality(quality)
     with torch.inference_mode(), exactly(dtype):
         if isinstance(network.stem, ConvNorm):  # else folded by the caller
@@ -71,76 +60,12 @@ def matte(
 
         if max_memory is not None and quality == "best":
             max_memory -= VIEWS * trimap.size
-        steps = _Steps(quality, watch)
 
-        def view(image: FloatArray, trimap: Trimap) -> FloatArray:
-            tell = steps.begin()
+        def view(image: FloatArray, trimap: Trimap, tell: Tell) -> FloatArray:
             return _run(network, image, trimap, dtype, max_memory, tell, skip_known=skip_known)
 
-        if quality == "fast":
-            return view(image, trimap)
-        alpha = view(image, trimap)
-        if quality == "best":
-            flipped = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(trimap[:, ::-1])
-            alpha = np.float32(0.5) * (alpha + view(*flipped)[:, ::-1])
-        tell = steps.begin()
-        refined = refine(image, trimap, alpha, trust(alpha), device=network.mean.device, tell=tell)
-        stretched = (refined - np.float32(SLACK)) / np.float32(1 - 2 * SLACK)
-        return keep_large(alpha, np.clip(stretched, 0.0, 1.0, out=stretched))
-
-
-def trust(alpha: FloatArray) -> FloatArray:
-    """Say how far the colours must believe a network's matte, (H, W): more towards 0 and 1."""
-    return np.float32(LEAST) + np.float32(SURE) * np.abs(2 * alpha - 1) ** SHARPNESS
-
-
-def keep_large(alpha: FloatArray, settled: FloatArray) -> FloatArray:
-    """Take the large moves from a matte to a settled one; small ones are as often for the worse.
-
-    Each, d, is multiplied by d^2 / (d^2 + STILL^2).
-    """
-    move = settled - alpha
-    square = move * move
-    return np.asarray(alpha + move * (square / (square + STILL**2)), np.float32)
-
-
-class _Steps:
-    """The steps of a matte, told one by one to who watches, if any."""
-
-    def __init__(self, quality: Quality, watch: Watch | None) -> None:
-        passes = [1.0] * (1 + (quality == "best"))
-        names = [f"pass {number} of {len(passes)}" for number in range(1, len(passes) + 1)]
-        self.weights = passes + [SOLVER] * (quality != "fast")
-        self.names, self.watch, self.begun = [*names, "settling by colour"], watch, 0
-
-    def begin(self) -> Tell:
-        """Begin the next step; gives what is to be told how far that has come."""
-        name, watch = self.names[self.begun], self.watch
-        start, stop = (
-            sum(self.weights[:number]) / sum(self.weights)
-            for number in (self.begun, self.begun + 1)
-        )
-        self.begun += 1
-        if not watch:
-            return unheard
-        watch(name, start)
-        most = start
-
-        def tell(share: float) -> None:  # a residual that falls may rise for a round
-            nonlocal most
-            most = max(most, share)
-            watch(name, most)
-
-        return between(tell, start, stop)
-
-
-def require_quality(name: str) -> Quality:
-    """Check a name, or a former one; raises A2UError where it is none of `Quality`."""
-    name = FORMER.get(name, name)
-    if name in get_args(Quality):
-        return cast(Quality, name)
-    *others, last = get_args(Quality)
-    raise A2UError(f"quality {name!r} is unknown; expected {', '.join(others)} or {last}")
+        device = str(network.mean.device)
+        return compose(view, image, trimap, quality, watch=watch, device=device)
 
 
 def _run(
@@ -227,12 +152,3 @@ def plan_memory(
     cuda, budget = device.type == "cuda", memory_budget(device, max_memory)
     largest = LARGEST_TILE if cuda else CACHED_TILE
     return make_plan(size, budget=budget, value=dtype.itemsize, largest=largest)
-
-
-def _check_pair(image: Any, trimap: Any) -> None:
-    """Refuse what is no image and its trimap; raises ImageError or TrimapError."""
-    require_array(image, "image", channels=(3,))
-    if image.dtype != np.float32:
-        raise ImageError(f"image is {image.dtype}, expected float32; convert it")
-    require_trimap(trimap)
-    check_pair(image.shape[:2], trimap)

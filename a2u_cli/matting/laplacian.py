@@ -1,13 +1,16 @@
 """The system that a refinement solves, in torch: the matting Laplacian, ties, and the way down."""
 
 from dataclasses import dataclass
-from math import log
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .pacing import Tell
+from ..units import FloatArray, Mask
+from .descent import Descent, Ties
 
 EPSILON = 1e-7  # regularises the covariance of a window's colours
 PLACES = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]  # of a window's pixels
@@ -16,21 +19,8 @@ CHUNK = 4096  # windows at a time
 
 
 @dataclass(frozen=True)
-class Descent:
-    """How far to go down: until the residual is `tolerance` times that of the start, at most."""
-
-    tolerance: float
-    most_rounds: int
-    tell: Tell
-
-    def say(self, left: float) -> None:
-        """Tell of a round before it; what is left of the residual, above 0, falls by a factor."""
-        self.tell(min(1.0, max(0.0, log(left) / log(self.tolerance))))
-
-
-@dataclass(frozen=True)
-class Ties:
-    """T: each free pixel's ties to those that look like it, weights and numbers, both (k, n)."""
+class _Ties:
+    """T as tensors: weights and numbers, both (k, n)."""
 
     weights: Tensor
     others: Tensor
@@ -46,24 +36,32 @@ class Ties:
 
 
 def settle(
-    colours: Tensor,
-    free: Tensor,
-    alpha: Tensor,
-    given: Tensor,
-    trust: Tensor,
+    colours: FloatArray,
+    free: Mask,
+    alpha: FloatArray,
+    given: FloatArray,
+    trust: FloatArray,
     ties: Ties,
     descent: Descent,
-) -> Tensor:
+    *,
+    device: str | torch.device = "cpu",
+) -> FloatArray:
     """Give the alpha (h, w) that minimises alpha' (L + T) alpha + trust (alpha - given)^2.
 
-    Only the `free` pixels, bool (h, w), move from where `alpha` has them; `colours` are (h, w, 3).
+    Only the `free` pixels, (h, w), move from where `alpha` has them; `colours` are (h, w, 3).
     """
-    system, slope = _assemble(colours, alpha, free)
-    weight, start = trust[free].double(), alpha[free].double()
-    target = weight * (given[free].double() - start) - slope - ties.times(start)
-    settled = alpha.double()
-    settled[free] += _solve(system, ties, weight, target, descent)
-    return settled.float()
+
+    def hold(array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+    moving, begun = hold(free), hold(alpha)
+    tied = _Ties(hold(ties.weights), hold(ties.others))
+    system, slope = _assemble(hold(colours), begun, moving)
+    weight, start = hold(trust)[moving].double(), begun[moving].double()
+    target = weight * (hold(given)[moving].double() - start) - slope - tied.times(start)
+    settled = begun.double()
+    settled[moving] += _solve(system, tied, weight, target, descent)
+    return np.asarray(settled.float().cpu().numpy(), np.float32)
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def _window_laplacians(colours: Tensor) -> Tensor:
 
 
 def _solve(
-    system: _Laplacian, ties: Ties, weight: Tensor, target: Tensor, descent: Descent
+    system: _Laplacian, ties: _Ties, weight: Tensor, target: Tensor, descent: Descent
 ) -> Tensor:
     """Solve (L + T + weight) x = target by conjugate gradients, preconditioned by the diagonal."""
     scale = 1.0 / (system.values[OFFSETS.index((0, 0))] + ties.diagonal() + weight)

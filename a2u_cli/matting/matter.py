@@ -5,7 +5,6 @@ from typing import Literal
 
 import torch
 
-from ..foreground import estimate_foreground
 from ..network.folding import fold_norms
 from ..units import FloatArray, Mask, Size, Trimap
 from ..weights import registry
@@ -13,19 +12,13 @@ from ..weights.cache import sha256_of
 from ..weights.format import load_model
 from ..weights.header import read_header
 from .devices import DtypeName, describe_device, pick_device, pick_dtype
-from .inference import (
-    Quality,
-    Watch,
-    decoded_share,
-    matte,
-    memory_budget,
-    plan_memory,
-    require_quality,
-)
-from .planning import PROCESS, Plan, parse_bytes
+from .inference import decoded_share, matte, memory_budget, plan_memory
+from .planning import Plan, parse_bytes
+from .quality import Quality, Watch, require_quality
+from .runtime import Runtime
 
 
-class Matter:
+class Matter(Runtime):
     """Load weights once, fold them for a device and a precision, then matte picture after picture.
 
     `weights` is a name, a file or hf://owner/repo[@revision]; `device` "auto", "cpu", "cuda",
@@ -54,7 +47,7 @@ class Matter:
         if quality != "auto":
             quality = require_quality(quality)
         self.max_memory = parse_bytes(max_memory) if isinstance(max_memory, str) else max_memory
-        self.device = pick_device(str(device))
+        self._device = pick_device(str(device))
         self.dtype = (
             dtype if isinstance(dtype, torch.dtype) else pick_dtype(dtype, device=self.device)
         )
@@ -67,6 +60,11 @@ class Matter:
 
     def __str__(self) -> str:
         return f"{describe_device(self.device)}, {self.dtype_name}"
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
 
     @property
     def dtype_name(self) -> str:
@@ -90,28 +88,6 @@ class Matter:
             quality=self.quality,
             watch=watch,
         )
-
-    def cut_out(
-        self,
-        image: FloatArray,
-        trimap: Trimap,
-        *,
-        watch: Watch | None = None,
-        light: FloatArray | None = None,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Estimate the foreground's own colours, float32 (H, W, 3) straight, and the alpha matte.
-
-        Takes and raises what `matte` does. Where `light` is given, the linear light of the image,
-        the colours are light, too.
-        """
-        alpha = self.matte(image, trimap, watch=watch)
-        bound = self.max_memory
-        if bound is not None:  # what is left beside the process and the pictures it holds
-            held = (image, trimap, alpha) if light is None else (image, trimap, alpha, light)
-            bound -= PROCESS + sum(array.nbytes for array in held)
-        if light is None:
-            return estimate_foreground(image, alpha, max_memory=bound), alpha
-        return estimate_foreground(light, alpha, max_memory=bound, light=True), alpha
 
     def plan(self, size: Size, *, max_memory: int | None = None) -> Plan:
         """Tell how a picture of (height, width) would be walked, and in how much memory.

@@ -4,15 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from ..operators.fused.library import compiled
+from ..operators.fused.library import compiled, threads
 from ..trimap import check_pair, restore_known, shrink_trimap
-from ..units import UNKNOWN, FloatArray, Trimap
-from . import c_laplacian, laplacian
-from .laplacian import Descent, Ties
+from ..units import UNKNOWN, FloatArray, Mask, Trimap
+from . import c_laplacian
+from .descent import Descent, Ties
 from .pacing import Tell, between, unheard
 from .windows import Window, grid
 
@@ -33,7 +30,7 @@ def refine(
     alpha: FloatArray,
     confidence: FloatArray,
     *,
-    device: str | torch.device = "cpu",
+    device: str = "cpu",
     tell: Tell = unheard,
 ) -> FloatArray:
     """Move a matte towards what the colours around each pixel say, the less the surer it is.
@@ -53,7 +50,7 @@ def refine(
     Raises TrimapError where the sizes differ or nothing is unknown.
     """
     check_pair(image.shape[:2], trimap)
-    place = torch.device("cpu" if torch.device(device).type == "mps" else device)  # needs float64
+    place = "cpu" if device.startswith("mps") else device  # needs float64
     return _settle(image, trimap, restore_known(alpha, trimap), confidence, place, tell)
 
 
@@ -62,7 +59,7 @@ def _settle(
     trimap: Trimap,
     given: FloatArray,
     confidence: FloatArray,
-    device: torch.device,
+    device: str,
     tell: Tell,
 ) -> FloatArray:
     """Refine the half size, then start from there; `given` holds what the trimap knows."""
@@ -82,8 +79,7 @@ def _settle(
         if free.any():
             begun, done = done, done + rest * np.count_nonzero(unknown[tile.rows, tile.columns])
             arrays = (_look(image, part), free, refined[at], given[at], confidence[at])
-            planes = (torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays)
-            refined[at] = _refine(*planes, tell=between(tell, begun, done)).cpu().numpy()
+            refined[at] = _refine(*arrays, device=device, tell=between(tell, begun, done))
     return refined
 
 
@@ -92,7 +88,7 @@ def _move_at_half_size(
     trimap: Trimap,
     given: FloatArray,
     confidence: FloatArray,
-    device: torch.device,
+    device: str,
     tell: Tell,
 ) -> FloatArray:
     """Tell how far the half size moves, at the full size."""
@@ -114,7 +110,7 @@ def _look(image: FloatArray, part: Window) -> FloatArray:
     return np.concatenate([image[part.rows, part.columns], place], -1)
 
 
-def _within(part: Window) -> npt.NDArray[np.bool_]:
+def _within(part: Window) -> Mask:
     """Mark the pixels all of whose windows lie in a part of a picture, or would be off it."""
     height, width = part.size
     free = np.ones((part.height, part.width), np.bool_)
@@ -126,26 +122,36 @@ def _within(part: Window) -> npt.NDArray[np.bool_]:
 
 
 def _refine(
-    look: Tensor, free: Tensor, alpha: Tensor, given: Tensor, trust: Tensor, *, tell: Tell
-) -> Tensor:
+    look: FloatArray,
+    free: Mask,
+    alpha: FloatArray,
+    given: FloatArray,
+    trust: FloatArray,
+    *,
+    device: str,
+    tell: Tell,
+) -> FloatArray:
     """Give the best alpha (h, w) where only the `free` pixels may move."""
     tell(0.0)
-    native = alpha.device.type == "cpu" and compiled()
-    settle = c_laplacian.settle if native else laplacian.settle
     planes = look[..., :3], free, alpha, given, trust, _tie(look[free])
     descent = Descent(TOLERANCE, MOST_ROUNDS, between(tell, TYING, 1.0))
-    return settle(*planes, descent).clamp(0.0, 1.0)
+    if device == "cpu" and compiled():
+        settled = c_laplacian.settle(*planes, descent)
+    else:
+        from .laplacian import settle  # of torch, which is not everywhere
+
+        settled = settle(*planes, descent, device=device)
+    return np.clip(settled, 0.0, 1.0)
 
 
-def _tie(look: Tensor) -> Ties:
+def _tie(look: FloatArray) -> Ties:
     """Tie each of (n, 5) looks to the nearest of them."""
-    points = look.cpu().numpy()
-    count = min(NEIGHBOURS, len(points) - 1)
-    tree = cv2.flann.Index(points, {"algorithm": KD_TREE})
-    parts = np.array_split(points, min(torch.get_num_threads(), len(points)))
+    count = min(NEIGHBOURS, len(look) - 1)
+    tree = cv2.flann.Index(look, {"algorithm": KD_TREE})
+    parts = np.array_split(look, min(threads(), len(look)))
     with ThreadPoolExecutor(len(parts)) as pool:
         found = pool.map(lambda some: tree.knnSearch(some, 1 + count, params={"checks": -1}), parts)
         numbers = np.concatenate([numbers for numbers, _ in found])
-    others = torch.from_numpy(numbers.T[1:].astype(np.int64)).to(look.device)  # [0] is itself
-    apart = (look[:, :3] - look[others, :3]).abs().mean(-1)
-    return Ties(ALIKE / 2 * (1.0 - apart).double(), others)
+    others = np.ascontiguousarray(numbers.T[1:], np.int64)  # [0] is itself
+    apart = np.abs(look[:, :3] - look[others, :3]).mean(-1)
+    return Ties(ALIKE / 2 * (1.0 - apart).astype(np.float64), others)

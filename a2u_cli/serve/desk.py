@@ -14,7 +14,7 @@ from ..jobs.options import Options
 from ..jobs.places import hash_file
 from ..matting.doubt import doubt, next_place
 from ..matting.drafting import draft
-from ..matting.inference import Quality
+from ..matting.quality import Quality
 from ..pairing import Pair
 from ..trimap import check_pair, read_trimap
 from ..units import FloatArray, Size, Trimap

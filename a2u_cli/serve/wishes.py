@@ -11,7 +11,7 @@ from ..errors import A2UError
 from ..images.formats import FORMATS, HOLDS, Format, choose_depth
 from ..jobs.options import Options
 from ..matting.finishing import AS_IT_IS, Finish, read_levels
-from ..matting.inference import Quality
+from ..matting.quality import Quality
 from .refusals import Refused
 from .spool import Spooled
 

@@ -3,12 +3,11 @@
 import ctypes
 import functools
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from . import arguments
 
@@ -76,8 +75,26 @@ def absence() -> str:
 
 def compiled() -> bool:
     """Tell whether the compiled library may be called now: a traced graph needs nothing from it."""
-    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return not tracing and not switched_off() and available()
+    return not _tracing() and not switched_off() and available()
+
+
+def _tracing() -> bool:
+    """Tell whether torch records what is computed; where it is not at hand it does not."""
+    torch = sys.modules.get("torch")
+    return torch is not None and (torch.compiler.is_compiling() or torch.jit.is_tracing())
+
+
+def threads() -> int:
+    """Tell how many threads to compute in: torch's number where it is at hand, else all cores."""
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch is not None else available_cores()
+
+
+def available_cores() -> int:
+    """Count the processor's cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def library() -> ctypes.CDLL:

@@ -1,0 +1,1 @@
+"""The network for other runtimes: forms that they can express, exported files and their parity."""
