@@ -28,6 +28,7 @@ from .options import (
     Linear,
     MaxMemory,
     NoLock,
+    Provenance,
     Quality,
     Strict,
     Weights,
@@ -126,6 +127,7 @@ def sequence(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first failure.")
     ] = False,
+    provenance: Provenance = True,
     force: Force = False,
     no_lock: NoLock = False,
     as_json: Annotated[
@@ -150,7 +152,8 @@ def sequence(
     options = choose_finishing(options, None, levels=levels, choke=choke, feather=feather)
     found = find_frames(frames)
     options = options.suiting(_choose_target(target, found, depth), depth)
-    options = replace(options, strict=strict, band=band or BAND, invert=invert)
+    given = {"strict": strict, "band": band or BAND, "invert": invert}
+    options = replace(options, **given, provenance=provenance)  # type: ignore[arg-type]
     _check_film(film, rate, options, force=force)
     keys = _find_keys(found, trimaps, masks, options, band=band, invert=invert, strict=strict)
     say_list([f"no frame {gap}: the numbers leave it out" for gap in gaps(found.numbers)])
@@ -163,9 +166,7 @@ def sequence(
         max_memory=max_memory,
     )
     say(f"device: {matter}")
-    options = replace(
-        options, dtype=matter.dtype_name, weights=matter.sha256, quality=matter.quality
-    )
+    options = options.by(matter)
     with locked(output, JOURNAL, lock=not no_lock):
         inputs = (*found.files, *keys.files.files)
         places = Places(Journal(output), inputs, force=force)
