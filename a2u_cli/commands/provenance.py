@@ -55,7 +55,7 @@ def replay(
             "-i",
             metavar="NAME=FILE",
             help="Where an input is by now, by its name or what it is (picture=new.png); or a "
-            "folder to look through. [default: beside the result, above it, and here]",
+            "folder to look through. [default: beside the result, in its run's folders, and here]",
         ),
     ] = None,
     weights: Weights = registry.DEFAULT,

@@ -279,6 +279,7 @@ def _check_film(film: Path | None, rate: str | None, options: "Options", *, forc
     from ..images import require_free
     from ..images.film import require_ffmpeg
     from ..images.formats import holds_light
+    from ..images.provenance import sidecar
 
     if film is None:
         refuse_idle("it is a film's; give its name by --film", rate=rate)
@@ -300,15 +301,21 @@ def _check_film(film: Path | None, rate: str | None, options: "Options", *, forc
     if film.suffix.lower() != ".mov":
         raise A2UError(f"{film} is not named .mov, which ProRes lies in; rename it")
     require_free(film, [], force=force)
+    if options.provenance:
+        require_free(sidecar(film), [], force=force)
     require_ffmpeg()
 
 
 def _write_film(film: Path, making: "Making", rate: str | None) -> None:
-    """Write the film of all cut-outs."""
+    """Write the film of all cut-outs, and beside it what it was made of."""
+    from ..images import write_bytes
     from ..images.film import write_film
     from ..images.frames import FilmFrames
-    from ..jobs.sequence import cutouts
+    from ..images.provenance import sidecar
+    from ..jobs.sequence import cutouts, tell_of_film
 
     like = making.frames.film if isinstance(making.frames, FilmFrames) else None
     write_film(film, cutouts(making), rate=rate or (like.rate if like else RATE), like=like)
+    if making.options.provenance:
+        write_bytes(sidecar(film), tell_of_film(film, making))
     show_path(film)

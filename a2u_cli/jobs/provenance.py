@@ -15,13 +15,14 @@ from typing import Any
 from .. import __version__
 from ..backgrounds import choose_background
 from ..errors import A2UError
-from ..images.files import words
+from ..images.files import require_regular, words
 from ..images.formats import FORMATS
 from ..images.provenance import MOST, find_note, sidecar
 from ..images.reading import read_bytes
 from ..matting.finishing import AS_IT_IS
 from ..pairing import Pair
 from ..weights.registry import REGISTRY
+from .journal import hash_content
 from .options import Options
 
 COMMANDS = ("matte", "composite", "cutout", "trimap", "sequence")
@@ -178,15 +179,16 @@ def _facts(options: Options, *, is_mask: bool) -> dict[str, Any]:
 
 
 def read_note(path: Path) -> tuple[Note, bytes]:
-    """Read the note in a file, or that beside it, and give the file's bytes.
+    """Read the note in a file, and give its bytes; or that beside it, and nothing.
 
     Raises NoteError where there is none or it cannot be read, ImageError where the file cannot be.
     """
-    data, beside, text = read_bytes(path, str(path)), sidecar(path), None
-    if path.suffix.lower() in FORMATS:
+    data, text = b"", None
+    if path.suffix.lower() in FORMATS or not sidecar(path).is_file():
+        data = read_bytes(path, str(path))
         text = find_note(data, str(path))
-    elif beside.is_file():
-        text = _read_sidecar(beside, data)
+    else:
+        text = _read_sidecar(path)
     if text is None:
         raise NoteError(
             f"{path} carries no note of a2u, expected a result that was made without "
@@ -195,15 +197,17 @@ def read_note(path: Path) -> tuple[Note, bytes]:
     return parse_note(text, str(path)), data
 
 
-def _read_sidecar(path: Path, data: bytes) -> str:
+def _read_sidecar(of: Path) -> str:
     """Take the note of a file from the one beside it; raises NoteError."""
+    path = sidecar(of)
     try:
+        require_regular(path)
         with path.open("rb") as file:
             text = file.read(MOST + 1)
         if len(text) > MOST:
             raise NoteError(f"{path} is longer than {MOST} bytes, expected a note of a2u")
         facts = json.loads(text)
-        if facts["file"] != sha256(data).hexdigest():
+        if facts["file"] != hash_content(of).sha256:
             raise NoteError(f"{path} is the note of another file than the one beside it")
         return json.dumps(facts["note"])
     except OSError as error:

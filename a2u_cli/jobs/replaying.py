@@ -14,7 +14,7 @@ from ..backgrounds import DRAWN, Fit, read_colour
 from ..errors import A2UError, ImageError, WeightsError, listed
 from ..foreground import METHODS
 from ..images.formats import HOLDS
-from ..images.listing import list_files
+from ..images.listing import OUTPUT_FOLDER, list_files
 from ..images.meaning import read_matte
 from ..images.reading import read_bytes, read_image, read_levels
 from ..matting.finishing import AS_IT_IS, Finish
@@ -24,6 +24,7 @@ from ..units import Trimap
 from ..weights import registry
 from ..weights.cache import sha256_of
 from .folder import Loaded, encode, read_hint
+from .journal import JOURNALS
 from .options import OUTPUTS, Options
 from .places import hash_file
 from .provenance import PICTURE, Input, Note, NoteError, Origin, Tell
@@ -31,7 +32,6 @@ from .provenance import PICTURE, Input, Note, NoteError, Origin, Tell
 if TYPE_CHECKING:
     from ..matting.matter import Matter
 
-ABOVE = 4  # folders, from the result's own up: a2u_output/alpha/below lies in the pictures'
 SIDES = ("inside", "outside")
 SHORT = 12  # letters of a sha256 that are shown
 # The options of a matte's note, and what they may be.
@@ -67,7 +67,8 @@ def find_inputs(note: Note, result: Path, given: Iterable[str]) -> dict[str, Pat
     """Find what a result was made of, by its roles.
 
     `given` are NAME=PATH or ROLE=PATH, or folders to look through; else it is looked for beside the
-    result, in the folders above it, here, and one folder below these.
+    result, in the output folder of its run, beside that where it is DIR/a2u_output, and here; and
+    one folder below each of these.
 
     Raises Changed where a file is there and holds something else, ImageError where none is.
     """
@@ -131,7 +132,13 @@ def _below(name: str, folders: list[Path]) -> Iterator[Path]:
 
 def _around(name: str, result: Path) -> Iterator[Path]:
     own = result.absolute().parent
-    for folder in (*(own, *own.parents)[:ABOVE], Path()):
+    places = [own, Path()]
+    for folder in (own, *own.parents):
+        if folder.name == OUTPUT_FOLDER:
+            places += [folder, folder.parent]
+        elif any(JOURNALS.fullmatch(path.name) for path in folder.glob("*.jsonl")):
+            places.append(folder)
+    for folder in places:
         yield folder / name
         try:
             yield from (inner / name for inner in sorted(folder.iterdir()) if inner.is_dir())

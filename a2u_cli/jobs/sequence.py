@@ -25,10 +25,10 @@ from ..pairing import Pair
 from ..trimap import restore_known
 from ..units import UNKNOWN, FloatArray, Levels
 from .folder import Job, Loaded, Matte, encode, failed, find_missing, outputs, share_of_free
-from .journal import JournalError, Outcome
+from .journal import JournalError, Outcome, hash_content
 from .options import Options
 from .places import Places, make_recipe
-from .provenance import Input, Note, Origin
+from .provenance import Input, Note, Origin, note_of, sidecar_text
 from .scouting import Scouted
 
 TRIMAPS = "trimap"  # the folder of trimaps that are written
@@ -222,6 +222,17 @@ def _origin(frame: Scouted, facts: list[str], making: Making) -> Origin:
     digest, file = making.frames.digest(frame.number), making.frames.file(frame.number)
     its = Input("picture", file.name, digest.partition(":")[0])  # a film's has the number behind
     return Origin((its,), "sequence", shaping)
+
+
+def tell_of_film(film: Path, making: Making) -> bytes:
+    """Give what lies beside a film of all cut-outs: what these were made of."""
+    frames, digest = making.frames, sha256()
+    for number in frames.numbers:
+        digest.update(frames.digest(number).encode())
+    its = Input("frames", frames.files[0].name, digest.hexdigest())
+    origin = Origin((its,), "sequence", {"steady": making.steadied})
+    note = replace(note_of("cutout", making.options, origin), output="film")
+    return sidecar_text(note, hash_content(film).sha256)
 
 
 def _tell_of_trimap(loaded: Loaded, making: Making) -> str | None:
