@@ -17,7 +17,6 @@ ARG TORCH=https://download.pytorch.org/whl/cpu
 # What is installed beside the core, as pyproject.toml names it.
 ARG EXTRAS=exr,heic,serve
 ARG AT=/opt/a2u
-SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # Of the image's own Debian the newest compiler will do: it does not go into what is shipped.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
