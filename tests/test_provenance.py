@@ -395,6 +395,40 @@ def test_frames_of_a_sequence_name_the_command_that_makes_them(place: Path, a2u:
         assert run.code == 2 and "a2u sequence FRAMES --trimaps KEYS" in run.stderr
 
 
+@pytest.mark.requires_ffmpeg
+def test_a_film_has_its_note_beside_it(place: Path, a2u: RunA2U) -> None:
+    shutil.copy("photos/a.png", "f.0001.png")
+    shutil.copy("photos/a_trimap.png", "k.0001.png")
+    words = "sequence f.####.png --trimaps k.0001.png -o out --save cutout --film x.mov"
+    make(a2u, words)
+    told = a2u("provenance", "x.mov").stdout.decode()
+    assert "sequence, film" in told and "frames: f.0001.png, sha256 " in told
+    assert "a2u sequence FRAMES" in a2u("replay", "x.mov").stderr
+    Path("x.mov").unlink()
+    again = a2u(*words.split())
+    assert again.code == 2 and f"x.mov{SIDECAR} exists" in again.stderr
+    make(a2u, f"{words} --force")
+    Path("x.mov").write_bytes(b"another")
+    assert "is the note of another file" in a2u("provenance", "x.mov").stderr
+
+
+def test_a_server_may_leave_notes_out(place: Path, weights: Path) -> None:
+    pytest.importorskip("starlette")
+    from a2u_cli.serve.gallery import open_gallery
+    from a2u_cli.serve.wishes import read_wish
+    from a2u_cli.serve.workshop import open_workshop
+
+    loaded = matter.Matter(weights)
+    for provenance in (True, False):
+        shop = open_workshop(
+            open_gallery(place / "photos", None), lambda _: loaded, provenance=provenance
+        )
+        job, wish = shop.bench.get("p1"), read_wish({}, ("alpha",))
+        data = shop.desk.result(job, "alpha", wish, lambda *_: None)
+        assert (find_note(data, "x") is not None) == provenance
+        shop.close()
+
+
 def test_names_of_any_letters_are_kept(place: Path, a2u: RunA2U) -> None:
     Path("photos/a.png").rename("photos/кот <&\"'>.png")
     name = "photos/кот <&\"'>.png"

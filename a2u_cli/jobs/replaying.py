@@ -149,18 +149,21 @@ def _around(name: str, result: Path) -> Iterator[Path]:
 def find_weights(note: Note, given: str) -> Path:
     """Find the weights that a result was made with: those `given`, or any that are there.
 
-    Raises Changed where those of the note's name are others, WeightsError where there are none.
+    Raises Changed where those given, or of the note's name, are others, WeightsError where there
+    are none.
     """
     assert note.weights
     wanted, there = note.weights.sha256, list[str]()
     for name in dict.fromkeys((given, *registry.names())):
-        path = registry.find(name) or Path(name)
-        if not path.is_file():
+        chosen = name == given != registry.DEFAULT
+        path = registry.locate(given) if chosen else registry.find(name)
+        if path is None:
             continue
         digest = sha256_of(path)
         if digest == wanted:
             return path
-        there.append(f"{name} has sha256 {digest[:SHORT]}")
+        if chosen or name == note.weights.name:
+            there.append(f"{name} has sha256 {digest[:SHORT]}")
     what = f"{note.weights.name or 'weights'} of sha256 {wanted[:SHORT]}"
     if there:
         raise Changed(f"changed: made with {what}, but {listed(there)}; give them by --weights")
