@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,7 @@ from .options import (
     MaxMemory,
     NoLock,
     Quality,
+    Report,
     Strict,
     Weights,
     checking,
@@ -43,6 +44,7 @@ from .results import choose_finishing, choose_results
 from .terminal import say, show_json
 
 if TYPE_CHECKING:
+    from ..jobs.findings import Findings
     from ..jobs.journal import Outcome
     from ..jobs.options import Options
     from ..jobs.spreading import Team
@@ -129,6 +131,7 @@ def batch(
     ] = False,
     force: Force = False,
     no_lock: NoLock = False,
+    report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each picture, or the plan.")
     ] = False,
@@ -139,6 +142,9 @@ def batch(
     """
     from ..backgrounds import list_backgrounds
     from ..images.listing import OUTPUT_FOLDER
+    from ..jobs.checking import check_rest
+    from ..jobs.findings import Findings, require_report, write_report
+    from ..scoring.contact_sheet import Entry
 
     options = choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
@@ -148,16 +154,21 @@ def batch(
     options = replace(options, strict=strict, band=band or BAND, invert=invert)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
+        refuse_idle("--dry-run mattes nothing to report", report=report)
+    if "alpha" not in options.save:
+        refuse_idle("it is about mattes; let --save have alpha, too", report=report)
     out = output or folder / OUTPUT_FOLDER
     part, parts = _read_shard(shard)
     work = _Work(out, part, parts, force=force, no_lock=no_lock)
-    found = _find(folder, trimaps, masks, out)
+    found = find_run(folder, trimaps, masks, out)
     inputs = (*found.files, *list_backgrounds(options.background))
     pairs = _take(found, work, options, inputs)
     if band is not None and not any(pair.is_mask for pair in pairs):
         say("warning: --band does nothing here: no picture has a mask")
     if invert and not any(pair.is_mask for pair in pairs):
         say("warning: --invert does nothing here: no picture has a mask")
+    if report:
+        require_report(report, len(pairs), inputs, force=force)
     number = _read_workers(workers)
     devices = _read_devices(device, number)
     matter = load_matter(
@@ -182,9 +193,15 @@ def batch(
         rest.say()
         show_plan(pairs, out, matter, options, team, {"not_matted": rest.facts}, as_json=as_json)
         return
-    tally, failures = _run(
-        pairs, inputs, matter, options, work, team=team, fail_fast=fail_fast, as_json=as_json
-    )
+    findings = Findings() if report else None
+    how: dict[str, Any] = {"team": team, "fail_fast": fail_fast, "as_json": as_json}
+    tally, failures = _run(pairs, inputs, matter, options, work, findings=findings, **how)
+    if report and findings is not None:
+        for outcome in failures:
+            findings.add(Entry.unchecked(outcome.name, outcome.reason, kind="failed"))
+        check_rest(pairs, findings, out, matter, options)
+        for page in write_report(report, findings):
+            say(page)
     _report(tally, failures, rest, as_json=as_json)
 
 
@@ -247,8 +264,8 @@ def _share_out(
     return team
 
 
-def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> "Pairs":
-    """Find all pictures with their trimaps or masks, and those that have none."""
+def find_run(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> "Pairs":
+    """Find what a run from a folder into `out` mattes: pictures with trimaps or masks; the rest."""
     from ..jobs.journal import find_own, find_painted, find_results
     from ..jobs.options import OUTPUTS
     from ..pairing import find_pairs
@@ -295,6 +312,7 @@ def _run(
     work: _Work,
     *,
     team: "Team",
+    findings: "Findings | None",
     fail_fast: bool,
     as_json: bool,
 ) -> "tuple[Counter[str], list[Outcome]]":
@@ -321,6 +339,7 @@ def _run(
                 inputs=inputs,
                 force=work.force,
                 fail_fast=fail_fast,
+                findings=findings,
             )
             with closing(outcomes):  # at once, also where this loop is interrupted
                 for outcome in outcomes:

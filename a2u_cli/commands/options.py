@@ -167,6 +167,10 @@ NoLock = Annotated[
         "--no-lock", help="Go on where the disk knows no locks; see that no other run is there."
     ),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(help="Write a page of all mattes to look at, the worst first, as report.html."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Band = Annotated[
     str | None,

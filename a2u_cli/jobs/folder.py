@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Matte = Callable[[FloatArray, Trimap], FloatArray]
+Check = Callable[["Loaded", FloatArray], object]  # told of every matte, as it is made
 Room = Callable[[Size], int]  # bytes for pictures in flight while one of a size is matted
 
 AHEAD = 2  # pictures read before their turn, and mattes not yet written
@@ -55,6 +56,7 @@ class Job:
     places: Places
     room: Room
     max_memory: int | None
+    check: Check | None = None
     backgrounds: dict[str, str] = field(default_factory=dict)  # the hashes of their pictures
 
 
@@ -145,15 +147,18 @@ def run(
     fail_fast: bool = False,
     room: Room = share_of_free,
     max_memory: int | None = None,
+    check: Check | None = None,
 ) -> Iterator[Outcome]:
     """Matte pair after pair and give their outcomes in order; a failure is one of them.
 
     `inputs` are files that no output may replace; with `force` it may what else is there.
     Reading, the network and writing overlap, as far as the pictures in flight fit into the `room`
     there is beside the one that is matted; at most a few are in memory in any case. A picture that
-    takes more than `max_memory` to read, or than there is, is not read.
+    takes more than `max_memory` to read, or than there is, is not read. `check` is told of every
+    matte, in its picture's turn.
     """
-    job = Job(folder, matte, options, Places(journal, inputs, force=force), room, max_memory)
+    places = Places(journal, inputs, force=force)
+    job = Job(folder, matte, options, places, room, max_memory, check)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         try:
             flight = _Flight(job, pairs, reader, writer)
@@ -228,6 +233,8 @@ class _Flight:
         except Exception as error:  # of one picture: the others go on
             return _settled(failed(loaded.pair, error, self.job))
         seconds = time.perf_counter() - start
+        if self.job.check:
+            self.job.check(loaded, alpha)
         colours = COLOURS if self.job.options.saves_colours else 0
         memory = _memory(loaded.picture.size, IN_FLIGHT + colours)
         return _Writing(memory, self.writer.submit(_write, loaded, alpha, seconds, self.job))

@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING
 
 from ..errors import A2UError, OutOfMemory, WeightsError, in_words, is_memory
 from ..pairing import Pair
-from ..units import Size
+from ..scoring.contact_sheet import Entry
+from ..units import FloatArray, Size
+from .checking import examine_made
 from .crew import Closed, Crew, WorkerDied
+from .findings import Findings
 from .folder import (
     IN_FLIGHT,
     Job,
+    Loaded,
     Taken,
     are_there,
     decode,
@@ -69,6 +73,7 @@ class _Made:
     seconds: float = 0.0
     failure: str = ""
     is_short: bool = False  # of memory: all of it may be enough
+    entry: Entry | None = None  # what a check has found
     told: tuple[tuple[int, str], ...] = ()
 
 
@@ -166,8 +171,11 @@ def run_team(
     inputs: tuple[Path, ...] = (),
     force: bool = False,
     fail_fast: bool = False,
+    findings: Findings | None = None,
 ) -> Generator[Outcome, None, None]:
     """Do what `folder.run` does, with a team; `prepare` is what a worker's process does first.
+
+    What a check finds of every matte goes to `findings`, if there are any.
 
     Where workers are, their pictures come first, in order; with `fail_fast` what is under way at a
     failure is finished. A picture that a worker is ended for is tried once more; one that it has
@@ -180,7 +188,8 @@ def run_team(
         crew = Crew(setups(matter, team, prepare))
         theirs = (pair for pair in pairs if pair in team.pairs)
         coming = takewhile(lambda _: not stopped.is_set(), theirs)
-        for pair, outcome in crew.each(lambda pair: (pair, _make(pair, job, crew)), coming):
+        make = partial(_make, job=job, crew=crew, findings=findings)
+        for pair, outcome in crew.each(lambda pair: (pair, make(pair)), coming):
             if outcome is None:
                 late.add(pair)
                 continue
@@ -201,25 +210,40 @@ def run_team(
         fail_fast=fail_fast,
         room=room_beside(matter),
         max_memory=matter.max_memory,
+        check=None if findings is None else partial(_check, matter, options, folder, findings),
     )
 
 
-def _make(pair: Pair, job: Job, crew: Crew) -> Outcome | None:
+def _check(
+    matter: "Matter",
+    options: Options,
+    folder: Path,
+    findings: Findings,
+    loaded: Loaded,
+    alpha: FloatArray,
+) -> None:
+    findings.add(examine_made(loaded, alpha, matter, options, folder))
+
+
+def _make(pair: Pair, job: Job, crew: Crew, findings: Findings | None) -> Outcome | None:
     """Read a picture, let a worker make its files, and write them; None: all memory is needed."""
     try:
         taken = take(pair, job)
         if isinstance(taken, Outcome):
             return taken
+        checked = None if findings is None else job.folder
         try:
-            made = crew.call(_make_here, taken, job.options)
+            made = crew.call(_make_here, taken, job.options, checked)
         except WorkerDied:  # perhaps beside another that took much
-            made = crew.call(_make_here, taken, job.options)
+            made = crew.call(_make_here, taken, job.options, checked)
         if made.is_short:
             return None
         for level, text in made.told:
             logging.getLogger(__name__).log(level, text)
         if made.failure:
             return failed(pair, A2UError(made.failure), job)
+        if findings is not None and made.entry:
+            findings.add(made.entry)
         return keep(taken, made.files, made.seconds, job)
     except (JournalError, Closed):
         raise
@@ -283,8 +307,8 @@ def _hire(
     _hired = matter
 
 
-def _make_here(taken: Taken, options: Options) -> _Made:
-    """Make what is missing of a picture's files."""
+def _make_here(taken: Taken, options: Options, checked: Path | None = None) -> _Made:
+    """Make what is missing of a picture's files; `checked` is the folder of one that is checked."""
     matter, told = hired(), _told.lines
     told.clear()
     try:
@@ -293,7 +317,8 @@ def _make_here(taken: Taken, options: Options) -> _Made:
         alpha = matter.matte(loaded.picture.image, loaded.trimap)
         seconds = time.perf_counter() - start
         files = tuple(encode(loaded, alpha, options, matter.max_memory))
-        return _Made(files, seconds, told=tuple(told))
+        entry = examine_made(loaded, alpha, matter, options, checked) if checked else None
+        return _Made(files, seconds, told=tuple(told), entry=entry)
     except Exception as error:  # of one picture: the others go on
         text, code = in_words(error)
         short = is_memory(error) or code == OutOfMemory.exit_code
