@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import ImageError, listed
 from ..images.meaning import read_matte
 from ..images.reading import read_bytes, read_image
+from ..images.writing import quantise
 from ..matting.finishing import finish
 from ..pairing import Pair, Pairs, index
 from ..pairing.roles import name_of
@@ -39,19 +40,26 @@ def examine(
     Arrays are as in `Matter.matte`; `matte` is the file, `drawn` asks for small pictures. What goes
     wrong is an entry, too.
     """
-    from ..matting.drafting import shrink, small_pass
-
     files = _name_files(pair, matte)
     try:
-        small, known = shrink(image, trimap)
-        wide = widen(known)
-        flipped = np.ascontiguousarray(small[:, ::-1]), np.ascontiguousarray(wide[:, ::-1])
-        view = View(small_pass(matter, *flipped)[:, ::-1], wide)
-        suspicion = suspect(image, trimap, alpha, view)
+        suspicion = suspect(image, trimap, alpha, look_again(matter, image, trimap))
         pictures = draw_thumbnails(image, trimap, alpha) if drawn else ()
         return Entry.of(pair.name, suspicion, files=files, pictures=pictures)
     except Exception as error:  # of one picture: the others go on
         return Entry.unchecked(pair.name, reason(error), files=files)
+
+
+def look_again(matter: "Matter", image: FloatArray, trimap: Trimap) -> View:
+    """Matte a picture once more: small, mirrored, and where the trimap knows less.
+
+    Raises what `Matter.matte` does.
+    """
+    from ..matting.drafting import shrink, small_pass
+
+    small, known = shrink(image, trimap)
+    wide = widen(known)
+    flipped = np.ascontiguousarray(small[:, ::-1]), np.ascontiguousarray(wide[:, ::-1])
+    return View(small_pass(matter, *flipped)[:, ::-1], wide)
 
 
 def examine_made(
@@ -61,6 +69,9 @@ def examine_made(
     pair, picture = loaded.pair, loaded.picture
     matte = outputs(pair, folder, options)["alpha"]
     shown = finish(alpha, options.finish)
+    if options.depth < 32:  # as it is read again
+        levels = quantise(shown, options.depth)
+        shown = levels / np.float32(np.iinfo(levels.dtype).max)
     return examine(pair, picture.image, loaded.trimap, shown, matter, matte=matte, drawn=True)
 
 

@@ -1,8 +1,8 @@
 """Lay out checked pictures, the worst first, as pages that need nothing else: no server, no folder.
 
 The pictures are small WebPs inside the page, so that it can be moved, sent and written as a whole.
-A browser lays out and decodes only what is in sight (`content-visibility`, `loading=lazy`), and
-nothing here holds more than one picture.
+A browser lays out and decodes only what is near the window, and nothing here holds more than one
+picture.
 """
 
 import base64
@@ -19,7 +19,7 @@ import numpy as np
 from ..foreground import composite, estimate_foreground
 from ..images.previews import encode_thumbnail, shrink
 from ..trimap import shrink_trimap
-from ..units import FOREGROUND, UNKNOWN, FloatArray, Trimap
+from ..units import BACKGROUND, UNKNOWN, FloatArray, Trimap
 from .suspicion import Reason, Suspicion
 
 PER_PAGE = 10_000  # pictures
@@ -28,7 +28,7 @@ CHECK = 12  # pixels of the checker's squares
 CHECKER = (0.62, 0.86)
 TITLES = ("picture", "trimap", "matte", "cut-out")
 MARK, HEAD = "a2u contact sheet", 400  # stands in these first bytes of a page
-KNOWN, TINTED, DIMMED = (0.1, 0.62, 0.55), (1.0, 0.72, 0.1), 0.35  # the overlay's colours
+BLUE, TINT, DIM = (0.15, 0.5, 1.0), 0.6, 0.3  # over the unknown, and how dark the background is
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,10 @@ def draw_thumbnails(image: FloatArray, trimap: Trimap, alpha: FloatArray) -> tup
 
 
 def lay_over(image: FloatArray, trimap: Trimap) -> FloatArray:
-    """Lay a trimap over its image: foreground greenish, unknown amber, background dark."""
-    tints = {FOREGROUND: (KNOWN, 0.35), UNKNOWN: (TINTED, 0.5)}
-    shown: FloatArray = image * np.float32(DIMMED)
-    for kind, (colour, share) in tints.items():
-        tinted = image * np.float32(1 - share) + np.float32(share) * np.asarray(colour, np.float32)
-        shown = np.where((trimap == kind)[..., None], tinted, shown)
-    return shown
+    """Lay a trimap over its image: the unknown blue, the background dark."""
+    tinted = image * np.float32(1 - TINT) + np.float32(TINT) * np.asarray(BLUE, np.float32)
+    shown = np.where((trimap == UNKNOWN)[..., None], tinted, image)
+    return np.where((trimap == BACKGROUND)[..., None], image * np.float32(DIM), shown)
 
 
 def page_paths(path: Path, count: int) -> list[Path]:
@@ -143,7 +140,15 @@ def write_page(file: IO[bytes], page: Page, entries: Iterable[Entry]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     ).get_template("contact_sheet.html.j2")
-    for piece in template.generate(page=page, entries=entries, mark=MARK):
+    index: list[Any] = []  # of a page alone, without its pictures
+
+    def remember(entry: Entry) -> list[tuple[str, str, str]]:
+        reasons = [(reason.kind, reason.text) for reason in entry.reasons]
+        index.append((entry.name, entry.score, reasons))
+        return entry.figures(page.path.parent)
+
+    facts = {"page": page, "mark": MARK, "index": index, "remember": remember}
+    for piece in template.generate(entries=entries, **facts):
         file.write(piece.encode(errors="backslashreplace"))  # names that are not UTF-8
 
 

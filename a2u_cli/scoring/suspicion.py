@@ -81,7 +81,6 @@ class Suspicion:
     """
 
     measures: Measures
-    shares: TrimapShares
     score: float
     reasons: tuple[Reason, ...]
 
@@ -113,9 +112,13 @@ def suspect(image: FloatArray, trimap: Trimap, alpha: FloatArray, view: View) ->
             )
         )
     measures = measure(image, trimap, alpha, view)
-    score = sum(weight * getattr(measures, name) for name, weight in WEIGHTS.items())
     shares = describe(trimap)
-    return Suspicion(measures, shares, min(1.0, score), tuple(_reasons(measures, shares)))
+    return Suspicion(measures, expect(measures), tuple(list_reasons(measures, shares)))
+
+
+def expect(measures: Measures) -> float:
+    """Tell what error to expect for each unknown pixel, in [0, 1]."""
+    return min(1.0, sum(weight * getattr(measures, name) for name, weight in WEIGHTS.items()))
 
 
 def measure(image: FloatArray, trimap: Trimap, alpha: FloatArray, view: View) -> Measures:
@@ -170,8 +173,8 @@ def _residual(image: FloatArray, alpha: FloatArray, region: Mask) -> float:
     return float(left[region].mean())
 
 
-def _reasons(measures: Measures, shares: TrimapShares) -> Iterator[Reason]:
-    """Say what is suspicious, what the trimap can mend first."""
+def list_reasons(measures: Measures, shares: TrimapShares) -> Iterator[Reason]:
+    """Say what is suspicious: first what a better trimap mends."""
     for kind in ("foreground", "background"):
         if not getattr(shares, kind):
             yield Reason(f"no {kind}", f"the trimap knows no {kind}")
