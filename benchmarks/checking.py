@@ -49,7 +49,7 @@ def list_cases(folder: Path) -> Iterator[tuple[str, Case, str]]:
         for case in cases:
             counts[case.width] = counts.get(case.width, 0) + 1
             yield name, case, "right"
-            if name == "dev" or counts[case.width] <= PLANTED:
+            if counts[case.width] <= PLANTED:
                 for fault in FAULTS:
                     yield name, case, fault
 
@@ -65,11 +65,10 @@ def plant(case: Case, fault: str) -> Trimap:
 
 def measure_case(case: Case, trimap: Trimap, matter: Matter) -> Mapping[str, float]:
     """Matte a case and measure it; the true error is that of all pixels, for each unknown one."""
-    alpha = to_u8(matter.matte(case.image, trimap)) / np.float32(255)
+    alpha = np.divide(to_u8(matter.matte(case.image, trimap)), 255, dtype=np.float32)
     unknown = np.count_nonzero(trimap == UNKNOWN)
     true = np.abs(alpha - case.truth / np.float32(255)).sum() / unknown
-    view = look_again(matter, case.image, trimap)
-    found = measure(case.image, trimap, alpha, view)
+    found = measure(case.image, trimap, alpha, look_again(matter, case.image, trimap))
     return {"true": float(true), "unknown": describe(trimap).unknown} | asdict(found)
 
 

@@ -63,7 +63,7 @@ def check(
 ) -> None:
     """Tell which mattes of a run need a human: the worst first, with the reasons.
 
-    Each is compared with another view of its picture, which takes a pass over a small one.
+    Each is compared with other views of its picture, which take two passes over a small one.
 
     Example: a2u check photos/a2u_output --report report.html
     """

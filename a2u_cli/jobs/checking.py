@@ -14,7 +14,7 @@ from ..matting.finishing import finish
 from ..pairing import Pair, Pairs, index
 from ..pairing.roles import name_of
 from ..scoring.contact_sheet import Entry, draw_thumbnails
-from ..scoring.suspicion import View, suspect, widen
+from ..scoring.suspicion import Views, suspect, widen
 from ..trimap import check_pair
 from ..units import FloatArray, Trimap
 from .findings import Findings
@@ -35,7 +35,7 @@ def examine(
     matte: Path | None = None,
     drawn: bool = False,
 ) -> Entry:
-    """Check a pair's matte by another view of its picture, which takes a pass over a small one.
+    """Check a pair's matte by other views of its picture, which take two passes over a small one.
 
     Arrays are as in `Matter.matte`; `matte` is the file, `drawn` asks for small pictures. What goes
     wrong is an entry, too.
@@ -49,17 +49,17 @@ def examine(
         return Entry.unchecked(pair.name, reason(error), files=files)
 
 
-def look_again(matter: "Matter", image: FloatArray, trimap: Trimap) -> View:
-    """Matte a picture once more: small, mirrored, and where the trimap knows less.
+def look_again(matter: "Matter", image: FloatArray, trimap: Trimap) -> Views:
+    """Matte a picture twice more, small: mirrored, and where the trimap knows less.
 
     Raises what `Matter.matte` does.
     """
     from ..matting.drafting import shrink, small_pass
 
     small, known = shrink(image, trimap)
-    wide = widen(known)
-    flipped = np.ascontiguousarray(small[:, ::-1]), np.ascontiguousarray(wide[:, ::-1])
-    return View(small_pass(matter, *flipped)[:, ::-1], wide)
+    flipped = np.ascontiguousarray(small[:, ::-1]), np.ascontiguousarray(known[:, ::-1])
+    mirrored, wide = small_pass(matter, *flipped)[:, ::-1], widen(known)
+    return Views(mirrored, small_pass(matter, small, wide), wide)
 
 
 def examine_made(
@@ -71,7 +71,7 @@ def examine_made(
     shown = finish(alpha, options.finish)
     if options.depth < 32:  # as it is read again
         levels = quantise(shown, options.depth)
-        shown = levels / np.float32(np.iinfo(levels.dtype).max)
+        shown = np.divide(levels, np.iinfo(levels.dtype).max, dtype=np.float32)
     return examine(pair, picture.image, loaded.trimap, shown, matter, matte=matte, drawn=True)
 
 

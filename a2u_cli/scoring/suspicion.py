@@ -33,25 +33,27 @@ MUCH = {
 
 
 @dataclass(frozen=True)
-class View:
-    """Another matte of a picture, of any size, where less is known: `widen` gave the trimap.
+class Views:
+    """Other mattes of a picture, float32 (h, w) in [0, 1], of any size.
 
-    alpha: float32 (h, w) in [0, 1]; trimap: uint8 (h, w) in {0, 128, 255}.
+    mirrored: by the same trimap; widened: by one that knows less, as `widen` gives; wide: that
+    trimap, uint8 (h, w) in {0, 128, 255}.
     """
 
-    alpha: FloatArray
-    trimap: Trimap
+    mirrored: FloatArray
+    widened: FloatArray
+    wide: Trimap
 
 
 @dataclass(frozen=True)
 class Measures:
     """What can be measured of a matte without truth; 0 is nothing to complain of.
 
-    disagreement: mean difference to the other view, over the unknown; undecided: share of the
+    disagreement: mean difference to the mirrored view, over the unknown; undecided: share of the
     unknown that is neither near 0 nor near 1; border: mean difference to what is known right beside
-    it, where the unknown begins; beyond: sum of the other view's differences to what the trimap
+    it, where the unknown begins; beyond: sum of the widened view's differences to what the trimap
     knows around the unknown, for each unknown pixel; contradicted: share of those pixels of which
-    the view says the contrary; strays: share of the known pixels of which the matte itself does;
+    that view says the contrary; strays: share of the known pixels of which the matte itself does;
     residual: mean difference of the picture to its foreground and background laid over each other
     again, over the unknown.
     """
@@ -93,7 +95,7 @@ def widen(trimap: Trimap) -> Trimap:
     return np.where(near > 0, np.uint8(UNKNOWN), trimap)
 
 
-def suspect(image: FloatArray, trimap: Trimap, alpha: FloatArray, view: View) -> Suspicion:
+def suspect(image: FloatArray, trimap: Trimap, alpha: FloatArray, views: Views) -> Suspicion:
     """Measure a matte, and say what is suspicious about it.
 
     `image` is float32 (H, W, 3) in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}, `alpha` float32
@@ -111,26 +113,26 @@ def suspect(image: FloatArray, trimap: Trimap, alpha: FloatArray, view: View) ->
                 *found
             )
         )
-    measures = measure(image, trimap, alpha, view)
+    measures = measure(image, trimap, alpha, views)
     shares = describe(trimap)
     return Suspicion(measures, expect(measures), tuple(list_reasons(measures, shares)))
 
 
 def expect(measures: Measures) -> float:
     """Tell what error to expect for each unknown pixel, in [0, 1]."""
-    return min(1.0, sum(weight * getattr(measures, name) for name, weight in WEIGHTS.items()))
+    return min(1.0, sum(WEIGHTS[name] * float(getattr(measures, name)) for name in WEIGHTS))
 
 
-def measure(image: FloatArray, trimap: Trimap, alpha: FloatArray, view: View) -> Measures:
+def measure(image: FloatArray, trimap: Trimap, alpha: FloatArray, views: Views) -> Measures:
     """Measure arrays that are as in `suspect`."""
-    unknown, size = trimap == UNKNOWN, view.trimap.shape
+    unknown, size = trimap == UNKNOWN, views.wide.shape
     contrary = np.abs(alpha - trimap / np.float32(FOREGROUND)) > OPPOSITE
     known = shrink_trimap(trimap, size) if trimap.shape != size else trimap
     inside, own = known == UNKNOWN, _sized(alpha, size)
-    around = ~inside & (view.trimap == UNKNOWN)
-    apart = np.abs(np.where(inside, own, known / np.float32(FOREGROUND)) - view.alpha)
+    around = ~inside & (views.wide == UNKNOWN)
+    apart = np.abs(views.widened - known / np.float32(FOREGROUND))
     return Measures(
-        disagreement=_mean(apart, inside),
+        disagreement=_mean(np.abs(own - views.mirrored), inside),
         undecided=_mean(np.abs(alpha - 0.5) < 0.5 - GREY, unknown),
         border=_at_border(alpha, trimap),
         beyond=float(apart[around].sum() / max(1, np.count_nonzero(inside))),
