@@ -77,7 +77,7 @@ def test_a_wrong_trimap_and_a_tight_one_come_before_a_good_one(
     run = run_a2u("check", tmp_path / "a2u_output", "--json")
     assert run.code == 0, run.stderr
     entries = lines(run.stdout)
-    assert entries[2]["name"] == "good" and entries[2]["score"] < entries[1]["score"] / 2
+    assert entries[2]["name"] == "good" and entries[2]["score"] < entries[1]["score"] * 2 / 3
     found = {entry["name"]: kinds(entry) for entry in entries}
     assert "wrong trimap" in found["wrong"]
     assert "tight trimap" in found["tight"]
@@ -138,20 +138,27 @@ def test_a_run_reports_what_a_check_of_its_files_says(
 ) -> None:
     put(tmp_path, "b", right_trimap())
     put(tmp_path, "a", np.roll(right_trimap(), 9, 1))
-    again = ("batch", tmp_path, "--workers", workers, "--levels", "5%,95%")
-    assert a2u(*again, "--report", tmp_path / "of run.html").code == 0
-    assert a2u("check", tmp_path / "a2u_output", "--report", tmp_path / "of files.html").code == 0
-    of_run, of_files = ((tmp_path / name).read_text() for name in ("of run.html", "of files.html"))
-    assert of_run == of_files
+    report, words = tmp_path / "run.html", ("--workers", workers, "--levels", "5%,95%")
+    assert a2u("batch", tmp_path, *words, "--report", report).code == 0
+    of_run = report.read_text()
+    assert a2u("check", tmp_path / "a2u_output", "--report", report).code == 0
+    assert report.read_text() == of_run
+
+
+def test_a_run_that_goes_on_reports_what_was_done_before_and_what_failed(
+    a2u: RunA2U, tmp_path: Path
+) -> None:
+    put(tmp_path, "b", right_trimap())
+    assert a2u("batch", tmp_path).code == 0
     put(tmp_path, "c", right_trimap())
     (tmp_path / "d.png").write_bytes(b"")
     write_image(tmp_path / "d_trimap.png", right_trimap())
-    more = a2u(*again, "--report", tmp_path / "of run.html")  # two of them were done before
-    assert more.code == 1
-    assert "1 done, 2 skipped, 1 failed" in more.stderr
-    page = (tmp_path / "of run.html").read_text()
-    assert [page.count(f'["{name}", ') for name in "abcd"] == [1, 1, 1, 1]
-    assert page.index('["d", null') < page.index('["a", 0')
+    run = a2u("batch", tmp_path, "--report", tmp_path / "run.html")
+    assert run.code == 1
+    assert "1 done, 1 skipped, 1 failed" in run.stderr
+    page = (tmp_path / "run.html").read_text()
+    assert [page.count(f'["{name}", ') for name in "bcd"] == [1, 1, 1]
+    assert page.index('["d", null') < min(page.index('["b", 0'), page.index('["c", 0'))
 
 
 def test_a_report_replaces_one_of_ours_and_nothing_else(a2u: RunA2U, tmp_path: Path) -> None:
