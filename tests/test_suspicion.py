@@ -46,7 +46,9 @@ def test_disagreement_is_the_mean_over_the_unknown() -> None:
 
 def test_undecided_is_the_share_of_the_unknown_that_is_neither_0_nor_1() -> None:
     assert measure(GREY, TRIMAP, ALPHA, views(ALPHA)).undecided == 0.5
-    assert "undecided" in kinds(TRIMAP, ALPHA, views(ALPHA))
+    assert "undecided" not in kinds(TRIMAP, ALPHA, views(ALPHA))
+    soft = row(0, 0, 0.05, 0.3, 0.5, 0.7, 1, 1)
+    assert "undecided" in kinds(TRIMAP, soft, views(soft))
 
 
 def test_what_is_soft_where_the_unknown_begins_tells_of_a_tight_trimap() -> None:

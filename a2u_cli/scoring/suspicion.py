@@ -18,15 +18,15 @@ OPPOSITE = 0.5  # so far from what the trimap knows a matte says the contrary
 GREY = 0.1  # from 0, and from 1: between is undecided
 
 # Fitted by `python -m benchmarks.checking`, which says what they are worth; docs/checking.md.
-WEIGHTS = {"disagreement": 0.5, "undecided": 0.05, "beyond": 1.0}
+WEIGHTS = {"disagreement": 1.0, "beyond": 3.0}
 
 # From where on a measure is a reason to look, by the same benchmark: right trimaps rarely have it.
 MUCH = {
     "border": 0.02,
-    "contradicted": 0.02,
+    "contradicted": 0.015,
     "strays": 0.001,
     "disagreement": 0.1,
-    "undecided": 0.4,
+    "undecided": 0.6,
     "residual": 0.05,
     "unknown": 0.6,
 }
