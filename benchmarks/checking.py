@@ -24,7 +24,7 @@ import typer
 from a2u_cli.images.files import replacing
 from a2u_cli.jobs.checking import look_again
 from a2u_cli.matting.matter import Matter
-from a2u_cli.scoring.suspicion import WEIGHTS, Measures, expect, list_reasons, measure
+from a2u_cli.scoring.suspicion import CALM, WEIGHTS, Measures, expect, list_reasons, measure
 from a2u_cli.trimap import TrimapShares, describe, make_trimap
 from a2u_cli.units import UNKNOWN, Trimap
 
@@ -37,6 +37,7 @@ FAULTS = ("tight", "moved")
 REACH, MOVED = 2, 0.03  # pixels that a tight trimap leaves to each side; the diagonal's share
 MEASURES = tuple(field.name for field in fields(Measures))
 FACTS = ("set", "group", "picture", "trimap", "true", "unknown")
+FITTED = ("disagreement", "undecided", "border", "beyond", "residual")
 SLACK = 0.02  # errors are weighed relatively, those below this alike
 Row = dict[str, str]
 
@@ -95,7 +96,7 @@ def fit(rows: list[Row], names: Iterable[str]) -> dict[str, float]:
     relative = 1 / (true + SLACK)
     for count in range(1, len(names) + 1):
         for chosen in combinations(names, count):
-            columns = np.stack([_column(rows, name) for name in chosen], axis=1)  # (N, count)
+            columns = np.stack([_excess(rows, name) for name in chosen], axis=1)  # (N, count)
             weights = np.linalg.lstsq(columns * relative[:, None], true * relative)[0]
             left = float(np.square((columns @ weights - true) * relative).sum())
             if (weights >= 0).all() and left < least:
@@ -105,7 +106,10 @@ def fit(rows: list[Row], names: Iterable[str]) -> dict[str, float]:
 
 def rank_correlation(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
     """Give Spearman's: 1 where both have one order. Equal values share their ranks' mean."""
-    return float(np.corrcoef(_ranks(np.asarray(one)), _ranks(np.asarray(other)))[0, 1])
+    ranks = [_ranks(np.asarray(values)) for values in (one, other)]
+    if any(not np.ptp(values) for values in ranks):
+        return 0.0  # all are equal
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -117,7 +121,14 @@ def _column(rows: list[Row], name: str) -> npt.NDArray[np.float64]:
     return np.array([float(row[name]) for row in rows])
 
 
-def _score(row: Row) -> float:
+def _excess(rows: list[Row], name: str) -> npt.NDArray[np.float64]:
+    """Give a measure as it counts: what is beyond the unknown of right trimaps, too, does not."""
+    values = _column(rows, name)
+    return np.maximum(0.0, values - CALM) if name == "beyond" else values
+
+
+def expected(row: Row) -> float:
+    """Give the score that a row's measures come to now."""
     return expect(Measures(**{name: float(row[name]) for name in MEASURES}))
 
 
@@ -129,7 +140,7 @@ def report(rows: list[Row]) -> str:
             some = [row for row in rows if row["set"] == name and row["trimap"] in kinds]
             if len(some) < 3:
                 continue
-            true, scores = _column(some, "true"), [_score(row) for row in some]
+            true, scores = _column(some, "true"), [expected(row) for row in some]
             alone = {kind: rank_correlation(_column(some, kind), true) for kind in MEASURES}
             single = ", ".join(f"{kind} {value:.2f}" for kind, value in alone.items())
             lines.append(
@@ -188,7 +199,7 @@ def main(
     if folder:
         measure_all(folder, known, rows)
     composites = [row for row in known if row["set"] == "validation"]
-    typer.echo(f"weights as fitted: {fit(composites, WEIGHTS)}\nweights as used: {WEIGHTS}")
+    typer.echo(f"fitted of all measures: {fit(composites, FITTED)}\nused: {WEIGHTS}")
     typer.echo(report(known))
     typer.echo(count_reasons(known))
 

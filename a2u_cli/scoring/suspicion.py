@@ -19,6 +19,7 @@ GREY = 0.1  # from 0, and from 1: between is undecided
 
 # Fitted by `python -m benchmarks.checking`, which says what they are worth; docs/checking.md.
 WEIGHTS = {"disagreement": 1.0, "beyond": 3.0}
+CALM = 0.01  # so much changes beyond the unknown of right trimaps, and says nothing
 
 # From where on a measure is a reason to look, by the same benchmark: right trimaps rarely have it.
 MUCH = {
@@ -120,7 +121,8 @@ def suspect(image: FloatArray, trimap: Trimap, alpha: FloatArray, views: Views) 
 
 def expect(measures: Measures) -> float:
     """Tell what error to expect for each unknown pixel, in [0, 1]."""
-    return min(1.0, sum(WEIGHTS[name] * float(getattr(measures, name)) for name in WEIGHTS))
+    parts = {"disagreement": measures.disagreement, "beyond": max(0.0, measures.beyond - CALM)}
+    return min(1.0, sum(weight * parts[name] for name, weight in WEIGHTS.items()))
 
 
 def measure(image: FloatArray, trimap: Trimap, alpha: FloatArray, views: Views) -> Measures:
