@@ -171,6 +171,13 @@ Report = Annotated[
     Path | None,
     typer.Option(help="Write a page of all mattes to look at, the worst first, as report.html."),
 ]
+Provenance = Annotated[
+    bool,
+    typer.Option(
+        "--provenance/--no-provenance",
+        help="A note in each file of what it was made of: see a2u provenance.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Band = Annotated[
     str | None,
