@@ -225,7 +225,7 @@ def _check(
     findings.add(examine_made(loaded, alpha, matter, options, folder))
 
 
-def _make(pair: Pair, job: Job, crew: Crew, findings: Findings | None) -> Outcome | None:
+def _make(pair: Pair, job: Job, crew: Crew, findings: Findings | None = None) -> Outcome | None:
     """Read a picture, let a worker make its files, and write them; None: all memory is needed."""
     try:
         taken = take(pair, job)
