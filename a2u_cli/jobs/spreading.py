@@ -175,11 +175,10 @@ def run_team(
 ) -> Generator[Outcome, None, None]:
     """Do what `folder.run` does, with a team; `prepare` is what a worker's process does first.
 
-    What a check finds of every matte goes to `findings`, if there are any.
-
     Where workers are, their pictures come first, in order; with `fail_fast` what is under way at a
     failure is finished. A picture that a worker is ended for is tried once more; one that it has
-    too little memory for is matted by this process, when the workers are gone.
+    too little memory for is matted by this process, when the workers are gone. What a check finds
+    of every matte goes to `findings`, if there are any.
     """
     pairs, late, stopped = tuple(pairs), set[Pair](), Event()
     if team.places:
@@ -231,11 +230,11 @@ def _make(pair: Pair, job: Job, crew: Crew, findings: Findings | None = None) ->
         taken = take(pair, job)
         if isinstance(taken, Outcome):
             return taken
-        checked = None if findings is None else job.folder
+        make = _make_here if findings is None else partial(_make_here, checked=job.folder)
         try:
-            made = crew.call(_make_here, taken, job.options, checked)
+            made = crew.call(make, taken, job.options)
         except WorkerDied:  # perhaps beside another that took much
-            made = crew.call(_make_here, taken, job.options, checked)
+            made = crew.call(make, taken, job.options)
         if made.is_short:
             return None
         for level, text in made.told:
