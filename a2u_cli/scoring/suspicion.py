@@ -18,7 +18,7 @@ OPPOSITE = 0.5  # so far from what the trimap knows a matte says the contrary
 GREY = 0.1  # from 0, and from 1: between is undecided
 
 # Fitted by `python -m benchmarks.checking`, which says what they are worth; docs/checking.md.
-WEIGHTS = {"disagreement": 1.0, "beyond": 3.0}
+WEIGHTS = {"disagreement": 1.2, "beyond": 5.0}
 CALM = 0.01  # so much changes beyond the unknown of right trimaps, and says nothing
 
 # From where on a measure is a reason to look, by the same benchmark: right trimaps rarely have it.
