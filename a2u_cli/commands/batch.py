@@ -35,6 +35,7 @@ from .options import (
     checking,
     choose_target,
     load_matter,
+    path,
     refuse_idle,
 )
 from .plan import show_plan
@@ -73,16 +74,21 @@ class _Work:
 
 
 def batch(
-    folder: Annotated[Path, typer.Argument(help="The pictures, also in folders below.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The pictures, also in folders below.", parser=path)
+    ],
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="[default: DIR/a2u_output]")
+        Path | None,
+        typer.Option("--output", "-o", help="[default: DIR/a2u_output]", parser=path),
     ] = None,
     trimaps: Annotated[
-        Path | None, typer.Option(help="Trimaps, by the pictures' names. [default: found by name]")
+        Path | None,
+        typer.Option(help="Trimaps, by the pictures' names. [default: found by name]", parser=path),
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="Masks to make trimaps from, where there is none.")
+        Path | None,
+        typer.Option(help="Masks to make trimaps from, where there is none.", parser=path),
     ] = None,
     band: Band = None,
     invert: Invert = False,
@@ -310,6 +316,7 @@ def _run(
     try:
         lock = locked(work.out, work.journal, beside=work.beside, lock=not work.no_lock)
         with lock, progress(len(pairs)) as advance:
+            journal = Journal(work.out, work.journal)
             outcomes = run_team(
                 pairs,
                 work.out,
@@ -317,7 +324,7 @@ def _run(
                 options,
                 team=team,
                 prepare=prepare_process,
-                journal=Journal(work.out, work.journal),
+                journal=journal,
                 inputs=inputs,
                 force=work.force,
                 fail_fast=fail_fast,
@@ -330,6 +337,7 @@ def _run(
                         show_json(vars(outcome) | hints[outcome.name])
                     if outcome.state == "failed":
                         failures.append(outcome)
+            journal.close()
     except Interrupted as stop:
         raise Interrupted(
             f"interrupted after {sum(tally.values())} of {len(pairs)} pictures; "

@@ -18,6 +18,7 @@ from .exr_header import ExrHeader
 from .exr_writing import encode_exr
 from .files import replacing, words
 from .formats import HOLDS, Format, choose_depth, holds_light, output_format
+from .stores import in_store
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises: ImageError where it cannot be written.
     """
     try:
+        if stored := in_store(path):
+            stored.write_bytes(data)
+            return
         with replacing(path) as temporary:
             temporary.write_bytes(data)
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import A2UError, OutOfMemory, in_words
+from ..errors import A2UError, ImageError, OutOfMemory, in_words
 from ..images.decoding import DAMAGE, open_picture
 from ..images.exr_header import crop_header
 from ..images.files import require_regular
@@ -26,9 +26,10 @@ from ..images.writing import encode_for
 from ..pairing import Pair
 from ..trimap import band_pixels, check_pair, make_trimap, read_trimap
 from ..units import FloatArray, Size, Trimap
+from .fetching import fetch_ahead
 from .journal import Journal, JournalError, Outcome
 from .options import Options
-from .places import Places, hash_file, make_recipe
+from .places import Places, hash_file, make_recipe, tell_version
 from .results import make_results
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class _Flight:
         writer: ThreadPoolExecutor,
     ) -> None:
         self.job, self.reader, self.writer = job, reader, writer
-        self.coming = ((pair, size_in_head(pair.image)) for pair in pairs)
+        self.coming = ((pair, size_in_head(pair.image)) for pair in fetch_ahead(pairs))
         self.next = next(self.coming, None)
         self.reading: deque[_Reading] = deque()
         self.writing: deque[_Writing] = deque()
@@ -267,12 +268,32 @@ def _load(pair: Pair, job: Job) -> Loaded | Outcome:
 
 def take(pair: Pair, job: Job) -> Taken | Outcome:
     """Read a pair's files, or say that it is done; raises A2UError where that cannot be."""
-    image, hint = (read_bytes(path, str(path)) for path in (pair.image, pair.hint))
-    hashes = [hashlib.sha256(part).digest() for part in (image, hint)]
+    paths = pair.image, pair.hint
+    versions = [tell_version(path) for path in paths]
+    data = [
+        b"" if version else read_bytes(path, str(path))
+        for path, version in zip(paths, versions, strict=True)
+    ]
+    hashes = [
+        version or hashlib.sha256(part).digest()
+        for version, part in zip(versions, data, strict=True)
+    ]
     missing = {} if is_held(pair, hashes, job) else find_missing(pair, hashes, job)
     if not missing:
         return Outcome(pair.name, "skipped", "done before")
+    image, hint = (
+        part or read_bytes(path, str(path)) for path, part in zip(paths, data, strict=True)
+    )
     return Taken(pair, missing, (image, hint))
+
+
+def is_done(pair: Pair, job: Job) -> bool:
+    """Tell whether a pair that lies in a store is done: by what its list tells, unread."""
+    versions = [version for path in (pair.image, pair.hint) if (version := tell_version(path))]
+    try:
+        return len(versions) == 2 and not find_missing(pair, versions, job)
+    except ImageError:  # its turn will tell
+        return False
 
 
 def decode(taken: Taken, options: Options, max_memory: int | None) -> Loaded:

@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,9 +23,12 @@ from ..errors import A2UError
 from ..images.files import words
 from ..images.formats import HOLDS, extension
 from ..images.listing import list_files
+from ..images.stores import in_store, is_there
+from .parts import Parts
 
 JOURNAL = "journal.jsonl"
-JOURNALS = re.compile(r"journal(-\d+-of-\d+)?\.jsonl")  # of a run, and of parts of one
+# Of a run, of shards of one; and what lies of either in a store.
+JOURNALS = re.compile(r"journal(-\d+-of-\d+)?(\.[0-9a-f]{8}-\d+)?\.jsonl")
 BEGINNING = b'{"name": "'  # of a line: it is that of a picture's outcome
 CHUNK = 1 << 20
 
@@ -46,10 +49,25 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: its size in bytes, and their hash."""
+    """What a file holds: its size in bytes, and their hash.
+
+    What its MD5 is does not make it another: that is what stores tell without being read.
+    """
 
     size: int
     sha256: str
+    md5: str = field(default="", compare=False)
+
+    @property
+    def facts(self) -> dict[str, int | str]:
+        """Give what a line holds of it."""
+        return {name: value for name, value in vars(self).items() if value != ""}
+
+    @classmethod
+    def of(cls, data: bytes, *, stored: bool = False) -> "Content":
+        """Tell what the bytes of a file are, or of an object in a store."""
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest() if stored else ""
+        return cls(len(data), hashlib.sha256(data).hexdigest(), md5)
 
 
 class Journal:
@@ -60,7 +78,8 @@ class Journal:
 
     def __init__(self, folder: Path, name: str = JOURNAL) -> None:
         self.folder, self.path = folder, folder / name
-        self._lock = threading.Lock()
+        self._lock, stored = threading.Lock(), in_store(self.path)
+        self._parts = Parts(stored) if stored else None
         self._made: dict[str, dict[Content, set[str]]] = {}
         self._old: dict[str, dict[str, Any]] = {}
         self.outcomes: dict[str, tuple[str, str]] = {}  # the last states and reasons, by names
@@ -96,7 +115,8 @@ class Journal:
     def _take(self, entry: dict[str, Any]) -> None:
         outputs = entry.get("outputs")
         for place, made in outputs.items() if isinstance(outputs, dict) else ():
-            content = Content(made["size"], made["sha256"])
+            known = made.get("md5") if self._parts else None  # a store tells that of an object
+            content = Content(made["size"], str(known or made["sha256"]))
             self._made.setdefault(place, {}).setdefault(content, set()).add(made["recipe"])
 
     def state(self, path: Path, recipe: str) -> str:
@@ -105,7 +125,7 @@ class Journal:
         It is "free", "done" (by this recipe), "ours" (by another, or emptied since), "foreign" (not
         known, or changed since it was written), or "unsure": not known to a journal that is torn.
         """
-        if not os.path.lexists(path):
+        if not is_there(path):
             return "free"
         made = self._made.get(self._place(path), {})
         try:
@@ -118,12 +138,12 @@ class Journal:
                 return "ours"  # as a power cut leaves it: there is nothing to lose
             if all(content.size != status.st_size for content in made):
                 return "foreign"
-            recipes = made.get(hash_content(path))
+            known = next((content for content in contents(path) if content in made), None)
         except OSError:
             return "foreign"
-        if recipes is None:
+        if known is None:
             return "foreign"
-        return "done" if recipe in recipes else "ours"
+        return "done" if recipe in made[known] else "ours"
 
     def held(self, name: str, inputs: str, options: set[str]) -> bool:
         """Tell whether a version that kept no hashes did a picture, by one of these options.
@@ -149,9 +169,12 @@ class Journal:
         """
         entry = vars(outcome) | facts
         entry["outputs"] = {
-            self._place(path): {**vars(content), "recipe": recipe}
+            self._place(path): {**content.facts, "recipe": recipe}
             for path, (content, recipe) in (outputs or {}).items()
         }
+        if self._parts:
+            self._add_part(entry)
+            return
         with self._lock:
             self._take(entry)
             try:
@@ -166,6 +189,32 @@ class Journal:
                     "mend that and run the same command again"
                 ) from error
             self._torn = False
+
+    def _add_part(self, entry: dict[str, Any]) -> None:
+        """Write a line to a store, together with those of other threads."""
+        assert self._parts
+        with self._lock:
+            self._take(entry)
+        try:
+            self._parts.append(json.dumps(entry).encode() + b"\n")
+        except OSError as error:
+            raise JournalError(
+                f"{self.path} cannot be written ({words(error)}); what is done is kept: "
+                "mend that and run the same command again"
+            ) from error
+
+    def close(self) -> None:
+        """Put a journal's parts in a store together; on a disk there is nothing to do.
+
+        Raises JournalError where that cannot be done: then they stay as they are, and hold.
+        """
+        try:
+            if self._parts:
+                self._parts.merge()
+        except OSError as error:
+            raise JournalError(
+                f"{self.path} stays in parts ({words(error)}), which hold"
+            ) from error
 
     def _place(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -230,7 +279,7 @@ def read_lines(path: Path) -> list[bytes]:
 
     Raises JournalError where it is no file, or cannot be read.
     """
-    if not os.path.lexists(path):
+    if not is_there(path):
         return []
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
@@ -298,6 +347,20 @@ def _is_old(entry: dict[str, Any]) -> bool:
 
 def _is_filled(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
+
+
+def contents(path: Path) -> Iterator[Content]:
+    """Tell what a file holds, in each way that a journal may know it; raises OSError.
+
+    An object in a store is read only by who asks for more than its list tells.
+    """
+    if not (stored := in_store(path)):
+        yield hash_content(path)
+        return
+    if (found := stored.find()) and found.md5:
+        yield Content(found.size, found.md5)
+    content = Content.of(stored.read_bytes(), stored=True)
+    yield from (Content(content.size, content.md5), content)
 
 
 def hash_content(path: Path) -> Content:

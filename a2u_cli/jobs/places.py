@@ -14,9 +14,11 @@ from pathlib import Path
 from ..errors import ImageError
 from ..images.files import replacing, words
 from ..images.reading import read_bytes
-from .journal import Content, Journal, Outcome, hash_content
+from ..images.stores import StorePath, in_store
+from .journal import Content, Journal, Outcome, contents
 
-Identity = tuple[int, int]  # of a file, by whatever name: its device and its number there
+# Of a file, by whatever name: its device and its number there; of an object its name alone.
+Identity = tuple[int, int] | StorePath
 
 
 class Places:
@@ -41,8 +43,10 @@ class Places:
     def _require_free(self, path: Path, recipe: str, content: Content | None = None) -> str:
         """Refuse a place that may not be written; where that is unsure, its content decides."""
         _require_none(path, self._inputs)
+        if (stored := in_store(path)) and content and stored.find():
+            stored.refresh()  # it was listed when the run began
         state = self.journal.state(path, recipe)
-        if state == "unsure" and content and hash_content(path) != content:
+        if state == "unsure" and content and content not in contents(path):
             state = "foreign"
         if path.is_dir():  # whatever is forced: it would fail when the others have their names
             raise ImageError(f"{path} is a folder where a file has to go; move it away")
@@ -63,9 +67,13 @@ class Places:
         outputs = {}
         with ExitStack() as stack:
             for path, recipe, data in files:
-                content = Content(len(data), hashlib.sha256(data).hexdigest())
-                self._require_free(path, recipe, content)  # it may have been taken by now
-                stack.enter_context(_written(path, data, self.journal.folder))
+                stored = in_store(path)
+                content = Content.of(data, stored=bool(stored))
+                state = self._require_free(path, recipe, content)  # it may have been taken by now
+                if stored:
+                    stack.enter_context(_put(stored, data, new=state == "free"))
+                else:
+                    stack.enter_context(_written(path, data, self.journal.folder))
                 outputs[path] = content, recipe
             self.journal.add(outcome, outputs, **facts)
 
@@ -82,9 +90,44 @@ def make_recipe(inputs: Iterable[str], options: object) -> str:
     return hashlib.sha256(json.dumps([*inputs, options]).encode()).hexdigest()[:32]
 
 
+def tell_version(path: Path) -> bytes | None:
+    """Name what an object in a store holds by what its list tells, 32 bytes; None: read it.
+
+    Such a name stands for the hash of a file, so that nobody reads what is done.
+    """
+    stored = in_store(path)
+    found = stored and stored.find()
+    if not found or not found.version:
+        return None
+    return hashlib.sha256(f"{found.size} {found.version}".encode()).digest()
+
+
 def hash_file(path: Path) -> str:
     """Hash a file that is read as an input; raises ImageError where it cannot be."""
+    if version := tell_version(path):
+        return version.hex()
     return hashlib.sha256(read_bytes(path, str(path))).hexdigest()
+
+
+@contextmanager
+def _put(path: StorePath, data: bytes, *, new: bool) -> Iterator[None]:
+    """Put an object at the end, where there is none if it is to be `new`: whole or not at all."""
+    yield
+    try:
+        path.write_bytes(data, new=new)
+    except FileExistsError as error:
+        path.refresh()
+        if Content.of(data) in contents(path.path):  # the answer to the first try was lost
+            return
+        raise ImageError(
+            f"{path} was put there by somebody else meanwhile; see that no other run is at work, "
+            "and run the same command again"
+        ) from error
+    except OSError as error:
+        raise ImageError(
+            f"{path} cannot be written ({words(error)}), expected a store that is reached and may "
+            "be written; run the same command again"
+        ) from error
 
 
 @contextmanager
@@ -121,6 +164,8 @@ def _identities(paths: Iterable[Path]) -> set[Identity]:
 
 
 def _identify(path: Path) -> Identity | None:
+    if stored := in_store(path):
+        return stored
     try:
         status = path.stat()
     except (OSError, ValueError):
