@@ -10,8 +10,10 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
 from typing import IO, Any, cast
 
 from ..errors import A2UError
@@ -81,6 +84,13 @@ class Store:
 
         with _in_words(f"{self.scheme}://"):
             return fsspec.filesystem(self.scheme, **LIBRARIES[self.scheme][1])
+
+    @cached_property
+    def disk(self) -> Path:
+        """Make a folder on a disk for copies; it goes with the store."""
+        folder = mkdtemp(prefix="a2u-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
     @cached_property
     def fetchers(self) -> ThreadPoolExecutor:
@@ -334,33 +344,44 @@ class StorePath:
     def read_bytes(self) -> bytes:
         return self.store.get(self.key)
 
+    @property
+    def copy(self) -> Path:
+        """Name the file on a disk that is a copy of the object as it was listed."""
+        facts = f"{self.key} {self.find()}"
+        return self.store.disk / hashlib.sha256(facts.encode()).hexdigest()
+
     def open(self, mode: str = "rb") -> IO[bytes]:
         """Open it to read its head: what was fetched, or pieces as they are asked for."""
         assert mode == "rb"
         fetched = self.store.read(self.key, keep=True)
         return BytesIO(fetched) if fetched is not None else BufferedReader(_Pieces(self), HEAD)
 
-    def write_bytes(self, data: bytes, *, new: bool = False) -> None:
+    def write_bytes(self, data: bytes, *, new: bool = False) -> str:
         """Put an object whole; a `new` one where none is, else FileExistsError is raised.
 
-        Where a store can not promise that, it is asked before.
+        Where a store cannot promise that, it is asked before. Give what the store calls the
+        content, if it says so.
         """
         if self.scheme in READ_ONLY:
             raise OSError(errno.EROFS, f"{self.scheme}:// is read only here", str(self))
         with _in_words(str(self)):
             try:
-                self._put(data, new=new)
+                told = self._put(data, new=new)
             except OSError as error:
                 if error.errno != errno.ENOSYS or not new:
                     raise
                 if self.store.ask(self.key):
                     raise FileExistsError(errno.EEXIST, "it is there", str(self)) from None
-                self._put(data, new=False)
-        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        self.store.note(self.key, Object(len(data), md5=md5))
+                told = self._put(data, new=False)
+        md5 = told or hashlib.md5(data, usedforsecurity=False).hexdigest()
+        self.store.note(self.key, Object(len(data), md5, md5))
+        return told
 
-    def _put(self, data: bytes, *, new: bool) -> None:
-        self.store.files.pipe_file(str(self), data, mode="create" if new else "overwrite")
+    def _put(self, data: bytes, *, new: bool) -> str:
+        mode = "create" if new else "overwrite"
+        told = self.store.files.pipe_file(str(self), data, mode=mode)
+        tag = str(told.get("ETag", "")).strip('"') if isinstance(told, dict) else ""
+        return tag if MD5.fullmatch(tag) else ""
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove an object."""

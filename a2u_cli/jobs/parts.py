@@ -2,23 +2,31 @@
 
 A run has objects of its own, which no other writes. The last one is put again with each line, until
 it is full; when there are many, they become one. Threads that write at once share a put: each waits
-until its line is in the store. So a line is there whole before the outputs that it names.
+until its line is in the store. So a line is there whole before the outputs that it names. What is
+read of journals is read in copies on a disk.
 """
 
 import secrets
 import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
 
-from ..images.stores import StorePath
+from ..images.stores import StorePath, in_store
 
 FULL = 128  # lines: they are put again with each that comes
 MANY = 64  # objects of so many lines, that become one
 
 
 class Parts:
-    """Where a run's lines go: objects beside a journal's path, `journal.TOKEN-NUMBER.jsonl`."""
+    """Where a run's lines go: objects beside a journal's path, `journal.TOKEN-NUMBER.jsonl`.
+
+    `kept` is the file on a disk that has them, too. Tokens are in the order of the runs.
+    """
 
     def __init__(self, path: StorePath) -> None:
-        self.path, self.token = path, secrets.token_hex(4)
+        self.path, self.token = path, f"{int(time.time()):08x}{secrets.token_hex(4)}"
+        self.kept = path.store.disk / f"{self.token}.jsonl"
         self._lines: list[bytes] = []  # of the last object, put or not
         self._full: list[tuple[StorePath, bytes]] = []
         self._come = self._put = self._number = 0
@@ -67,3 +75,23 @@ class Parts:
 
     def _name(self, number: int) -> StorePath:
         return self.path.with_name(f"{self.path.stem}.{self.token}-{number}.jsonl")
+
+
+def near(paths: Iterable[Path]) -> list[Path]:
+    """Give files on a disk: what lies in a store as a copy, made once while it stays as it is.
+
+    Raises OSError.
+    """
+    paths = list(paths)
+    for stored in filter(None, map(in_store, paths)):
+        if not stored.copy.exists():
+            stored.fetch()
+    return [_near(path) for path in paths]
+
+
+def _near(path: Path) -> Path:
+    if not (stored := in_store(path)):
+        return path
+    if not stored.copy.exists():
+        stored.copy.write_bytes(stored.read_bytes())
+    return stored.copy

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ImageError
@@ -64,18 +65,26 @@ class Places:
 
         Raises ImageError where that may not or cannot be, JournalError where the run must end.
         """
-        outputs = {}
+        outputs, told = dict[Path, tuple[Content, str]](), dict[Path, str]()
         with ExitStack() as stack:
             for path, recipe, data in files:
                 stored = in_store(path)
                 content = Content.of(data, stored=bool(stored))
                 state = self._require_free(path, recipe, content)  # it may have been taken by now
                 if stored:
-                    stack.enter_context(_put(stored, data, new=state == "free"))
+                    stack.enter_context(_put(stored, data, told, new=state == "free"))
                 else:
                     stack.enter_context(_written(path, data, self.journal.folder))
                 outputs[path] = content, recipe
             self.journal.add(outcome, outputs, **facts)
+        strange = {path: tag for path, tag in told.items() if tag and tag != outputs[path][0].tag}
+        if strange:  # as of what is encrypted: else it would be read to know it again
+            renamed = {
+                path: (replace(content, tag=strange[path]), recipe)
+                for path, (content, recipe) in outputs.items()
+                if path in strange
+            }
+            self.journal.add(outcome, renamed, **facts)
 
 
 def require_no_input(paths: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -110,11 +119,14 @@ def hash_file(path: Path) -> str:
 
 
 @contextmanager
-def _put(path: StorePath, data: bytes, *, new: bool) -> Iterator[None]:
-    """Put an object at the end, where there is none if it is to be `new`: whole or not at all."""
+def _put(path: StorePath, data: bytes, told: dict[Path, str], *, new: bool) -> Iterator[None]:
+    """Put an object at the end, where there is none if it is to be `new`: whole or not at all.
+
+    What its store calls the content is `told`.
+    """
     yield
     try:
-        path.write_bytes(data, new=new)
+        told[path.path] = path.write_bytes(data, new=new)
     except FileExistsError as error:
         path.refresh()
         if Content.of(data) in contents(path.path):  # the answer to the first try was lost
