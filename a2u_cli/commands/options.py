@@ -22,11 +22,11 @@ DEPTHS = (8, 16, 32)
 Word = TypeVar("Word", bound=str)
 
 
-def path(text: str) -> Path:
+def path(text: str | Path) -> Path:
     """Take the path of a file or folder, on a disk or in a store; raises A2UError."""
     from ..images.stores import place
 
-    return place(text)
+    return place(str(text))  # a default is a path already
 
 
 def completing(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:

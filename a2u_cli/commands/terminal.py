@@ -104,7 +104,7 @@ def show_path(path: Path) -> None:
     if sys.stdout is None or sys.stdout.isatty():
         _echo(plain(path))
     else:
-        typer.echo(os.fsencode(path))
+        typer.echo(os.fsencode(str(path)))
 
 
 def show_text(text: str) -> None:
