@@ -119,6 +119,17 @@ def test_a_bucket_holds_what_a_disk_would_and_the_done_is_not_read_again(
     assert server.count("PUT", "/bucket/out") == 1  # the lease
 
 
+def test_workers_leave_what_one_process_does(
+    server: Server, files: Any, a2u: RunA2U, plain: Path, local: dict[str, bytes]
+) -> None:
+    upload(files, plain / "in")
+    server.heal()
+    found = a2u("batch", "s3://bucket/in", "-o", "s3://bucket/out", *SAVE, "--workers", "2")
+    assert found.code == 0 and "workers: 2 for 12 pictures" in found.stderr
+    assert server.count("GET", "/bucket/in") == 3 * len(NAMES)  # and the head of each
+    assert stored(files) == local and done(files) == [*NAMES]
+
+
 def test_a_changed_input_and_other_options_are_made_again_and_nothing_else(
     server: Server, files: Any, a2u: RunA2U, plain: Path, tmp_path: Path
 ) -> None:

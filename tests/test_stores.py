@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -189,7 +190,7 @@ def test_a_missing_library_is_named(
 ) -> None:
     monkeypatch.setattr(stores, "find_spec", lambda name: None)
     with pytest.raises(A2UError, match=f"pip install .*{package}"):
-        place(f"{scheme}://bucket/in")
+        place(f"{scheme}://bucket/in").is_dir()
 
 
 def test_a_path_of_a_store_never_leads_to_a_disk() -> None:
@@ -222,6 +223,33 @@ def test_tags_of_every_store_are_read() -> None:
     pieces = stores._read_info({"size": 1, "ETag": f'"{md5}-2"'})
     assert (pieces.version, pieces.md5) == (f"{md5}-2", "")
     assert stores._read_info({"size": 1, "mtime": 7}).version == "7"
+
+
+def test_what_a_store_calls_its_objects_is_enough_to_know_them_again(
+    a2u: RunA2U, files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, pipe, find, cat = type(files), files.pipe_file, files.find, files.cat_file
+    read = list[str]()
+
+    def tag(name: str) -> dict[str, str]:
+        return {"ETag": f'"{sha256(cat(name)).hexdigest()[:32]}"'}  # no MD5: it is encrypted
+
+    def tell(self: Any, name: str, data: bytes, **options: Any) -> dict[str, str]:
+        pipe(name, data, **options)
+        return tag(name)
+
+    def list_all(self: Any, name: str, **options: Any) -> dict[str, Any]:
+        return {path: info | tag(path) for path, info in find(name, **options).items()}
+
+    put(tmp_path / "in", "a", "b")
+    upload(files, tmp_path / "in")
+    monkeypatch.setattr(kind, "pipe_file", tell)
+    monkeypatch.setattr(kind, "find", list_all)
+    monkeypatch.setattr(kind, "cat_file", lambda _, n, **k: read.append(n) or cat(n, **k))
+    assert "2 done" in last(a2u("batch", IN, "-o", OUT))
+    read.clear()
+    assert "0 done, 2 skipped" in last(a2u("batch", IN, "-o", OUT))
+    assert not [name for name in read if name.endswith(".png")]
 
 
 # The journal in parts

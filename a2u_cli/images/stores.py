@@ -79,11 +79,17 @@ class Store:
 
     @cached_property
     def files(self) -> Any:
-        """Connect to it."""
+        """Connect to it; raises A2UError where its library is not installed."""
+        library, options = LIBRARIES[self.scheme]
+        if find_spec(library) is None:
+            name = "'a2u-cli[stores]'" if self.scheme == "s3" else library
+            raise A2UError(
+                f"{self.scheme}:// needs {library}, which is not here; pip install {name}"
+            )
         import fsspec
 
         with _in_words(f"{self.scheme}://"):
-            return fsspec.filesystem(self.scheme, **LIBRARIES[self.scheme][1])
+            return fsspec.filesystem(self.scheme, **options)
 
     @cached_property
     def disk(self) -> Path:
@@ -431,7 +437,7 @@ def place(text: str) -> Path:
 
     What lies in a store has a `Path`'s face as far as a store has what that asks for.
 
-    Raises A2UError for a store that is unknown, or whose library is not installed.
+    Raises A2UError for a store that is unknown.
     """
     scheme, slashes, key = text.partition("://")
     if not slashes or not re.fullmatch("[a-z][a-z0-9+.-]+", scheme):
@@ -447,10 +453,6 @@ def place(text: str) -> Path:
             f"a path of {scheme}:// was given that names no bucket, has empty parts or holds "
             f"credentials; expected one as {scheme}://bucket/folder"
         )
-    library = LIBRARIES[scheme][0]
-    if find_spec(library) is None:
-        extra = "'a2u-cli[stores]'" if scheme == "s3" else library
-        raise A2UError(f"{scheme}:// needs {library}, which is not here; pip install {extra}")
     return cast(Path, StorePath(PurePosixPath(key), scheme, Store(scheme)))
 
 
