@@ -21,7 +21,7 @@ from ..images.files import require_regular
 from ..images.formats import extension, holds_light
 from ..images.meaning import Looks, read_matte
 from ..images.memory import free_memory
-from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
+from ..images.reading import Picture, read_image, tell_of_hidden
 from ..images.writing import encode_for
 from ..pairing import Pair
 from ..trimap import band_pixels, check_pair, make_trimap, read_trimap
@@ -29,7 +29,7 @@ from ..units import FloatArray, Size, Trimap
 from .fetching import fetch_ahead
 from .journal import Journal, JournalError, Outcome
 from .options import Options
-from .places import Places, hash_file, make_recipe, tell_version
+from .places import Input, Places, hash_file, make_recipe, tell_version
 from .results import make_results
 
 if TYPE_CHECKING:
@@ -268,23 +268,12 @@ def _load(pair: Pair, job: Job) -> Loaded | Outcome:
 
 def take(pair: Pair, job: Job) -> Taken | Outcome:
     """Read a pair's files, or say that it is done; raises A2UError where that cannot be."""
-    paths = pair.image, pair.hint
-    versions = [tell_version(path) for path in paths]
-    data = [
-        b"" if version else read_bytes(path, str(path))
-        for path, version in zip(paths, versions, strict=True)
-    ]
-    hashes = [
-        version or hashlib.sha256(part).digest()
-        for version, part in zip(versions, data, strict=True)
-    ]
+    image, hint = Input(pair.image), Input(pair.hint)
+    hashes = [image.digest, hint.digest]
     missing = {} if is_held(pair, hashes, job) else find_missing(pair, hashes, job)
     if not missing:
         return Outcome(pair.name, "skipped", "done before")
-    image, hint = (
-        part or read_bytes(path, str(path)) for path, part in zip(paths, data, strict=True)
-    )
-    return Taken(pair, missing, (image, hint))
+    return Taken(pair, missing, (image.data, hint.data))
 
 
 def is_done(pair: Pair, job: Job) -> bool:

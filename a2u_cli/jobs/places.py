@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from ..errors import ImageError
@@ -111,11 +112,26 @@ def tell_version(path: Path) -> bytes | None:
     return hashlib.sha256(f"{found.size} {found.version}".encode()).digest()
 
 
+class Input:
+    """A file that is read when that is needed; raises ImageError where it cannot be."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def data(self) -> bytes:
+        """Read it."""
+        return read_bytes(self.path, str(self.path))
+
+    @property
+    def digest(self) -> bytes:
+        """Hash it, or name what it holds in a store."""
+        return tell_version(self.path) or hashlib.sha256(self.data).digest()
+
+
 def hash_file(path: Path) -> str:
     """Hash a file that is read as an input; raises ImageError where it cannot be."""
-    if version := tell_version(path):
-        return version.hex()
-    return hashlib.sha256(read_bytes(path, str(path))).hexdigest()
+    return Input(path).digest.hex()
 
 
 @contextmanager
