@@ -112,7 +112,7 @@ def tell_version(path: Path) -> bytes | None:
     return hashlib.sha256(f"{found.size} {found.version}".encode()).digest()
 
 
-class Input:
+class Source:
     """A file that is read when that is needed; raises ImageError where it cannot be."""
 
     def __init__(self, path: Path) -> None:
@@ -131,7 +131,7 @@ class Input:
 
 def hash_file(path: Path) -> str:
     """Hash a file that is read as an input; raises ImageError where it cannot be."""
-    return Input(path).digest.hex()
+    return Source(path).digest.hex()
 
 
 @contextmanager
