@@ -16,6 +16,7 @@ from .commands import (
     doctor,
     evaluate,
     explain,
+    manifest,
     matte,
     render,
     sequence,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command()(matte.matte)
 app.command()(batch.batch)
+app.command()(manifest.plan)
 app.command()(sequence.sequence)
 app.command()(serve.serve)
 app.command()(composite.composite)
