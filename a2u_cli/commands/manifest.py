@@ -36,7 +36,7 @@ def plan(
 ) -> None:
     """Print a manifest of a folder: which pictures a batch would matte, with which trimaps.
 
-    Example: a2u plan photos/ > pictures.csv
+    Example: a2u plan photos/ --json
     """
     from ..images.listing import OUTPUT_FOLDER
     from ..jobs.manifest import plan_rows
