@@ -151,6 +151,22 @@ def test_mattes_in_a_store_are_scored(a2u: RunA2U, files: Any, tmp_path: Path) -
     assert found.stdout == on_disk.stdout
 
 
+def test_the_rows_of_a_manifest_may_lie_in_a_store(a2u: RunA2U, files: Any, tmp_path: Path) -> None:
+    put(tmp_path / "in", "a", "b")
+    upload(files, tmp_path / "in")
+    rows = a2u("plan", IN).stdout.decode()
+    assert f"{IN}/a.png,{IN}/a_trimap.png,,a" in rows.splitlines()
+    manifest = tmp_path / "rows.csv"
+    manifest.write_text(rows + f"{IN}/gone.png,{IN}/a_trimap.png,,gone\nftp://x/y.png,a.png,,z\n")
+    found = a2u("batch", "--manifest", manifest, "-o", OUT)
+    assert last(found).startswith("2 done, 0 skipped, 2 failed")
+    assert "failed: gone: " in found.stderr and f"{IN}/gone.png cannot be read" in found.stderr
+    assert "ftp:// is no store that a2u reads" in found.stderr
+    assert a2u("batch", tmp_path / "in", "-o", tmp_path / "out").code == 0
+    assert stored(files) == held(tmp_path / "out")
+    assert "0 done, 2 skipped" in last(a2u("batch", IN, "-o", OUT))
+
+
 def test_the_list_is_made_once(
     a2u: RunA2U, files: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

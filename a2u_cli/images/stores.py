@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from importlib.util import find_spec
@@ -173,8 +173,11 @@ class Store:
             return bytes(self.files.cat_file(self.name(key)))
 
     def _known(self, key: str) -> _Listing | None:
-        roots = (root for root in self._listings if _is_below(key, root))
-        return next((self._listings[root] for root in roots), None)
+        while key:
+            if key in self._listings:
+                return self._listings[key]
+            key = key.rpartition("/")[0]
+        return None
 
     def _list(self, key: str) -> _Listing:
         with _in_words(self.name(key)):
@@ -454,6 +457,31 @@ def place(text: str) -> Path:
             f"credentials; expected one as {scheme}://bucket/folder"
         )
     return cast(Path, StorePath(PurePosixPath(key), scheme, Store(scheme)))
+
+
+class Stores:
+    """The stores that many paths lead to, each folder listed once for them all."""
+
+    def __init__(self) -> None:
+        self._stores: dict[str, Store] = {}
+
+    def path(self, folder: Path, text: str) -> Path:
+        """Give a path below a folder, or in a store; raises A2UError as `place` does."""
+        if "://" not in text:
+            return folder / text
+        found = in_store(place(text))
+        if found is None:
+            return folder / text
+        return replace(found, store=self._stores.setdefault(found.scheme, found.store)).path
+
+
+def list_beside(path: Path) -> None:
+    """List the folder of an object in a store, since others of it will be asked for.
+
+    Raises OSError.
+    """
+    if stored := in_store(path):
+        stored.store.below(stored.parent.key)
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:

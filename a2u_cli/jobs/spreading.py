@@ -6,11 +6,11 @@ process alone. So whatever becomes of a worker, what is on disk is what one proc
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
+from itertools import compress, takewhile
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -179,7 +179,7 @@ def run_team(
     team: Team,
     prepare: Callable[[], object],
     journal: Journal,
-    inputs: tuple[Path, ...] = (),
+    inputs: Iterable[Path] = (),
     force: bool = False,
     fail_fast: bool = False,
 ) -> Generator[Outcome, None, None]:
@@ -189,16 +189,16 @@ def run_team(
     failure is finished. A picture that a worker is ended for is tried once more; one that it has
     too little memory for is matted by this process, when the workers are gone.
     """
+    pairs = pairs if isinstance(pairs, Sequence) else tuple(pairs)
     late, stopped = set[Pair](), Event()
     places = Places(journal, inputs, force=force)
     job = Job(folder, matter.matte, options, places, room_beside(matter), matter.max_memory)
-    pairs = tuple(pairs)
-    done = {pair for pair in pairs if is_done(pair, job)}
-    yield from (Outcome(pair.name, "skipped", "done before") for pair in pairs if pair in done)
-    pairs = tuple(pair for pair in pairs if pair not in done)
+    todo = bytearray(not is_done(pair, job) for pair in pairs)
+    for pair in (pair for pair, left in zip(pairs, todo, strict=True) if not left):
+        yield Outcome(pair.name, "skipped", "done before")
     if team.places:
         crew = Crew(setups(matter, team, prepare))
-        theirs = (pair for pair in pairs if pair in team.pairs)
+        theirs = (pair for pair in compress(pairs, todo) if pair in team.pairs)
         coming = takewhile(lambda _: not stopped.is_set(), theirs)
         for pair, outcome in crew.each(lambda pair: (pair, _make(pair, job, crew)), coming):
             if outcome is None:
@@ -209,7 +209,7 @@ def run_team(
             yield outcome
     if stopped.is_set():
         return
-    rest = [pair for pair in pairs if pair not in team.pairs or pair in late]
+    rest = (p for p in compress(pairs, todo) if p not in team.pairs or p in late)
     yield from run(
         rest,
         folder,

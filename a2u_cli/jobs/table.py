@@ -6,7 +6,7 @@ hash; so who asks reads the line itself, and sees whether it is of that name.
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -16,6 +16,7 @@ Keys = NDArray[np.uint64]
 
 LONG = 512  # bytes of a name; of longer ones a digest is hashed
 FRESH = 4096  # names that wait to be sorted in
+PART = 1 << 16  # names that are hashed and looked for at once
 MIX = 0x9E3779B97F4A7C15  # the golden ratio's, as in splitmix64
 FACTORS = np.array([(0xBF58476D1CE4E5B9 * n + MIX) % 2**64 | 1 for n in range(LONG // 8)], "<u8")
 
@@ -65,13 +66,15 @@ class Table:
 
     def holds(self, keys: Keys) -> NDArray[np.bool_]:
         """Tell of many names, by their hashes (N,), which are there (N,)."""
+        order = np.argsort(keys)  # neighbours are looked for in memory that is at hand
+        keys, there = keys[order], np.zeros(keys.shape, bool)
         with self._lock:
             places = np.searchsorted(self.keys, keys)
-            there = np.zeros(keys.shape, bool)
-            inside = places < self.keys.size
-            there[inside] = self.keys[places[inside]] == keys[inside]
+            inside = order[places < self.keys.size]
+            there[inside] = self.keys[places[: inside.size]] == keys[: inside.size]
             if self._fresh:
-                there |= np.isin(keys, np.fromiter(self._fresh, "<u8", len(self._fresh)))
+                fresh = np.fromiter(self._fresh, "<u8", len(self._fresh))
+                there[order] |= np.isin(keys, fresh)
             return there
 
 
@@ -118,7 +121,8 @@ def hash_names(names: Sequence[bytes]) -> Keys:
     return keys
 
 
-def in_parts(names: Iterator[bytes], size: int = FRESH) -> Iterator[Keys]:
-    """Hash names as they come, so many at once."""
-    while part := list(islice(names, size)):
+def in_parts(names: Iterable[bytes]) -> Iterator[Keys]:
+    """Hash names as they come, many at once."""
+    coming = iter(names)
+    while part := list(islice(coming, PART)):
         yield hash_names(part)
