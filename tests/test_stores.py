@@ -16,7 +16,7 @@ from conftest import RunA2U
 from small_folders import held, last, mask, photo, put
 
 from a2u_cli.errors import A2UError
-from a2u_cli.images import encode_image, leases, stores, write_image
+from a2u_cli.images import encode_image, leases, objects, write_image
 from a2u_cli.images.files import locked
 from a2u_cli.images.listing import list_files
 from a2u_cli.images.stores import StorePath, in_store, place
@@ -204,7 +204,7 @@ def test_what_names_no_folder_of_a_store_is_refused(text: str, words: str) -> No
 def test_a_missing_library_is_named(
     scheme: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "find_spec", lambda name: None)
+    monkeypatch.setattr(objects, "find_spec", lambda name: None)
     with pytest.raises(A2UError, match=f"pip install .*{package}"):
         place(f"{scheme}://bucket/in").is_dir()
 
@@ -231,14 +231,14 @@ def test_what_no_path_can_name_is_told(files: Any) -> None:
 
 def test_tags_of_every_store_are_read() -> None:
     md5, told = "0cc175b9c0f1b6a831c399e269772661", "DMF1ucDxtqgxw5niaXcmYQ=="
-    at_s3 = stores._read_info({"size": 1, "ETag": f'"{md5}"', "LastModified": 1})
-    at_google = stores._read_info({"size": 1, "etag": "CJ", "md5Hash": told})
+    at_s3 = objects.read_info({"size": 1, "ETag": f'"{md5}"', "LastModified": 1})
+    at_google = objects.read_info({"size": 1, "etag": "CJ", "md5Hash": told})
     content = {"content_md5": bytearray.fromhex(md5)}
-    at_azure = stores._read_info({"size": 1, "etag": "0x8", "content_settings": content})
+    at_azure = objects.read_info({"size": 1, "etag": "0x8", "content_settings": content})
     assert at_s3.md5 == at_google.md5 == at_azure.md5 == md5
-    pieces = stores._read_info({"size": 1, "ETag": f'"{md5}-2"'})
+    pieces = objects.read_info({"size": 1, "ETag": f'"{md5}-2"'})
     assert (pieces.version, pieces.md5) == (f"{md5}-2", "")
-    assert stores._read_info({"size": 1, "mtime": 7}).version == "7"
+    assert objects.read_info({"size": 1, "mtime": 7}).version == "7"
 
 
 def test_what_a_store_calls_its_objects_is_enough_to_know_them_again(

@@ -1,193 +1,26 @@
-"""Objects of a store as paths: what `s3://`, `gs://`, `abfs://` and `hf://` name, by fsspec.
+"""Paths of object stores, with the face of a `Path`: `s3://`, `gs://`, `abfs://` and `hf://`.
 
-A store has no folders, no links and no renaming; what is asked of it is a request each, but a list
-of a thousand objects is one, too. So what lies below a folder is listed once, when it is first
-asked for, and every other question is answered by that. An object is there whole or not at all.
+A store has no folders, no links and no renaming. What has a disk's path and asks for no more than a
+store can tell goes on as it is; an object is there whole or not at all.
 """
 
-import base64
 import errno
 import hashlib
 import os
 import re
-import shutil
 import stat
-import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
-from functools import cached_property
-from importlib.util import find_spec
 from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path, PurePosixPath
-from tempfile import mkdtemp
 from typing import IO, Any, cast
 
 from ..errors import A2UError
+from .objects import LIBRARIES, MD5, Object, Store, in_words, read_info
 
-LIBRARIES: dict[
-    str, tuple[str, dict[str, Any]]
-] = {  # by which fsspec knows a store, and what it is told
-    "s3": ("s3fs", {"max_concurrency": 1, "use_listings_cache": False}),  # else a request more each
-    "gs": ("gcsfs", {"use_listings_cache": False}),
-    "abfs": ("adlfs", {"use_listings_cache": False}),
-    "hf": ("huggingface_hub", {"use_listings_cache": False}),
-    "memory": ("fsspec", {}),  # of this process: for tests
-}
 READ_ONLY = ("hf",)  # each file would be a commit
-MD5 = re.compile(r"[0-9a-f]{32}")
 HEAD = 1 << 16  # bytes that tell a picture's size
-FETCHERS = 16  # objects that are read at once
-UNKNOWN = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}
-
-
-@dataclass(frozen=True, slots=True)
-class Object:
-    """What a list tells of an object: its size, what changes with its content, its MD5 if told."""
-
-    size: int
-    version: str = ""
-    md5: str = ""
-
-
-@dataclass
-class _Listing:
-    """What lies below a folder, by key."""
-
-    objects: dict[str, Object] = field(default_factory=dict)
-    folders: set[str] = field(default_factory=set)
-
-    def put(self, key: str, found: Object) -> None:
-        self.objects[key] = found
-        while key := key.rpartition("/")[0]:
-            if key in self.folders:
-                return
-            self.folders.add(key)
-
-
-class Store:
-    """A store that is listed once; raises OSError in one line for what its library raises."""
-
-    def __init__(self, scheme: str) -> None:
-        self.scheme = scheme
-        self._listings: dict[str, _Listing] = {}
-        self._fetching: dict[str, Future[bytes]] = {}
-        self._lock = threading.Lock()
-
-    @cached_property
-    def files(self) -> Any:
-        """Connect to it; raises A2UError where its library is not installed."""
-        library, options = LIBRARIES[self.scheme]
-        if find_spec(library) is None:
-            name = "'a2u-cli[stores]'" if self.scheme == "s3" else library
-            raise A2UError(
-                f"{self.scheme}:// needs {library}, which is not here; pip install {name}"
-            )
-        import fsspec
-
-        with _in_words(f"{self.scheme}://"):
-            return fsspec.filesystem(self.scheme, **options)
-
-    @cached_property
-    def disk(self) -> Path:
-        """Make a folder on a disk for copies; it goes with the store."""
-        folder = mkdtemp(prefix="a2u-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return Path(folder)
-
-    @cached_property
-    def fetchers(self) -> ThreadPoolExecutor:
-        """Start the threads that read ahead."""
-        return ThreadPoolExecutor(FETCHERS)
-
-    def below(self, key: str) -> _Listing:
-        """List what lies below a folder, unless that was done, also for one above it."""
-        with self._lock:
-            known = self._known(key)
-            if known is None:
-                known = self._listings[key] = self._list(key)
-            return known
-
-    def forget_list(self, key: str) -> None:
-        """Drop what is known of what lies below a folder."""
-        with self._lock:
-            for root in [root for root in self._listings if _is_below(key, root)]:
-                del self._listings[root]
-
-    def find(self, key: str) -> Object | None:
-        """Tell of an object by the lists there are, or else ask."""
-        known = self._known(key.rpartition("/")[0])
-        return self.ask(key) if known is None else known.objects.get(key)
-
-    def ask(self, key: str) -> Object | None:
-        """Ask for what an object is now."""
-        with _in_words(self.name(key)):
-            try:
-                info = self.files.info(self.name(key))
-            except FileNotFoundError:
-                return None
-        return _read_info(info) if info["type"] == "file" else None
-
-    def note(self, key: str, found: Object | None) -> None:
-        """Put down what an object is now."""
-        for root, listing in self._listings.items():
-            if _is_below(key, root):
-                if found:
-                    listing.put(key, found)
-                else:
-                    listing.objects.pop(key, None)
-
-    def name(self, key: str) -> str:
-        """Name an object in full."""
-        return f"{self.scheme}://{key}"
-
-    def fetch(self, key: str) -> None:
-        """Begin to read an object that will be read."""
-        with self._lock:
-            if key not in self._fetching:
-                self._fetching[key] = self.fetchers.submit(self._get, key)
-
-    def read(self, key: str, *, keep: bool = False) -> bytes | None:
-        """Give what is fetched, once, unless it is to be kept; None where that was not begun."""
-        with self._lock:
-            future = self._fetching.get(key) if keep else self._fetching.pop(key, None)
-        return future.result() if future else None
-
-    def get(self, key: str) -> bytes:
-        """Read an object whole."""
-        fetched = self.read(key)
-        return self._get(key) if fetched is None else fetched
-
-    def forget(self) -> None:
-        """Drop what was fetched and is not read."""
-        with self._lock:
-            for future in self._fetching.values():
-                future.cancel()
-            self._fetching.clear()
-
-    def _get(self, key: str) -> bytes:
-        with _in_words(self.name(key)):
-            return bytes(self.files.cat_file(self.name(key)))
-
-    def _known(self, key: str) -> _Listing | None:
-        while key:
-            if key in self._listings:
-                return self._listings[key]
-            key = key.rpartition("/")[0]
-        return None
-
-    def _list(self, key: str) -> _Listing:
-        with _in_words(self.name(key)):
-            found = self.files.find(self.name(key), detail=True)
-        listing, root = _Listing(), str(self.files._strip_protocol(self.name(key))).strip("/")
-        for name, info in found.items():
-            if info["type"] == "file" and not name.endswith("/"):  # else it stands for a folder
-                listing.put(key + name.strip("/").removeprefix(root), _read_info(info))
-        listing.objects.pop(key, None)  # an object itself, and no folder
-        return listing
 
 
 @dataclass(frozen=True)
@@ -331,10 +164,10 @@ class StorePath:
 
     def list_now(self) -> dict[str, Object]:
         """List by name the objects in it as they are now, and in no folder below."""
-        with _in_words(str(self)):
+        with in_words(str(self)):
             found = self.store.files.ls(str(self), detail=True, refresh=True)
         files = (info for info in found if info["type"] == "file")
-        return {info["name"].rpartition("/")[2]: _read_info(info) for info in files}
+        return {info["name"].rpartition("/")[2]: read_info(info) for info in files}
 
     def list_anew(self) -> None:
         """List what lies below it when that is asked for again."""
@@ -373,7 +206,7 @@ class StorePath:
         """
         if self.scheme in READ_ONLY:
             raise OSError(errno.EROFS, f"{self.scheme}:// is read only here", str(self))
-        with _in_words(str(self)):
+        with in_words(str(self)):
             try:
                 told = self._put(data, new=new)
             except OSError as error:
@@ -394,7 +227,7 @@ class StorePath:
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove an object."""
-        with _in_words(str(self)):
+        with in_words(str(self)):
             try:
                 self.store.files.rm_file(str(self))
             except FileNotFoundError:
@@ -427,7 +260,7 @@ class _Pieces(RawIOBase):
         end = min(self.at + len(buffer), self.size)
         if self.at >= end:
             return 0
-        with _in_words(str(self.path)):
+        with in_words(str(self.path)):
             name = str(self.path)
             data = self.path.store.files.cat_file(name, start=self.at, end=end)
         buffer[: len(data)] = data
@@ -497,49 +330,3 @@ def in_store(path: object) -> StorePath | None:
 def is_there(path: Path) -> bool:
     """Tell whether anything lies at a place, also a link to nothing."""
     return path.exists() if in_store(path) else os.path.lexists(path)
-
-
-def _is_below(key: str, root: str) -> bool:
-    return key == root or key.startswith(f"{root}/")
-
-
-def _read_info(info: dict[str, Any]) -> Object:
-    """Read what a store's library tells of an object: each has names of its own."""
-    tag = str(info.get("ETag") or info.get("etag") or info.get("blob_id") or "").strip('"')
-    told = info.get("md5Hash") or (info.get("content_settings") or {}).get("content_md5") or b""
-    md5 = (base64.b64decode(told) if isinstance(told, str) else bytes(told)).hex()
-    if "ETag" in info and MD5.fullmatch(tag):
-        md5 = tag  # of an object that was put in one go, unless it is encrypted by a key of its own
-    times = (info.get(name) for name in ("LastModified", "last_modified", "mtime", "created"))
-    version = md5 or tag or str(next(filter(None, times), ""))
-    return Object(int(info["size"] or 0), version, md5)
-
-
-@contextmanager
-def _in_words(name: str) -> Iterator[None]:
-    """Say as an OSError of one line what a library raises, and nothing that is secret."""
-    try:
-        yield
-    except (MemoryError, A2UError):
-        raise
-    except Exception as error:
-        raise _translate(error, name) from error
-
-
-def _translate(error: Exception, name: str) -> OSError:
-    answer = getattr(error.__cause__, "response", None) or {}
-    code = answer.get("Error", {}).get("Code", "")
-    said = getattr(error, "strerror", None) or str(error)
-    said = " ".join(re.sub(r"(?<=//)[^/@\s]*@|\?[^\s\"']*", "", said).split())
-    if isinstance(error, FileExistsError) or code == "PreconditionFailed":
-        return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-    if isinstance(error, FileNotFoundError):
-        bucket = "the bucket" if code == "NoSuchBucket" else "it"
-        return FileNotFoundError(errno.ENOENT, f"{bucket} does not exist", name)
-    if type(error).__name__ in UNKNOWN:
-        text = "no credentials were found where its library looks for them"
-        return PermissionError(errno.EACCES, text, name)
-    if isinstance(error, PermissionError):
-        return PermissionError(errno.EACCES, said or os.strerror(errno.EACCES), name)
-    number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
-    return OSError(number, said or type(error).__name__, name)
