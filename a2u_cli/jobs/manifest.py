@@ -5,6 +5,7 @@ pictures are kept as text, and become `Pair`s one at a time.
 """
 
 import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,7 +32,9 @@ Own = tuple[tuple[str, str | bool], ...]  # of a row: options by their names
 class Rows(Sequence[Pair]):
     """Pairs that are kept as text, and made when asked for; parts of them share it."""
 
-    def __init__(self, folder: Path, source: str, text: bytes, ends: NDArray[np.uint64]) -> None:
+    def __init__(
+        self, folder: Path, source: str, text: bytearray, ends: NDArray[np.uint64]
+    ) -> None:
         self.folder, self.source = folder, source
         self._text, self._ends = text, ends  # ends: (N + 1,), the first is 0
         self.numbers: NDArray[np.int64] = np.arange(ends.size - 1)
@@ -60,7 +63,7 @@ class Rows(Sequence[Pair]):
     def cells(self, number: int) -> list[str]:
         """Give a row's picture, trimap, mask, name, options, and where it stands."""
         begin, end = (int(end) for end in self._ends[number : number + 2])
-        return as_text(self._text[begin:end]).split("\0")
+        return as_text(bytes(self._text[begin:end])).split("\0")
 
     def _make(self, number: int) -> Pair:
         picture, trimap, mask, name, own, _ = self.cells(number)
@@ -113,7 +116,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises A2UError where it cannot be read, has a column that means nothing, or no rows.
     """
     failed: list[tuple[int, Outcome]] = []
-    text, ends = bytearray(), [0]
+    text, ends = bytearray(), array("Q", [0])
     backgrounds = set[str]()
 
     def fail(where: str, name: str, why: str) -> None:
@@ -136,7 +139,7 @@ def read_manifest(path: Path) -> Manifest:
         ends.append(len(text))
     if not failed and len(ends) == 1:
         raise A2UError(f"{path} has no rows, expected one for each picture; see a2u plan --help")
-    rows = Rows(path.parent, f"from {path}", bytes(text), np.array(ends, "<u8"))
+    rows = Rows(path.parent, f"from {path}", text, np.array(ends, "u8"))
     kept = np.ones(len(rows), bool)
     for first, second in _find_twice(rows):
         kept[second] = False
