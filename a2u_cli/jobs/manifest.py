@@ -5,6 +5,7 @@ pictures are kept as text, and become `Pair`s one at a time.
 """
 
 import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -33,7 +34,7 @@ class Rows(Sequence[Pair]):
     """Pairs that are kept as text, and made when asked for; parts of them share it."""
 
     def __init__(
-        self, folder: Path, stores: Stores, source: str, text: bytes, ends: NDArray[np.uint64]
+        self, folder: Path, stores: Stores, source: str, text: bytearray, ends: NDArray[np.uint64]
     ) -> None:
         self.folder, self.stores, self.source = folder, stores, source
         self._text, self._ends = text, ends  # ends: (N + 1,), the first is 0
@@ -63,7 +64,7 @@ class Rows(Sequence[Pair]):
     def cells(self, number: int) -> list[str]:
         """Give a row's picture, trimap, mask, name, options, and where it stands."""
         begin, end = (int(end) for end in self._ends[number : number + 2])
-        return as_text(self._text[begin:end]).split("\0")
+        return as_text(bytes(self._text[begin:end])).split("\0")
 
     def _make(self, number: int) -> Pair:
         picture, trimap, mask, name, own, _ = self.cells(number)
@@ -117,7 +118,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises A2UError where it cannot be read, has a column that means nothing, or no rows.
     """
     failed: list[tuple[int, Outcome]] = []
-    text, ends, stores = bytearray(), [0], Stores()
+    text, ends, stores = bytearray(), array("Q", [0]), Stores()
     backgrounds = set[str]()
 
     def fail(where: str, name: str, why: str) -> None:
@@ -140,7 +141,7 @@ def read_manifest(path: Path) -> Manifest:
         ends.append(len(text))
     if not failed and len(ends) == 1:
         raise A2UError(f"{path} has no rows, expected one for each picture; see a2u plan --help")
-    rows = Rows(path.parent, stores, f"from {path}", bytes(text), np.array(ends, "<u8"))
+    rows = Rows(path.parent, stores, f"from {path}", text, np.array(ends, "u8"))
     kept = np.ones(len(rows), bool)
     for first, second in _find_twice(rows):
         kept[second] = False
