@@ -18,6 +18,7 @@ from .commands import (
     explain,
     manifest,
     matte,
+    provenance,
     render,
     sequence,
     serve,
@@ -49,6 +50,8 @@ app.command()(serve.serve)
 app.command()(composite.composite)
 app.command()(composite.cutout)
 app.add_typer(trimap.app, name="trimap")
+app.command()(provenance.provenance)
+app.command()(provenance.replay)
 app.command("eval")(evaluate.evaluate)
 app.command()(explain.explain)
 app.add_typer(weights.app, name="weights")
