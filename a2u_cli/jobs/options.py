@@ -82,14 +82,14 @@ class Options:
         facts: dict[str, Any] = target._asdict()
         return replace(self, **(facts | {"depth": depth or target.depth}))
 
+    def with_own(self, own: tuple[tuple[str, Any], ...]) -> "Options":
+        """Give the options with those that a picture has of its own, by their names."""
+        return replace(self, **dict(own)) if own else self
+
     def by(self, matter: "Matter") -> "Options":
         """Give the options with what a matter adds to them."""
         made = {"dtype": matter.dtype_name, "quality": matter.quality}
         return replace(self, weights=matter.sha256, licence=matter.licence, **made)  # type: ignore[arg-type]
-
-    def with_own(self, own: tuple[tuple[str, Any], ...]) -> "Options":
-        """Give the options with those that a picture has of its own, by their names."""
-        return replace(self, **dict(own)) if own else self
 
     def of_picture(self, *, is_mask: bool) -> "Options":
         """Give the options that shape a picture's outputs; the others are as if not given.
