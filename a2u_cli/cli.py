@@ -17,6 +17,7 @@ from .commands import (
     doctor,
     evaluate,
     explain,
+    manifest,
     matte,
     provenance,
     render,
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.command()(matte.matte)
 app.command()(batch.batch)
+app.command()(manifest.plan)
 app.command()(check.check)
 app.command()(sequence.sequence)
 app.command()(serve.serve)

@@ -8,7 +8,7 @@ import typer
 from ..errors import ImageError
 from ..pairing import folder_above
 from ..weights import registry
-from .batch import find_run
+from .manifest import find
 from .options import (
     BAND,
     AsJson,
@@ -73,7 +73,7 @@ def check(
 
     mattes = Mattes(out)
     folder = images or _folder_of(out)
-    found = find_run(folder, trimaps, masks, out)
+    found = find(folder, trimaps, masks, out)
     others = list_others(found, mattes, folder)
     if report:
         inputs = (*found.files, *mattes.paths)

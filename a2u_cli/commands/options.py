@@ -22,6 +22,13 @@ DEPTHS = (8, 16, 32)
 Word = TypeVar("Word", bound=str)
 
 
+def path(text: str | Path) -> Path:
+    """Take the path of a file or folder, on a disk or in a store; raises A2UError."""
+    from ..images.stores import place
+
+    return place(str(text))  # a default is a path already
+
+
 def completing(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     """Complete an option's value on Tab from the words that there are."""
 

@@ -68,7 +68,7 @@ def examine_made(
     """Check a matte that was just made, finished as it goes into a run's folder."""
     pair, picture = loaded.pair, loaded.picture
     matte = outputs(pair, folder, options)["alpha"]
-    shown = finish(alpha, options.finish)
+    shown = finish(alpha, options.with_own(pair.own).finish)
     if options.depth < 32:  # as it is read again
         levels = quantise(shown, options.depth)
         shown = np.divide(levels, np.iinfo(levels.dtype).max, dtype=np.float32)

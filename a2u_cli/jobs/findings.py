@@ -19,6 +19,7 @@ from ..images.files import replacing, words
 from ..images.writing import require_free
 from ..scoring.contact_sheet import PER_PAGE, Entry, Page, is_sheet, page_paths, write_page
 from ..scoring.suspicion import Reason
+from .places import require_no_input
 
 
 class Findings:
@@ -82,9 +83,10 @@ def require_report(path: Path, count: int, inputs: Iterable[Path], *, force: boo
 
     A report of ours is replaced. Raises ImageError.
     """
-    taken = list(inputs)
-    for page in page_paths(path, count):
-        require_free(page, taken, force=force or (page.is_file() and is_sheet(page)))
+    pages = page_paths(path, count)
+    require_no_input(pages, inputs)
+    for page in pages:
+        require_free(page, [], force=force or (page.is_file() and is_sheet(page)))
 
 
 def write_report(path: Path, findings: Findings) -> list[Path]:

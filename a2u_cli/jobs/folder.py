@@ -8,27 +8,28 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import A2UError, OutOfMemory, in_words
+from ..errors import A2UError, ImageError, OutOfMemory, in_words
 from ..images.decoding import DAMAGE, open_picture
 from ..images.exr_header import crop_header
 from ..images.files import require_regular
 from ..images.formats import extension, holds_light
 from ..images.meaning import Looks, read_matte
 from ..images.memory import free_memory
-from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
+from ..images.reading import Picture, read_image, tell_of_hidden
 from ..images.writing import encode_for
 from ..pairing import Pair
 from ..trimap import band_pixels, check_pair, make_trimap, read_trimap
 from ..units import FloatArray, Size, Trimap
+from .fetching import fetch_ahead
 from .journal import Journal, JournalError, Outcome
 from .options import Options
-from .places import Places, hash_file, make_recipe
+from .places import Places, Source, hash_file, make_recipe, tell_version
 from .provenance import Origin, Tell, note_of, origin_of, telling
 from .results import make_results
 
@@ -103,7 +104,7 @@ def outputs(pair: Pair, folder: Path, options: Options) -> dict[str, Path]:
     return {kind: folder / kind / f"{pair.name}{suffix}" for kind in options.save}
 
 
-def shard(pairs: tuple[Pair, ...], number: int, count: int) -> tuple[Pair, ...]:
+def shard(pairs: Sequence[Pair], number: int, count: int) -> Sequence[Pair]:
     """Take every `count`-th pair, beginning with the `number`-th (from 1).
 
     Raises A2UError where there is no such part.
@@ -184,7 +185,7 @@ class _Flight:
         writer: ThreadPoolExecutor,
     ) -> None:
         self.job, self.reader, self.writer = job, reader, writer
-        self.coming = ((pair, size_in_head(pair.image)) for pair in pairs)
+        self.coming = ((pair, size_in_head(pair.image)) for pair in fetch_ahead(pairs))
         self.next = next(self.coming, None)
         self.reading: deque[_Reading] = deque()
         self.writing: deque[_Writing] = deque()
@@ -276,12 +277,21 @@ def _load(pair: Pair, job: Job) -> Loaded | Outcome:
 
 def take(pair: Pair, job: Job) -> Taken | Outcome:
     """Read a pair's files, or say that it is done; raises A2UError where that cannot be."""
-    image, hint = (read_bytes(path, str(path)) for path in (pair.image, pair.hint))
-    hashes = [hashlib.sha256(part).digest() for part in (image, hint)]
+    image, hint = Source(pair.image), Source(pair.hint)
+    hashes = [image.digest, hint.digest]
     missing = {} if is_held(pair, hashes, job) else find_missing(pair, hashes, job)
     if not missing:
         return Outcome(pair.name, "skipped", "done before")
-    return Taken(pair, missing, (image, hint))
+    return Taken(pair, missing, (image.data, hint.data))
+
+
+def is_done(pair: Pair, job: Job) -> bool:
+    """Tell whether a pair that lies in a store is done: by what its list tells, unread."""
+    versions = [version for path in (pair.image, pair.hint) if (version := tell_version(path))]
+    try:
+        return len(versions) == 2 and not find_missing(pair, versions, job)
+    except ImageError:  # its turn will tell
+        return False
 
 
 def decode(taken: Taken, options: Options, max_memory: int | None) -> Loaded:
@@ -306,9 +316,10 @@ def decode(taken: Taken, options: Options, max_memory: int | None) -> Loaded:
 
 def is_held(pair: Pair, hashes: list[bytes], job: Job) -> bool:
     """Tell whether a version that kept no hashes of outputs did a picture."""
-    options = job.options.of_picture(is_mask=pair.is_mask)
+    given = job.options.with_own(pair.own)
+    options = given.of_picture(is_mask=pair.is_mask)
     inputs = hashlib.sha256(b"".join(hashes)).hexdigest()
-    return job.places.journal.held(pair.name, inputs, {options.digest, job.options.digest})
+    return job.places.journal.held(pair.name, inputs, {options.digest, given.digest})
 
 
 def find_missing(pair: Pair, hashes: list[bytes], job: Job) -> dict[str, str]:
@@ -316,12 +327,13 @@ def find_missing(pair: Pair, hashes: list[bytes], job: Job) -> dict[str, str]:
 
     Raises ImageError where one has no place.
     """
-    places = outputs(pair, job.folder, job.options)
+    options = job.options.with_own(pair.own)
+    places = outputs(pair, job.folder, options)
     read = [part.hex() for part in hashes] + ["mask" if pair.is_mask else "trimap"]
     recipes = {}
     for kind in places:
         behind = [_hash_background(pair, job)] if kind == "composite" else []
-        shaping = job.options.of_output(kind, is_mask=pair.is_mask)
+        shaping = options.of_output(kind, is_mask=pair.is_mask)
         recipes[kind] = make_recipe([*read, *behind], shaping.digest)
     missing = job.places.missing({path: recipes[kind] for kind, path in places.items()})
     return {kind: recipes[kind] for kind, path in places.items() if path in missing}
@@ -331,7 +343,8 @@ def _hash_background(pair: Pair, job: Job) -> str:
     """Hash the picture behind a composite; what is no file is told by the options."""
     from ..backgrounds import choose_background
 
-    chosen = choose_background(job.options.background, pair.name)
+    options = job.options.with_own(pair.own)
+    chosen = choose_background(options.background, pair.name)
     if not Path(chosen).is_file():
         return ""
     if chosen not in job.backgrounds:
@@ -348,7 +361,7 @@ def read_hint(
     guess: bool | Looks = True,
 ) -> Trimap:
     """Give a pair's trimap, drawn or made of its mask, read by `read_matte`; raises A2UError."""
-    name = str(pair.hint)
+    name, options = str(pair.hint), options.with_own(pair.own)
     if not pair.is_mask:
         strict = options.strict
         return read_trimap(data, strict=strict, name=name, max_memory=max_memory, guess=guess)
@@ -383,7 +396,7 @@ def encode(
     """
     tell = tell or telling(options.provenance)
     picture, pair = loaded.picture, loaded.pair
-    options = replace(options, save=tuple(loaded.recipes))
+    options = replace(options.with_own(pair.own), save=tuple(loaded.recipes))
     light = picture.light is not None or holds_light(options.format, options.depth)
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
     metadata |= {"light": light}

@@ -6,15 +6,17 @@ process alone. So whatever becomes of a worker, what is on disk is what one proc
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
+from itertools import compress, takewhile
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 from ..errors import A2UError, OutOfMemory, WeightsError, in_words, is_memory
+from ..images.stores import in_store
 from ..pairing import Pair
 from ..scoring.contact_sheet import Entry
 from ..units import FloatArray, Size
@@ -30,6 +32,7 @@ from .folder import (
     decode,
     encode,
     failed,
+    is_done,
     keep,
     room_beside,
     run,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 
 SMALL = 1_500_000  # pixels: a thread alone keeps busy with it; of larger pictures all do a part
 WORTH = 3_000_000  # pixels to do for each worker: its start costs as much as half a million
+ASKED = 32  # heads of pictures that are asked a store for at once
 EACH = 16_000  # pixels that take as long as what is done once a picture
 
 
@@ -98,7 +102,7 @@ def share_out(
     threads = matter.threads if matter.device.type == "cpu" else 1
     if (workers or threads) == 1 and not devices:
         return Team()
-    sizes = {pair: size for pair in pairs if (size := size_in_head(pair.image))}
+    sizes = {pair: size for pair, size in _heads(pairs, folder, options) if size}
     told = bool(workers or devices)
     if not told:
         sizes = {pair: size for pair, size in sizes.items() if _pixels(size) <= SMALL}
@@ -114,6 +118,18 @@ def share_out(
     fits = {size for size in kinds if _fits(matter, size, places)}
     taken = frozenset(pair for pair, size in sizes.items() if size in fits)
     return Team(places, max(1, threads // len(each)), taken) if taken else Team()
+
+
+def _heads(
+    pairs: Iterable[Pair], folder: Path, options: Options
+) -> Iterable[tuple[Pair, Size | None]]:
+    """Tell the sizes of pictures; in a store that is a request each, so what is there is passed."""
+    pairs = tuple(pairs)
+    near = [pair for pair in pairs if not in_store(pair.image)]
+    far = [p for p in pairs if in_store(p.image) and not are_there(p, folder, options)]
+    yield from ((pair, size_in_head(pair.image)) for pair in near)
+    with ThreadPoolExecutor(ASKED) as asking:
+        yield from zip(far, asking.map(lambda pair: size_in_head(pair.image), far), strict=True)
 
 
 def _most(matter: "Matter", sizes: set[Size]) -> int:
@@ -168,7 +184,7 @@ def run_team(
     team: Team,
     prepare: Callable[[], object],
     journal: Journal,
-    inputs: tuple[Path, ...] = (),
+    inputs: Iterable[Path] = (),
     force: bool = False,
     fail_fast: bool = False,
     findings: Findings | None = None,
@@ -180,12 +196,16 @@ def run_team(
     too little memory for is matted by this process, when the workers are gone. What a check finds
     of every matte goes to `findings`, if there are any.
     """
-    pairs, late, stopped = tuple(pairs), set[Pair](), Event()
+    pairs = pairs if isinstance(pairs, Sequence) else tuple(pairs)
+    late, stopped = set[Pair](), Event()
+    places = Places(journal, inputs, force=force)
+    job = Job(folder, matter.matte, options, places, room_beside(matter), matter.max_memory)
+    todo = bytearray(not is_done(pair, job) for pair in pairs)
+    for pair in (pair for pair, left in zip(pairs, todo, strict=True) if not left):
+        yield Outcome(pair.name, "skipped", "done before")
     if team.places:
-        places = Places(journal, inputs, force=force)
-        job = Job(folder, matter.matte, options, places, room_beside(matter), matter.max_memory)
         crew = Crew(setups(matter, team, prepare))
-        theirs = (pair for pair in pairs if pair in team.pairs)
+        theirs = (pair for pair in compress(pairs, todo) if pair in team.pairs)
         coming = takewhile(lambda _: not stopped.is_set(), theirs)
         make = partial(_make, job=job, crew=crew, findings=findings)
         for pair, outcome in crew.each(lambda pair: (pair, make(pair)), coming):
@@ -197,7 +217,7 @@ def run_team(
             yield outcome
     if stopped.is_set():
         return
-    rest = [pair for pair in pairs if pair not in team.pairs or pair in late]
+    rest = (p for p in compress(pairs, todo) if p not in team.pairs or p in late)
     yield from run(
         rest,
         folder,

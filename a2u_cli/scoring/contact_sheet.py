@@ -71,6 +71,8 @@ class Entry:
 
 def address(file: str, folder: Path) -> str:
     """Give the address of a file from a page in a folder: a relative one, where there is one."""
+    if "://" in file:  # in a store
+        return quote(file, safe="/:")
     try:
         return quote(os.fsencode(Path(os.path.relpath(file, folder)).as_posix()))
     except ValueError:  # on another drive of Windows
