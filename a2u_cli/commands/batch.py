@@ -1,6 +1,7 @@
 """`a2u batch`: matte a folder, overnight if need be, and say in the morning what became of each."""
 
 from collections import Counter
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -117,6 +118,14 @@ def batch(
             callback=checking(lambda text: _read_workers(text)),
         ),
     ] = "auto",
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="Worker processes by Ray: ray, on this machine; ray://HOST:PORT, or ray://auto "
+            "from one of its nodes, on a cluster that shares the folders.",
+            callback=checking(lambda text: _read_on(text)),
+        ),
+    ] = None,
     strict: Strict = False,
     shard: Annotated[
         str | None, typer.Option(help="Do part I of N, as 2/8; all parts share the output folder.")
@@ -139,6 +148,7 @@ def batch(
     """
     from ..backgrounds import list_backgrounds
     from ..images.listing import OUTPUT_FOLDER
+    from ..jobs.spreading import run_team
 
     options = choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
@@ -148,6 +158,10 @@ def batch(
     options = replace(options, strict=strict, band=band or BAND, invert=invert)
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
+        refuse_idle("--dry-run plans for this machine without Ray", on=on)
+    if on:
+        refuse_idle("--on shares the work out by itself", shard=shard)
+        refuse_idle("Ray hands out devices by itself", device="," in device and device)
     out = output or folder / OUTPUT_FOLDER
     part, parts = _read_shard(shard)
     work = _Work(out, part, parts, force=force, no_lock=no_lock)
@@ -177,13 +191,17 @@ def batch(
         matter.quality = "fast"
         options = replace(options, quality="fast")
     rest = _rest(found, part)
-    team = _share_out(pairs, matter, options, out, number, devices)
+    if on:
+        spread = _on_ray(on, number, lock=not no_lock)
+    else:
+        team = _share_out(pairs, matter, options, out, number, devices)
+        spread = partial(run_team, team=team)
     if dry_run:
         rest.say()
         show_plan(pairs, out, matter, options, team, {"not_matted": rest.facts}, as_json=as_json)
         return
     tally, failures = _run(
-        pairs, inputs, matter, options, work, team=team, fail_fast=fail_fast, as_json=as_json
+        pairs, inputs, matter, options, work, spread, fail_fast=fail_fast, as_json=as_json
     )
     _report(tally, failures, rest, as_json=as_json)
 
@@ -213,6 +231,24 @@ def _read_workers(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise A2UError(f"workers {text!r} were asked for, expected auto or a number from 1 on")
     return int(text)
+
+
+def _read_on(text: str) -> str:
+    """Read where a run goes by Ray, which says nothing of its own; raises A2UError."""
+    from ..jobs.cluster import read_address
+    from .process import quiet_ray
+
+    quiet_ray()
+    return read_address(text)
+
+
+def _on_ray(
+    on: str, workers: int | None, *, lock: bool
+) -> Callable[..., "Generator[Outcome, None, None]"]:
+    """Give what does a run by Ray."""
+    from ..jobs.cluster import run_on_ray
+
+    return partial(run_on_ray, address=_read_on(on), workers=workers, tell=say, lock=lock)
 
 
 def _read_devices(text: str, workers: int | None) -> tuple[str, ...]:
@@ -293,15 +329,14 @@ def _run(
     matter: "Matter",
     options: "Options",
     work: _Work,
+    spread: Callable[..., "Generator[Outcome, None, None]"],
     *,
-    team: "Team",
     fail_fast: bool,
     as_json: bool,
 ) -> "tuple[Counter[str], list[Outcome]]":
     """Matte the pictures and report each; count what became of them, and keep the failures."""
     from ..images.files import locked
     from ..jobs.journal import Journal
-    from ..jobs.spreading import run_team
     from .process import prepare_process
 
     tally: Counter[str] = Counter()
@@ -310,12 +345,11 @@ def _run(
     try:
         lock = locked(work.out, work.journal, beside=work.beside, lock=not work.no_lock)
         with lock, progress(len(pairs)) as advance:
-            outcomes = run_team(
+            outcomes = spread(
                 pairs,
                 work.out,
                 matter,
                 options,
-                team=team,
                 prepare=prepare_process,
                 journal=Journal(work.out, work.journal),
                 inputs=inputs,
