@@ -19,11 +19,13 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# What needs programs beside Python: they are installed first, by Debian's apt where they are missing.
+# What needs extras, or programs beside Python: those are installed first, by Debian's apt where they
+# are missing.
 test-extras: .venv/dev
 	missing=; for it in ffmpeg chromium; do command -v $$it >/dev/null || missing="$$missing $$it"; done; \
 	test -z "$$missing" || { apt-get -qq update; apt-get -qq install -y $$missing; }
-	$(BIN)/python -m pytest -m 'requires_ffmpeg or requires_chromium' -ra
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[ray]'
+	$(BIN)/python -m pytest -m 'requires_ffmpeg or requires_chromium or requires_ray' -ra
 
 # Install the built wheel into an empty environment outside the checkout, and matte there.
 wheel-test: .venv/dev

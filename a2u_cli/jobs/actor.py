@@ -82,8 +82,6 @@ class Actor:
             self.stop = _stopped(error)
 
     def _begin(self) -> None:
-        import ray
-
         kit = self.kit
         if kit.version != __version__:
             raise A2UError(
@@ -97,6 +95,8 @@ class Actor:
                 f"{kit.folder} on {_node()} is another folder than here; choose an output folder "
                 "that all nodes share"
             )
+        import ray
+
         self._hire()
         name, self.lock = _claim(kit)
         self.journal = Journal(kit.folder, name)

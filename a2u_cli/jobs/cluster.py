@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -25,7 +26,7 @@ from ..errors import A2UError
 from ..images.files import replacing, sweep_behind, words
 from ..matting.planning import PROCESS
 from ..pairing import Pair
-from .actor import STOPPED, Actor, Kit, from_table, to_rows
+from .actor import STOPPED, Actor, Kit, Row, from_table, to_rows
 from .folder import room_beside, run, size_in_head
 from .journal import JOURNALS, Journal, Outcome
 from .options import Options
@@ -42,6 +43,7 @@ PART = 1_500_000  # pixels that are handed out at once: about a second's work
 MOST = 32  # pictures that are
 SHARES = 3  # of what is left to do, and for each actor, that are handed out at least
 ROWS = 10_000  # of a table of outcomes that are written at once
+SOON = 0.5  # seconds in which a client hears what was told
 OUTCOMES = "outcomes.parquet"
 
 
@@ -180,6 +182,7 @@ def _connected(address: str, team: Team | None) -> Iterator[None]:
     Raises A2UError where that cannot be.
     """
     import ray
+    import ray._private.worker as speaker
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with ExitStack() as stack:
@@ -203,6 +206,9 @@ def _connected(address: str, team: Team | None) -> Iterator[None]:
             for number, handler in handlers.items():  # Ray has one of its own for the second
                 signal.signal(number, handler)
         stack.callback(ray.shutdown)
+        # It tells of each worker that ends, on stdout, even where `log_to_driver` is off.
+        stack.callback(setattr, speaker, "print_to_stdstream", speaker.print_to_stdstream)
+        speaker.print_to_stdstream = lambda *_, **__: None
         yield
 
 
@@ -262,11 +268,36 @@ def _make_kit(
 
 def _outcomes(pairs: list[Pair], kit: Kit, team: Team) -> Generator[Outcome, None, None]:
     """Hand out pictures, and give what became of each, as it is heard; raises A2UError."""
-    if not pairs:
-        return
-    import ray.data
+    import ray
     from ray.exceptions import RayError
 
+    is_client = ray.util.client.ray.is_connected()
+    left = len(pairs)
+    try:
+        for row in _hear_afar(pairs, kit, team) if is_client else hand_out(pairs, kit, team):
+            for level, text in row.told:
+                logging.getLogger(__name__).log(level, text)
+            if row.state == STOPPED:
+                stop = A2UError(row.reason)
+                stop.exit_code = row.code
+                raise stop
+            left -= 1
+            yield Outcome(row.name, row.state, row.reason, row.seconds)
+    except (RayError, ConnectionError) as error:
+        raise A2UError(
+            f"Ray ended the run ({words(error)}); what is done is kept: mend that and run the same "
+            "command again"
+        ) from error
+    if left:
+        raise A2UError(f"Ray told nothing of {left} pictures; run the same command again")
+
+
+def hand_out(pairs: list[Pair], kit: Kit, team: Team) -> Iterator[Row]:
+    """Let Ray Data's actors do what there is, and give what they tell; raises RayError."""
+    import ray.data
+
+    if not pairs:
+        return
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     device, max_memory = team.places[0]
@@ -281,25 +312,33 @@ def _outcomes(pairs: list[Pair], kit: Kit, team: Team) -> Generator[Outcome, Non
         num_gpus=int(device != "cpu"),
         **memory,
     )
-    left = len(pairs)
-    try:
-        for table in made.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for row in from_table(table):
-                for level, text in row.told:
-                    logging.getLogger(__name__).log(level, text)
-                if row.state == STOPPED:
-                    stop = A2UError(row.reason)
-                    stop.exit_code = row.code
-                    raise stop
-                left -= 1
-                yield Outcome(row.name, row.state, row.reason, row.seconds)
-    except RayError as error:
-        raise A2UError(
-            f"Ray ended the run ({words(error)}); what is done is kept: mend that and run the same "
-            "command again"
-        ) from error
-    if left:
-        raise A2UError(f"Ray told nothing of {left} pictures; run the same command again")
+    for table in made.iter_batches(batch_size=None, batch_format="pyarrow"):
+        yield from from_table(table)
+
+
+class Envoy:
+    """Hand out pictures from within a cluster: what is only its client cannot."""
+
+    def __init__(self, pairs: list[Pair], kit: Kit, team: Team) -> None:
+        self.rows = hand_out(pairs, kit, team)
+
+    def hear(self) -> list[Row]:
+        """Give what was told by now, at least a row; none where all is told."""
+        start, rows = time.monotonic(), list[Row]()
+        for row in self.rows:
+            rows.append(row)
+            if time.monotonic() > start + SOON:
+                break
+        return rows
+
+
+def _hear_afar(pairs: list[Pair], kit: Kit, team: Team) -> Iterator[Row]:
+    """Do what `hand_out` does, by an envoy."""
+    import ray
+
+    envoy = ray.remote(num_cpus=0)(Envoy).remote(pairs, kit, team)
+    while rows := ray.get(envoy.hear.remote()):
+        yield from rows
 
 
 def _parts(pairs: list[Pair], count: int) -> Iterator[list[Pair]]:
