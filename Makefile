@@ -37,6 +37,8 @@ campaign: .venv/dev
 	$(BIN)/python tests/folder_campaign.py --folders 2100
 	$(BIN)/python tests/kills.py
 	$(BIN)/python tests/kills.py sequence --kills 5
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[ray]'
+	$(BIN)/python tests/kills.py ray --kills 1
 	$(BIN)/python -m benchmarks.soak --pictures 10000
 
 # The tests that need a CUDA device, alone.

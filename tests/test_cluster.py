@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -292,19 +293,17 @@ def test_a_picture_that_kills_its_worker_again_and_again_is_one_that_failed(
     start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
     process = start(tmp_path, "--on", "ray", "--workers", "1")
-    stop, deaths = threading.Event(), set[int]()
+    stop, met = threading.Event(), set[bytes]()
 
     def kill() -> None:
         while not stop.is_set():
             for path in tmp_path.glob(".a2u-0-*.part"):
-                try:
-                    names = json.loads(path.read_bytes())["names"]
-                except (OSError, ValueError):
-                    continue
-                if "p31" in names:
-                    for worker in workers(process.pid):
-                        os.kill(worker, signal.SIGKILL)
-                        deaths.add(worker)
+                with suppress(OSError, ValueError):
+                    under_way = path.read_bytes()
+                    if under_way not in met and "p31" in json.loads(under_way)["names"]:
+                        for worker in workers(process.pid):
+                            os.kill(worker, signal.SIGKILL)
+                        met.add(under_way)
             time.sleep(0.002)
 
     killer = threading.Thread(target=kill)
@@ -315,7 +314,7 @@ def test_a_picture_that_kills_its_worker_again_and_again_is_one_that_failed(
         stop.set()
         killer.join()
     rows = {row["name"]: row for row in map(json.loads, stdout.splitlines())}
-    assert len(deaths) == 2 and process.returncode == 1
+    assert len(met) == 2 and process.returncode == 1
     assert {name for name, row in rows.items() if row["state"] == "failed"} == {"p01", "p31"}
     assert "was ended from outside, twice" in rows["p31"]["reason"]
     assert all(row["state"] == "done" for name, row in rows.items() if name not in ("p01", "p31"))
