@@ -196,6 +196,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for number in range(60):
         put(folder / ("" if number % 2 else "deep"), f"p{number:02}", number)
+    put(folder, "p31", 31, (400, 600))  # takes so long that it can be killed at
     (folder / "p01.png").write_bytes(b"")
     hidden = np.random.default_rng(1).random((24, 40, 4), np.float32)
     hidden[:, :20, 3] = 0
