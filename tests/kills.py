@@ -67,7 +67,8 @@ class Ray(Batch):
 
     def command(self, out: Path) -> list[str]:
         on = [] if out.name == "whole" else ["--on", "ray"]
-        return [*super().command(out), "--workers", "2", *on]
+        words = ["batch", str(self.folder), "--quality", "fast", "-o", str(out)]
+        return [*words, "--workers", "2", *on]
 
     def hurt(self, process: "subprocess.Popen[bytes]", life: float) -> None:
         """Kill an actor, and give the others time to go on."""

@@ -20,7 +20,7 @@ from conftest import RunA2U
 from a2u_cli.errors import A2UError
 from a2u_cli.images import write_image
 from a2u_cli.images.files import locked, sweep_behind
-from a2u_cli.jobs import actor, cluster
+from a2u_cli.jobs import actor, cluster, connection
 from a2u_cli.jobs.actor import STOPPED, Actor, Kit, Row, UnderWay
 from a2u_cli.jobs.journal import JOURNAL, Journal, Outcome
 from a2u_cli.jobs.options import Options
@@ -49,7 +49,7 @@ def lines(out: Path) -> list[dict[str, object]]:
 @pytest.fixture
 def extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the extra seem to be there: what is tested comes before Ray."""
-    monkeypatch.setattr(cluster, "find_spec", lambda _: True)
+    monkeypatch.setattr(connection, "find_spec", lambda _: True)
 
 
 @pytest.mark.parametrize(
@@ -59,22 +59,23 @@ def extra(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ray://auto", "auto"),
         ("ray://10.0.0.5", "ray://10.0.0.5:10001"),
         ("ray://head:7000", "ray://head:7000"),
+        ("ray://[fd00::5]", "ray://[fd00::5]:10001"),
     ],
 )
 def test_where_a_run_goes_is_read(extra: None, text: str, address: str) -> None:
-    assert cluster.read_address(text) == address
+    assert connection.read_address(text) == address
 
 
 @pytest.mark.parametrize("text", ["", "Ray", "ray:", "ray://", "http://head", "ray://h:x", "dask"])
 def test_another_place_is_refused(extra: None, text: str) -> None:
     with pytest.raises(A2UError, match=r"expected ray, ray://auto or ray://HOST:PORT"):
-        cluster.read_address(text)
+        connection.read_address(text)
 
 
 def test_a_missing_extra_is_one_line(
     a2u: RunA2U, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "find_spec", lambda _: None)
+    monkeypatch.setattr(connection, "find_spec", lambda _: None)
     told = a2u("batch", tmp_path, "--on", "ray")
     assert told.code == 2 and not told.stdout
     assert told.stderr == (

@@ -235,7 +235,7 @@ def _read_workers(text: str) -> int | None:
 
 def _read_on(text: str) -> str:
     """Read where a run goes by Ray, which says nothing of its own; raises A2UError."""
-    from ..jobs.cluster import read_address
+    from ..jobs.connection import read_address
     from .process import quiet_ray
 
     quiet_ray()

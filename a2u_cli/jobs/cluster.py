@@ -6,27 +6,21 @@ actor: Ray begins it again, and what it was at is tried once more.
 """
 
 import logging
-import os
 import secrets
-import signal
-import socket
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from ..errors import A2UError
 from ..images.files import replacing, sweep_behind, words
 from ..matting.planning import PROCESS
 from ..pairing import Pair
 from .actor import STOPPED, Actor, Kit, Row, from_table, to_rows
+from .connection import HERE, connected
 from .folder import room_beside, run, size_in_head
 from .journal import JOURNALS, Journal, Outcome
 from .options import Options
@@ -35,35 +29,13 @@ from .spreading import EACH, SMALL, Team, hire, need, share_out
 if TYPE_CHECKING:
     from ..matting.matter import Matter
 
-HERE, MEMBER = "local", "auto"  # Ray's words: begun for this run, or that of this node
-PORT = 10001  # of Ray's clients
-PATIENCE = 5.0  # seconds for a cluster to answer, and for actors to be gone
-STORE = 256 << 20  # bytes of Ray's object store: nothing large goes through it
+PATIENCE = 5.0  # seconds for actors to be gone
 PART = 1_500_000  # pixels that are handed out at once: about a second's work
 MOST = 32  # pictures that are
 SHARES = 3  # of what is left to do, and for each actor, that are handed out at least
 ROWS = 10_000  # of a table of outcomes that are written at once
 SOON = 0.5  # seconds in which a client hears what was told
 OUTCOMES = "outcomes.parquet"
-
-
-def read_address(text: str) -> str:
-    """Read where a run goes: ray, ray://auto or ray://HOST[:PORT]; gives Ray's own address.
-
-    Raises A2UError for anything else, or where Ray is not installed.
-    """
-    parts = urlsplit(text)
-    try:
-        host, port = parts.hostname, parts.port or PORT
-    except ValueError:
-        host = port = None
-    if text != "ray" and (parts.scheme != "ray" or not host or parts.path):
-        raise A2UError(f"--on {text!r} cannot be read; expected ray, ray://auto or ray://HOST:PORT")
-    if any(find_spec(package) is None for package in ("ray", "pyarrow", "pandas")):
-        raise A2UError("--on needs the packages of its extra; run: pip install 'a2u-cli[ray]'")
-    if text == "ray":
-        return HERE
-    return MEMBER if host == MEMBER else f"ray://{host}:{port}"
 
 
 def run_on_ray(
@@ -93,9 +65,12 @@ def run_on_ray(
     pairs = tuple(pairs)
     here = _share_here(pairs, folder, matter, options, workers) if address == HERE else None
     with _swept(folder, journal, lock=lock) as sign, _table(folder) as write:
-        with _connected(address, here):
+        cores = here.threads * len(here.places) if here else 0
+        with connected(address, cores):
             team = here or _share_there(pairs, matter, workers)
-            tell(f"workers: {team}, by Ray")
+            rest = [pair for pair in pairs if pair not in team.pairs]
+            after = f", then one process for {len(rest)}" if rest else ""
+            tell(f"workers: {team}, by Ray{after}")
             kit = _make_kit(folder, matter, options, team, prepare, sign, far=here is None)
             kit = replace(kit, force=force, lock=lock)
             theirs = [pair for pair in pairs if pair in team.pairs]
@@ -106,7 +81,7 @@ def run_on_ray(
                     if fail_fast and outcome.state == "failed":
                         return
         for outcome in run(
-            [pair for pair in pairs if pair not in team.pairs],
+            rest,
             folder,
             matter.matte,
             options,
@@ -173,57 +148,6 @@ def _swept(folder: Path, journal: Journal, *, lock: bool) -> Iterator[str]:
         sign.unlink(missing_ok=True)
         if lock:
             sweep_behind(folder, journal.path.name, PATIENCE)
-
-
-@contextmanager
-def _connected(address: str, team: Team | None) -> Iterator[None]:
-    """Begin Ray for a team on this machine, or reach the one that runs at an address.
-
-    Raises A2UError where that cannot be.
-    """
-    import ray
-    import ray._private.worker as speaker
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with ExitStack() as stack:
-        more: dict[str, Any] = {}
-        if team:
-            temporary = tempfile.TemporaryDirectory(prefix="a2u-", ignore_cleanup_errors=True)
-            more |= {"_temp_dir": stack.enter_context(temporary), "include_dashboard": False}
-            more |= {"num_cpus": team.threads * len(team.places), "object_store_memory": STORE}
-        try:
-            if address not in (HERE, MEMBER):
-                parts = urlsplit(address)
-                socket.create_connection((parts.hostname, parts.port), PATIENCE).close()
-            with _hushed():
-                ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **more)
-        except Exception as error:
-            raise A2UError(
-                f"no Ray answers at {address} ({words(error)}); see that it runs there, in the "
-                "versions of Ray and Python that are here"
-            ) from error
-        finally:
-            for number, handler in handlers.items():  # Ray has one of its own for the second
-                signal.signal(number, handler)
-        stack.callback(ray.shutdown)
-        # It tells of each worker that ends, on stdout, even where `log_to_driver` is off.
-        stack.callback(setattr, speaker, "print_to_stdstream", speaker.print_to_stdstream)
-        speaker.print_to_stdstream = lambda *_, **__: None
-        yield
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Close stderr for as long as Ray's core says there which level of words it was told."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _make_kit(
