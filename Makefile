@@ -4,15 +4,18 @@ BIN := .venv/bin
 # Without an NVIDIA GPU a pinned torch is installed, which has a CPU build; with one, the newest.
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
-.PHONY: demo test test-extras test-cuda check lint wheel-test campaign bench eval-dev reconstruct clean
+# Tests of programs and packages that a2u does without: `make test-extras` installs them.
+EXTRAS := requires_ffmpeg or requires_chromium or requires_ray
+
+.PHONY: demo test test-extras test-cuda check lint wheel-test container-test campaign bench eval-dev reconstruct clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not ($(EXTRAS))'
 
-check: lint test test-extras wheel-test
+check: lint test test-extras wheel-test container-test
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -25,11 +28,15 @@ test-extras: .venv/dev
 	missing=; for it in ffmpeg chromium; do command -v $$it >/dev/null || missing="$$missing $$it"; done; \
 	test -z "$$missing" || { apt-get -qq update; apt-get -qq install -y $$missing; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[ray]'
-	$(BIN)/python -m pytest -m 'requires_ffmpeg or requires_chromium or requires_ray' -ra
+	$(BIN)/python -m pytest -m '$(EXTRAS)' -ra
 
 # Install the built wheel into an empty environment outside the checkout, and matte there.
 wheel-test: .venv/dev
 	$(BIN)/python tests/wheel_check.py
+
+# Lint the Dockerfile, and build it; where no daemon is, run its steps in an empty environment.
+container-test: .venv/dev
+	$(BIN)/python tests/container_check.py
 
 # What is too long for every day; the seeds and what was found are in docs/reliability.md.
 campaign: .venv/dev

@@ -101,6 +101,10 @@ def _said(error: BaseException) -> tuple[str, int | None]:
         code = A2UError.exit_code
     elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib
         text, code = f"a path cannot be followed ({error}); mend the links", A2UError.exit_code
+    elif isinstance(error, ImportError) and "cannot open shared object file" in str(error):
+        library = str(error).partition(":")[0]
+        text = f"{library} is not on this machine, and OpenCV or another package needs it; on "
+        text, code = f"{text}Debian run: apt-get install libgl1 libglib2.0-0", A2UError.exit_code
     else:
         return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}", None
     return text, code

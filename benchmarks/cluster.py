@@ -3,8 +3,9 @@
     python -m benchmarks.cluster [--pictures 2000] [--side 96] [--runs 3]
     python -m benchmarks.cluster --pictures 5000 --memory
 
-Both have two workers, and one pass: so Ray's part is as large as it gets. The time is the whole command's; what goes by before the first picture is
-told is given apart. Memory is what the driver and each actor hold at so many pictures.
+Both have two workers, and one pass: so Ray's part is as large as it gets. The time is the whole
+command's; what goes by before the first picture is told is given apart. Memory is what the driver
+and each actor hold at so many pictures.
 """
 
 import os

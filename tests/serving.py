@@ -168,12 +168,19 @@ def trimap(side: int = SIDE, edge: int | None = None) -> bytes:
 
 
 @contextmanager
-def serving(folder: Path, matter: Any = None, *, out: Path | None = None) -> Iterator[Serving]:
+def serving(
+    folder: Path,
+    matter: Any = None,
+    *,
+    out: Path | None = None,
+    host: str = "127.0.0.1",
+    names: tuple[str, ...] = (),
+) -> Iterator[Serving]:
     """Serve a folder, or a picture, on a free port."""
     matter = matter or FakeMatter()
     shop = open_workshop(open_gallery(folder, out), lambda _: matter, weights="fake")
-    opened = listen("127.0.0.1", 0)
-    server = Server(shop, opened, "127.0.0.1", TOKEN)
+    opened = listen(host, 0, names)
+    server = Server(shop, opened, host, TOKEN, names)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
     thread.start()
     try:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from a2u_cli.errors import is_memory
+from a2u_cli.errors import in_words, is_memory
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,10 @@ from a2u_cli.errors import is_memory
 )
 def test_an_error_of_memory_is_told_from_others(error: Exception, memory: bool) -> None:
     assert is_memory(error) is memory
+
+
+def test_a_missing_system_library_is_named_with_what_brings_it() -> None:
+    loader = "libGL.so.1: cannot open shared object file: No such file or directory"
+    text, code = in_words(ImportError(loader))
+    assert text.startswith("libGL.so.1 is not on this machine") and "apt-get install libgl1" in text
+    assert code == 2

@@ -643,6 +643,7 @@ def test_only_pictures_of_the_folder_are_saved(server: Serving) -> None:
         ((".",), ("has no pictures",)),
         (("a.txt",), ("a.txt", "not a picture")),
         (("a.png", "--host", "0.0.0.0"), ("every address", "192.168.1.5")),
+        (("a.png", "--name", "*"), ("'*' is no machine's name", "studio.local")),
         (("a.png", "--host", "256.1.1.1"), ("cannot be listened on",)),
         (("a.png", "--token", "short"), ("5 characters", "16 or more")),
         (("a.png", "--save", "alpha,all"), ("expected some of alpha",)),

@@ -26,10 +26,15 @@ GB = 10**9
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("served")
     (folder / "a.png").write_bytes(picture())
     (folder / "a_trimap.png").write_bytes(trimap())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[Serving]:
     with serving(folder) as server:
         yield server
 
@@ -85,6 +90,14 @@ def test_two_hosts_are_refused(server: Serving) -> None:
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LocalHost", "[::1]"])
 def test_the_machine_s_own_names_are_hosts(server: Serving, name: str) -> None:
     assert read(server.send("GET /health HTTP/1.1", f"Host: {name}:{server.port}")).status == 200
+
+
+def test_every_address_is_listened_on_for_those_who_know_a_name(folder: Path) -> None:
+    with serving(folder, host="0.0.0.0", names=("Studio.local", "fe80::1")) as server:
+        known = ("studio.local", "localhost", "[fe80::1]")
+        for name, status in [*((name, 200) for name in known), ("0.0.0.0.evil.example", 421)]:
+            asked = server.send("GET /health HTTP/1.1", f"Host: {name}:{server.port}")
+            assert read(asked).status == status
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,10 @@ def serve(
     host: Annotated[
         str, typer.Option(help="An address of this machine, for others in a private network.")
     ] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="What others call this machine, as studio.local; once for each name."),
+    ] = None,
     token: Annotated[
         str | None,
         typer.Option(
@@ -98,12 +102,13 @@ def serve(
     def load(depth: int) -> "Matter":
         return load_matter(weights, depth=depth, **more)
 
-    with listen(host, port) as opened:
+    names = name or []
+    with listen(host, port, names) as opened:
         say(f"device: {load(8)}")
         shop = open_workshop(gallery, load, weights=weights, save=kinds, lock=not no_lock)
         with closing(shop):
             token = token or secrets.token_urlsafe()
-            server = Server(shop, opened, host, token)
+            server = Server(shop, opened, host, token, names)
             say(f"pictures: {len(gallery.jobs)}, saved into {gallery.out} when you say so")
             say(f"strokes are kept in {shop.drafts.folder} at once; Ctrl-C ends the server")
             address = f"{server.address}#token={token}"

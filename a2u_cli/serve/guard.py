@@ -7,6 +7,7 @@ in the address's fragment that no browser sends anywhere.
 """
 
 import hmac
+from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,10 +30,13 @@ HEADERS = {
 }
 
 
-def known_hosts(host: str, port: int) -> frozenset[str]:
-    """List what a request may name as its Host: this address, and the machine's own names."""
-    names = {host, "127.0.0.1", "localhost", "::1"}
-    literals = {f"[{name}]" if ":" in name else name.lower() for name in names}
+def known_hosts(host: str, port: int, names: Iterable[str] = ()) -> frozenset[str]:
+    """List what a request may name as its Host: this address, and the machine's own names.
+
+    So may it other `names` that were given; a page of somebody else's cannot choose among these.
+    """
+    all_names = {host, "127.0.0.1", "localhost", "::1", *names}
+    literals = {f"[{name}]" if ":" in name else name.lower() for name in all_names}
     return frozenset(f"{name}:{port}" for name in literals) | (literals if port == 80 else set())
 
 

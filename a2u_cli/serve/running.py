@@ -1,7 +1,9 @@
 """Run the app on a socket until a signal: then running work ends, and the process in order."""
 
 import asyncio
+import re
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,15 +16,25 @@ from .uploads import PATIENCE
 from .workshop import Workshop
 
 GRACE = 2  # seconds that requests get to end when the server stops
-WILD = ("0.0.0.0", "::", "")  # noqa: S104 named to refuse them
+WILD = ("0.0.0.0", "::", "")  # noqa: S104 every address: named to tell them apart
+NAME = re.compile(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")  # of a machine, or IPv6
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open a port, any free one for 0; raises A2UError where that cannot be."""
-    if host in WILD:
+def listen(host: str, port: int, names: Sequence[str] = ()) -> socket.socket:
+    """Open a port, any free one for 0; raises A2UError where that cannot be.
+
+    `names` are those that others know this server by: without one it listens at one address.
+    """
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise A2UError(
+                f"{name!r} is no machine's name, expected one such as studio.local, or an address"
+            )
+    if host in WILD and not names:
         raise A2UError(
             f"host {host!r} is every address of this machine, so no Host could be told from a "
-            "false one; give the one that others use, such as 192.168.1.5"
+            "false one; give the one that others use, such as 192.168.1.5, or what they call this "
+            "machine as --name"
         )
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -63,11 +75,20 @@ class Patient(H11Protocol):
 class Server(uvicorn.Server):
     """A server that ends the work under way before it waits for its requests."""
 
-    def __init__(self, shop: Workshop, opened: socket.socket, host: str, token: str) -> None:
+    def __init__(
+        self,
+        shop: Workshop,
+        opened: socket.socket,
+        host: str,
+        token: str,
+        names: Sequence[str] = (),
+    ) -> None:
         self.shop = shop
         port = opened.getsockname()[1]
+        known = known_hosts(host, port, names)
+        host = names[0] if host in WILD else host
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-        app = Guard(make_app(shop), known_hosts(host, port), token)
+        app = Guard(make_app(shop), known, token)
         config = uvicorn.Config(
             app,
             log_config=None,
