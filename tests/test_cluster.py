@@ -119,7 +119,10 @@ def test_parts_hold_all_pictures_in_order_and_get_smaller_towards_the_end(
 def test_tables_hold_names_that_are_no_text() -> None:
     pytest.importorskip("pyarrow")
     odd = os.fsdecode(b"odd-\xff")
-    pairs = [Pair(odd, Path(f"{odd}.png"), Path("кот.png"), True), Pair("b", Path("b"), Path("c"))]
+    pairs = [
+        Pair(odd, Path(f"{odd}.png"), Path("кот.png"), True, odd),
+        Pair("b", Path("b"), Path("c")),
+    ]
     assert actor.to_pairs(actor.to_rows(pairs)) == pairs
     rows = [Row(odd, "failed", odd, 0.5, 1, ((30, odd), (30, "two\nlines"))), Row("b", "done")]
     assert list(actor.from_table(actor.to_table(rows))) == rows

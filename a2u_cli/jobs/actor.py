@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 STOPPED = "stopped"  # the state of a row that ends the run
+MORE = [fact.name for fact in fields(Pair)][3:]  # what a pair has beside its name and paths
 MOST_DEATHS = 2  # of an actor, at one picture
 TWICE = (
     "its worker process was ended from outside, twice, as systems do that lack memory; run the "
@@ -247,12 +248,13 @@ def to_rows(pairs: Iterable[Pair]) -> "pa.Table":
     import pyarrow as pa
 
     pairs = tuple(pairs)
+    more = [[getattr(pair, name) for name in MORE] for pair in pairs]
     return pa.table(
         {
             "name": pa.array([_packed(pair.name) for pair in pairs], pa.binary()),
             "image": pa.array([os.fsencode(pair.image) for pair in pairs], pa.binary()),
             "hint": pa.array([os.fsencode(pair.hint) for pair in pairs], pa.binary()),
-            "is_mask": pa.array([pair.is_mask for pair in pairs], pa.bool_()),
+            "more": pa.array(map(json.dumps, more), pa.string()),
         }
     )
 
@@ -264,10 +266,15 @@ def to_pairs(table: "pa.Table") -> list[Pair]:
             _unpacked(row["name"]),
             Path(os.fsdecode(row["image"])),
             Path(os.fsdecode(row["hint"])),
-            row["is_mask"],
+            *_frozen(json.loads(row["more"])),
         )
         for row in table.to_pylist()
     ]
+
+
+def _frozen(value: Any) -> Any:
+    """Give what JSON made lists of as the tuples that they were."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def to_table(rows: list[Row]) -> "pa.Table":
