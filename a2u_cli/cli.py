@@ -17,6 +17,7 @@ from .commands import (
     evaluate,
     explain,
     matte,
+    provenance,
     render,
     sequence,
     serve,
@@ -47,6 +48,8 @@ app.command()(serve.serve)
 app.command()(composite.composite)
 app.command()(composite.cutout)
 app.add_typer(trimap.app, name="trimap")
+app.command()(provenance.provenance)
+app.command()(provenance.replay)
 app.command("eval")(evaluate.evaluate)
 app.command()(explain.explain)
 app.add_typer(weights.app, name="weights")

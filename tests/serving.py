@@ -57,6 +57,7 @@ class FakeMatter:
     dtype_name: str = "float32"
     dtype: torch.dtype = torch.float32
     quality: str = "fast"
+    licence: str = "CC0"
     max_memory: int | None = None
     gate: threading.Event = field(default_factory=threading.Event)
     began: threading.Event = field(default_factory=threading.Event)

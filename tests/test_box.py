@@ -123,7 +123,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_the_command_makes_a_trimap_of_a_photo_and_a_box(run_a2u: RunA2U, place: Path) -> None:
-    words = ("trimap", place / "p.png", "--box", "14,8,36,34", "--band", "3")
+    words = ("trimap", place / "p.png", "--box", "14,8,36,34", "--band", "3", "--no-provenance")
     run = run_a2u(*words)
     assert run.code == 0 and run.stdout.decode().strip() == str(place / "p_trimap.png")
     assert "trimap: background" in run.stderr

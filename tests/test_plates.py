@@ -180,6 +180,7 @@ def test_a_batch_of_plates_is_finished_and_cropped_for_a_program(a2u: RunA2U, pl
 
 def test_late_options_are_left_out_of_a_digest_one_by_one() -> None:
     given = {"invert": True, "finish": CHOKE, "crop": "2", "format": "webp", "premultiplied": True}
+    given["provenance"] = False
     assert set(given) == set(LATE)
     plain = Options(save=("cutout",))
     digests = {replace(plain, **{name: value}).digest for name, value in given.items()}  # type: ignore[arg-type]

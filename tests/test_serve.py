@@ -552,22 +552,25 @@ def test_the_answers_are_the_files_that_matte_writes(
     deep: Path, matter: Matter, a2u: RunA2U, tmp_path: Path
 ) -> None:
     alpha, cutout = tmp_path / "alpha.png", tmp_path / "cutout.tif"
-    mine = tmp_path / "mine.png"
+    own, mine = deep / "a_trimap.png", tmp_path / "a.png"  # as a painted one is named when saved
     with serving(deep, matter) as server:
-        mine.write_bytes(server.ask("GET", "/api/jobs/p1/trimap").body)
-        for query, options in (
-            ("?depth=16&levels=5%25,95%25&choke=0.5&feather=1", ("--depth", "16")),
-            ("?format=tiff", ()),
-        ):
-            kind = "cutout" if "tiff" in query else "alpha"
-            got = server.ask("GET", f"/api/jobs/p1/{kind}{query}")
-            more = ("--levels", "5%,95%", "--choke", "0.5", "--feather", "1") * (kind == "alpha")
-            run = a2u(
-                *("matte", deep / "a.png", "-t", mine, "-o", alpha, "--cutout", cutout),
-                *("--force", *options, *more),
-            )
-            assert run.code == 0, run.stderr
-            assert got.body == (alpha if kind == "alpha" else cutout).read_bytes()
+        for drawn in (own, mine):  # the folder's; then one that was painted
+            if drawn == mine:
+                server.ask("PUT", "/api/jobs/p1/trimap", own.read_bytes())
+                mine.write_bytes(server.ask("GET", "/api/jobs/p1/trimap").body)
+            for query, options in (
+                ("?depth=16&levels=5%25,95%25&choke=0.5&feather=1", ("--depth", "16")),
+                ("?format=tiff", ()),
+            ):
+                kind = "cutout" if "tiff" in query else "alpha"
+                got = server.ask("GET", f"/api/jobs/p1/{kind}{query}")
+                more = ("--levels", "5%,95%", "--choke", "0.5", "--feather", "1")
+                run = a2u(
+                    *("matte", deep / "a.png", "-t", drawn, "-o", alpha, "--cutout", cutout),
+                    *("--force", *options, *(more * (kind == "alpha"))),
+                )
+                assert run.code == 0, run.stderr
+                assert got.body == (alpha if kind == "alpha" else cutout).read_bytes()
 
 
 def batch(a2u: RunA2U, folder: Path, *options: str) -> Run:

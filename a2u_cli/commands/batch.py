@@ -30,6 +30,7 @@ from .options import (
     Linear,
     MaxMemory,
     NoLock,
+    Provenance,
     Quality,
     Strict,
     Weights,
@@ -136,6 +137,7 @@ def batch(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first failure.")
     ] = False,
+    provenance: Provenance = True,
     force: Force = False,
     no_lock: NoLock = False,
     as_json: Annotated[
@@ -155,7 +157,8 @@ def batch(
     )
     options = choose_finishing(options, crop, levels=levels, choke=choke, feather=feather)
     options = options.suiting(choose_target(target), depth)
-    options = replace(options, strict=strict, band=band or BAND, invert=invert)
+    given = {"strict": strict, "band": band or BAND, "invert": invert}
+    options = replace(options, **given, provenance=provenance)  # type: ignore[arg-type]
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
         refuse_idle("--dry-run plans for this machine without Ray", on=on)
@@ -183,9 +186,7 @@ def batch(
         max_memory=max_memory,
     )
     say(f"device: {matter}")
-    options = replace(
-        options, dtype=matter.dtype_name, weights=matter.sha256, quality=matter.quality
-    )
+    options = options.by(matter)
     if quality is None and _began_fast(pairs, matter, options, out):
         say("what is there was made with --quality fast: going on so, unless --quality is given")
         matter.quality = "fast"

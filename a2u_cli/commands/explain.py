@@ -32,7 +32,7 @@ def explain(
     path = output or Path(image).parent / f"{Path(image).stem}_explained.png"
     images.output_format(path, channels=3, depth=8)
     images.require_free(path, [Path(image), Path(trimap)], force=force)
-    picture, parsed, _ = read_pair(image, Hint(trimap, strict=strict))
+    picture, parsed, *_ = read_pair(image, Hint(trimap, strict=strict))
     from ..matting import explain as explaining
 
     matter = load_matter(weights, device=device)

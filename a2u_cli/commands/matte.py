@@ -24,6 +24,7 @@ from .options import (
     Levels,
     MaxMemory,
     Outside,
+    Provenance,
     Quality,
     Strict,
     Weights,
@@ -32,12 +33,15 @@ from .options import (
     choose_target,
     load_matter,
 )
-from .pictures import STDOUT_AS, choose_hint, output_path, read_pair
+from .pictures import STDOUT_AS, Hint, choose_hint, output_path, read_pair
 from .progress import watching
 from .terminal import say, show_json, show_path
 
 if TYPE_CHECKING:
     from ..images.formats import Target
+    from ..jobs.provenance import Input
+    from ..matting.finishing import Finish
+    from ..matting.matter import Matter
     from ..units import FloatArray
 
 
@@ -84,6 +88,7 @@ def matte(
     max_memory: MaxMemory = None,
     quality: Quality = None,
     strict: Strict = False,
+    provenance: Provenance = True,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -102,7 +107,7 @@ def matte(
     alpha_path = output_path(image, output, kind="alpha", suffix=suits.suffix if suits else ".png")
     files = _Files(alpha_path, cutout, suits, depth)
     files.require_places([image, hint.file], force=force)
-    picture, parsed, facts = read_pair(image, hint, max_memory=parse_bytes(max_memory))
+    picture, parsed, facts, inputs = read_pair(image, hint, max_memory=parse_bytes(max_memory))
     matter = load_matter(
         weights,
         device=device,
@@ -128,9 +133,10 @@ def matte(
     metadata: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif, "header": picture.header}
     metadata["light"] = light is not None
     del picture, parsed, light  # as large as what is written next
+    notes = _Notes(hint, finishing, inputs, matter) if provenance else None
     if foreground is not None:
-        files.write_cutout(foreground, alpha, metadata)
-    files.write_alpha(alpha, metadata)
+        files.write_cutout(foreground, alpha, metadata, notes)
+    files.write_alpha(alpha, metadata, notes)
     outputs = [path for path in (alpha_path, cutout) if path]
     if as_json:
         show_json(facts | {"outputs": [str(path) for path in outputs]}, err=alpha_path is None)
@@ -158,6 +164,11 @@ class _Files:
         """Return the most bits a channel that are written."""
         return max(self.bits(path) for path in (self.matte, self.cutout) if path)
 
+    @property
+    def is_premultiplied(self) -> bool:
+        """Tell whether the target wants colours that are multiplied by alpha."""
+        return bool(self.target and self.target.premultiplied)
+
     def bits(self, path: Path) -> int:
         """Give the bits a channel of a file."""
         return bits_for(path, self.depth, self.target, own=8)
@@ -182,23 +193,61 @@ class _Files:
                 taken.append(path)
 
     def write_cutout(
-        self, foreground: "FloatArray", alpha: "FloatArray", metadata: dict[str, Any]
+        self,
+        foreground: "FloatArray",
+        alpha: "FloatArray",
+        metadata: dict[str, Any],
+        notes: "_Notes | None",
     ) -> None:
         """Write the cut-out, premultiplied where its target wants that."""
         from .. import images
 
         assert self.cutout
-        multiplied = bool(self.target and self.target.premultiplied)
+        multiplied = self.is_premultiplied
         colours = foreground * alpha[..., None] if multiplied else foreground
         metadata = metadata | {"depth": self.bits(self.cutout), "premultiplied": multiplied}
+        metadata["note"] = notes and notes.of("cutout", self.cutout, self)
         images.write_image(self.cutout, colours, alpha=alpha, **metadata)
 
-    def write_alpha(self, alpha: "FloatArray", metadata: dict[str, Any]) -> None:
+    def write_alpha(
+        self, alpha: "FloatArray", metadata: dict[str, Any], notes: "_Notes | None"
+    ) -> None:
         """Write the matte to its file, or to stdout."""
         from .. import images
 
+        metadata = metadata | {"note": notes and notes.of("alpha", self.matte, self)}
         data = images.encode_for(self.matte, alpha, depth=self.bits(self.matte), **metadata)
         if self.alpha:
             images.write_bytes(self.alpha, data)
         else:
             sys.stdout.buffer.write(data)
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What both results are made of, told as those of a batch tell it."""
+
+    hint: Hint
+    finish: "Finish"
+    inputs: "tuple[Input, ...]"
+    matter: "Matter"
+
+    def of(self, kind: str, path: Path, files: _Files) -> str:
+        """Give the note of one of them."""
+        from ..images import output_format
+        from ..jobs.options import Options
+        from ..jobs.provenance import Origin, note_of
+
+        hint = self.hint
+        options = Options(
+            save=(kind,),
+            depth=files.bits(path),
+            strict=hint.strict,
+            band=hint.inside,
+            invert=hint.invert,
+            finish=self.finish,
+            format=output_format(path, channels=1),
+            premultiplied=files.is_premultiplied,
+        )
+        sides = hint.shaping if hint.inside != hint.outside else {}
+        return note_of(kind, options.by(self.matter), Origin(self.inputs, shaping=sides)).text

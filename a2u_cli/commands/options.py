@@ -167,6 +167,13 @@ NoLock = Annotated[
         "--no-lock", help="Go on where the disk knows no locks; see that no other run is there."
     ),
 ]
+Provenance = Annotated[
+    bool,
+    typer.Option(
+        "--provenance/--no-provenance",
+        help="A note in each file of what it was made of: see a2u provenance.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Band = Annotated[
     str | None,

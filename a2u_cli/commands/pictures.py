@@ -12,6 +12,7 @@ from .terminal import say, show_path
 if TYPE_CHECKING:
     from ..images import Picture
     from ..images.memory import Bound
+    from ..jobs.provenance import Input
     from ..units import FloatArray, Trimap
 
 
@@ -30,7 +31,17 @@ class Hint:
     outside: str = BAND
     invert: bool = False
 
-    def read(self, *, max_memory: "int | Bound | None" = None) -> "Trimap":
+    @property
+    def role(self) -> str:
+        """Return what its file is to a result."""
+        return "mask" if self.is_mask else "trimap"
+
+    @property
+    def shaping(self) -> dict[str, Any]:
+        """Return what makes a trimap of a mask, for the notes in results."""
+        return {"inside": self.inside, "outside": self.outside} if self.is_mask else {}
+
+    def read(self, data: bytes, *, max_memory: "int | Bound | None" = None) -> "Trimap":
         """Give the trimap, uint8 (H, W) in {0, 128, 255}, and say what of the file was taken.
 
         Raises ImageError or TrimapError; OutOfMemory where it takes more than `max_memory` bytes.
@@ -38,9 +49,8 @@ class Hint:
         from ..trimap import band_pixels, make_trimap, parse_trimap
 
         name = file_name(self.file)
-        source = file_source(self.file, max_memory)
         words = {"drawn": not self.is_mask, "invert": self.invert}
-        values = read_said(source, name, max_memory=max_memory, **words)
+        values = read_said(data, name, max_memory=max_memory, **words)
         if not self.is_mask:
             return parse_trimap(values, strict=self.strict, name=name)
         size = values.shape[0], values.shape[1]
@@ -57,14 +67,23 @@ class BoxHint(Hint):
 
     box: str = ""
 
-    def read(self, *, max_memory: "int | Bound | None" = None) -> "Trimap":
+    @property
+    def role(self) -> str:
+        """Return what its file is to a result."""
+        return "picture"
+
+    @property
+    def shaping(self) -> dict[str, Any]:
+        """Return what makes a trimap of a picture."""
+        return super().shaping | {"box": self.box}
+
+    def read(self, data: bytes, *, max_memory: "int | Bound | None" = None) -> "Trimap":
         """Find the object, and make its trimap as of a mask; raises what `Hint.read` does."""
         from .. import images
         from ..matting.box import box_trimap, parse_box
 
         name = file_name(self.file)
-        source = file_source(self.file, max_memory)
-        picture = images.read_image(source, name=name, max_memory=max_memory)
+        picture = images.read_image(data, name=name, max_memory=max_memory)
         images.tell_of_hidden(picture, name)
         return box_trimap(picture.image, parse_box(self.box), self.inside, outside=self.outside)
 
@@ -119,8 +138,10 @@ def choose_hint(
 
 def read_pair(
     image: str, hint: Hint, *, max_memory: "int | Bound | None" = None
-) -> tuple["Picture", "Trimap", dict[str, Any]]:
+) -> tuple["Picture", "Trimap", dict[str, Any], "tuple[Input, ...]"]:
     """Read a picture and its trimap, and say how the trimap was understood, also as facts.
+
+    Last comes what was read, for the notes in results.
 
     Reading takes at most `max_memory` bytes, None: what is free. Raises ImageError or TrimapError
     where one cannot be read, or they do not fit; OutOfMemory.
@@ -129,11 +150,12 @@ def read_pair(
     from .. import trimap as trimaps
 
     require_one_stdin(image, hint.file)
-    picture = images.read_image(
-        file_source(image, max_memory), name=file_name(image), max_memory=max_memory
-    )
+    data, its = read_input("picture", image, max_memory)
+    picture = images.read_image(data, name=file_name(image), max_memory=max_memory)
     images.tell_of_hidden(picture, file_name(image))
-    parsed = hint.read(max_memory=max_memory)
+    data, hints = read_input(hint.role, hint.file, max_memory)
+    parsed = hint.read(data, max_memory=max_memory)
+    del data
     warnings = trimaps.check_pair(
         picture.size,
         parsed,
@@ -148,7 +170,8 @@ def read_pair(
         say(f"warning: {warning}")
     height, width = picture.size
     facts = {"image": image, "trimap": hint.file, "height": height, "width": width}
-    return picture, parsed, facts | dataclasses.asdict(shares) | {"warnings": warnings}
+    facts |= dataclasses.asdict(shares) | {"warnings": warnings}
+    return picture, parsed, facts, (its, hints)
 
 
 STDIN = STDOUT = "-"
@@ -200,3 +223,15 @@ def file_source(argument: str | Path, max_memory: "int | Bound | None" = None) -
     from ..images import read_stream
 
     return read_stream(sys.stdin.buffer, file_name(argument), max_memory=max_memory)
+
+
+def read_input(
+    role: str, argument: str | Path, max_memory: "int | Bound | None" = None
+) -> tuple[bytes, "Input"]:
+    """Read a file, or stdin, and tell of it as a result's note does; raises what reading does."""
+    from ..images import read_bytes
+    from ..jobs.provenance import take_input
+
+    source, name = file_source(argument, max_memory), file_name(argument)
+    data = source if isinstance(source, bytes) else read_bytes(source, name)
+    return data, take_input(role, Path(name), data)

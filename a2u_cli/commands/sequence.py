@@ -28,6 +28,7 @@ from .options import (
     Linear,
     MaxMemory,
     NoLock,
+    Provenance,
     Quality,
     Strict,
     Weights,
@@ -126,6 +127,7 @@ def sequence(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first failure.")
     ] = False,
+    provenance: Provenance = True,
     force: Force = False,
     no_lock: NoLock = False,
     as_json: Annotated[
@@ -150,7 +152,8 @@ def sequence(
     options = choose_finishing(options, None, levels=levels, choke=choke, feather=feather)
     found = find_frames(frames)
     options = options.suiting(_choose_target(target, found, depth), depth)
-    options = replace(options, strict=strict, band=band or BAND, invert=invert)
+    given = {"strict": strict, "band": band or BAND, "invert": invert}
+    options = replace(options, **given, provenance=provenance)  # type: ignore[arg-type]
     _check_film(film, rate, options, force=force)
     keys = _find_keys(found, trimaps, masks, options, band=band, invert=invert, strict=strict)
     say_list([f"no frame {gap}: the numbers leave it out" for gap in gaps(found.numbers)])
@@ -163,9 +166,7 @@ def sequence(
         max_memory=max_memory,
     )
     say(f"device: {matter}")
-    options = replace(
-        options, dtype=matter.dtype_name, weights=matter.sha256, quality=matter.quality
-    )
+    options = options.by(matter)
     with locked(output, JOURNAL, lock=not no_lock):
         inputs = (*found.files, *keys.files.files)
         places = Places(Journal(output), inputs, force=force)
@@ -278,6 +279,7 @@ def _check_film(film: Path | None, rate: str | None, options: "Options", *, forc
     from ..images import require_free
     from ..images.film import require_ffmpeg
     from ..images.formats import holds_light
+    from ..images.provenance import sidecar
 
     if film is None:
         refuse_idle("it is a film's; give its name by --film", rate=rate)
@@ -299,15 +301,21 @@ def _check_film(film: Path | None, rate: str | None, options: "Options", *, forc
     if film.suffix.lower() != ".mov":
         raise A2UError(f"{film} is not named .mov, which ProRes lies in; rename it")
     require_free(film, [], force=force)
+    if options.provenance:
+        require_free(sidecar(film), [], force=force)
     require_ffmpeg()
 
 
 def _write_film(film: Path, making: "Making", rate: str | None) -> None:
-    """Write the film of all cut-outs."""
+    """Write the film of all cut-outs, and beside it what it was made of."""
+    from ..images import write_bytes
     from ..images.film import write_film
     from ..images.frames import FilmFrames
-    from ..jobs.sequence import cutouts
+    from ..images.provenance import sidecar
+    from ..jobs.sequence import cutouts, tell_of_film
 
     like = making.frames.film if isinstance(making.frames, FilmFrames) else None
     write_film(film, cutouts(making), rate=rate or (like.rate if like else RATE), like=like)
+    if making.options.provenance:
+        write_bytes(sidecar(film), tell_of_film(film, making))
     show_path(film)

@@ -12,7 +12,17 @@ import typer
 
 from ..errors import A2UError
 from ..weights import registry
-from .options import Device, Dtype, MaxMemory, NoLock, Quality, Weights, checking, load_matter
+from .options import (
+    Device,
+    Dtype,
+    MaxMemory,
+    NoLock,
+    Provenance,
+    Quality,
+    Weights,
+    checking,
+    load_matter,
+)
 from .progress import say_left_out
 from .terminal import say, show
 
@@ -66,6 +76,7 @@ def serve(
             callback=checking(_require_token),
         ),
     ] = None,
+    provenance: Provenance = True,
     no_lock: NoLock = False,
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Print the address, and open no browser.")
@@ -105,7 +116,8 @@ def serve(
     names = name or []
     with listen(host, port, names) as opened:
         say(f"device: {load(8)}")
-        shop = open_workshop(gallery, load, weights=weights, save=kinds, lock=not no_lock)
+        kept = {"lock": not no_lock, "provenance": provenance}
+        shop = open_workshop(gallery, load, weights=weights, save=kinds, **kept)
         with closing(shop):
             token = token or secrets.token_urlsafe()
             server = Server(shop, opened, host, token, names)

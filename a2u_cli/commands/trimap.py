@@ -17,6 +17,7 @@ from .options import (
     MaxMemory,
     NoLock,
     Outside,
+    Provenance,
     bound_memory,
     checking,
     refuse_idle,
@@ -30,6 +31,7 @@ from .pictures import (
     mask_hint,
     output_path,
     put,
+    read_input,
     require_one_stdin,
 )
 from .terminal import say, show, show_json
@@ -37,6 +39,7 @@ from .terminal import say, show, show_json
 if TYPE_CHECKING:
     from ..images import Matte
     from ..images.memory import Bound
+    from ..jobs.provenance import Tell
 
 # Bytes for a pixel and beside the picture, by the processes' sizes at 4 and 17 million pixels.
 MAKE, CHECK = {"a_pixel": 24, "process": 100 << 20}, {"a_pixel": 60, "process": 100 << 20}
@@ -92,6 +95,7 @@ def make(
         ),
     ] = None,
     max_memory: MaxMemory = None,
+    provenance: Provenance = True,
     force: Force = False,
     no_lock: NoLock = False,
 ) -> None:
@@ -99,6 +103,8 @@ def make(
 
     Example: a2u trimap make mask.png --inside 5 --outside 2%
     """
+    from ..jobs.provenance import telling, untold
+
     bound = bound_memory(max_memory, **(CHECK if box else MAKE))
     hint = mask_hint(str(mask), band=band, inside=inside, outside=outside, invert=invert)
     if box:
@@ -112,7 +118,7 @@ def make(
         path = output_path(mask, output, kind="trimap")
         if path:
             require_free(path, [mask], force=force)
-        put(path, _make(hint, path or STDOUT_AS, bound))
+        put(path, make_trimap(hint, path or STDOUT_AS, bound, telling(provenance)))
         return
     from ..images.listing import OUTPUT_FOLDER
     from ..jobs.journal import find_own, find_results
@@ -127,28 +133,34 @@ def make(
             f"{len(masks.unpaired)} pictures are no masks: they have one beside them or in its own "
             f"folder, or are trimaps, as {masks.unpaired[0].relative_to(mask)}"
         )
-    shaping = ("trimap", hint.inside, hint.outside, invert)
+    tell = telling(provenance)
+    shaping = ("trimap", hint.inside, hint.outside, invert, *untold(provenance))
     make_each(
         dataclasses.replace(masks, unpaired=()),
         Filling(folder, shaping, force=force, no_lock=no_lock),
-        lambda pair, path: _make(dataclasses.replace(hint, file=str(pair.image)), path, bound),
+        lambda pair, path: make_trimap(
+            dataclasses.replace(hint, file=str(pair.image)), path, bound, tell
+        ),
         reads=lambda pair: [pair.image],
         others=masks.unpaired,
     )
 
 
-def _make(hint: Hint, path: Path, bound: "Bound") -> bytes:
+def make_trimap(hint: Hint, path: Path, bound: "Bound", tell: "Tell") -> bytes:
     """Make a trimap's file, and say what it holds; raises ImageError or TrimapError."""
     from ..images import encode_for, output_format
     from ..images.formats import HOLDS
+    from ..jobs.provenance import Note
     from ..trimap import require_unknown
 
     holds = HOLDS[output_format(path, channels=1, depth=8)]
     if holds.lossy:
         raise TrimapError(f"{path}: {holds.name} would blur the trimap; choose .png or .tif")
-    trimap = hint.read(max_memory=bound)
+    data, its = read_input(hint.role, hint.file, bound)
+    trimap = hint.read(data, max_memory=bound)
     say(f"trimap: {require_unknown(trimap, file_name(hint.file), of_mask=hint.is_mask)}")
-    return encode_for(path, trimap)
+    facts = hint.shaping | ({"invert": True} if hint.invert else {})
+    return encode_for(path, trimap, note=tell(Note("trimap", "trimap", facts, (its,))))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Encode levels as the bytes of PNG, TIFF, JPEG, WebP and AVIF files, with profile and EXIF."""
+"""Encode levels as the bytes of PNG, TIFF, JPEG, WebP and AVIF files: profile, EXIF and note."""
 
 import struct
 import zlib
@@ -12,13 +12,16 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from ..units import FloatArray, Levels
 from .metadata import DIRECTORIES, RESOLUTION, TEXTS, as_stored
+from .provenance import XMP, jpeg_comment, png_text, xmp_packet
 
 JPEG_QUALITY = 95
 AVIF_QUALITY = 90
 PLACEHOLDER = 1  # below a directory's tag no other is known
 
 
-def encode_png(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+def encode_png(
+    levels: Levels, icc: bytes | None, exif: bytes | None, note: str | None = None
+) -> bytes:
     bgr = levels if levels.ndim == 2 else levels[..., [2, 1, 0, 3][: levels.shape[2]]]
     whole, encoded = cv2.imencode(".png", bgr)
     if not whole:
@@ -29,6 +32,8 @@ def encode_png(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
         chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
     if exif:
         chunks += _png_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    if note:
+        chunks += _png_chunk(b"iTXt", png_text(note))
     return data[:33] + chunks + data[33:]
 
 
@@ -42,6 +47,7 @@ def encode_tiff(
     exif: bytes | None,
     *,
     premultiplied: bool = False,
+    note: str | None = None,
 ) -> bytes:
     """Write deflated strips of levels or floats, the profile and the EXIF that `read_exif` keeps.
 
@@ -56,6 +62,9 @@ def encode_tiff(
     ]
     directories = {tag: entries for tag in DIRECTORIES if (entries := described.get_ifd(tag))}
     tags += [(tag - PLACEHOLDER, 4, 1, 0, True) for tag in directories]
+    if note:
+        packet = xmp_packet(note)
+        tags.append((XMP, 1, len(packet), packet, True))
     across, down, unit = RESOLUTION
     kind = "assocalpha" if premultiplied else "unassalpha"
     stream = BytesIO()
@@ -101,24 +110,36 @@ def _with_directories(data: bytearray, directories: dict[IFD, dict[int, Any]]) -
     return bytes(data)
 
 
-def encode_jpeg(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+def encode_jpeg(
+    levels: Levels, icc: bytes | None, exif: bytes | None, note: str | None = None
+) -> bytes:
     stream = BytesIO()
     options: dict[str, Any] = {"icc_profile": icc, "exif": exif or b"", "quality": JPEG_QUALITY}
+    if note:
+        options["comment"] = jpeg_comment(note)
     Image.fromarray(levels).save(stream, "JPEG", subsampling=0, **options)
     return stream.getvalue()
 
 
-def encode_webp(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+def encode_webp(
+    levels: Levels, icc: bytes | None, exif: bytes | None, note: str | None = None
+) -> bytes:
     """Write lossless WebP, in which hidden colours stay, too."""
     stream = BytesIO()
     options: dict[str, Any] = {"icc_profile": icc, "exif": exif or b""}
+    if note:
+        options["xmp"] = xmp_packet(note)
     Image.fromarray(levels).save(stream, "WEBP", lossless=True, exact=True, **options)
     return stream.getvalue()
 
 
-def encode_avif(levels: Levels, icc: bytes | None, exif: bytes | None) -> bytes:
+def encode_avif(
+    levels: Levels, icc: bytes | None, exif: bytes | None, note: str | None = None
+) -> bytes:
     """Write AVIF with colours of full size."""
     stream = BytesIO()
     options: dict[str, Any] = {"icc_profile": icc, "exif": exif or b"", "quality": AVIF_QUALITY}
+    if note:
+        options["xmp"] = xmp_packet(note)
     Image.fromarray(levels).save(stream, "AVIF", subsampling="4:4:4", **options)
     return stream.getvalue()

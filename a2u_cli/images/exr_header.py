@@ -10,6 +10,7 @@ import numpy as np
 
 from ..units import Box, FloatArray, Size
 from .colour import INTEROP_IDS, SRGB_CHROMATICITIES, interop_id, primaries_to_srgb
+from .provenance import KEY
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ STRUCTURE = {
     *("channels", "compression", "dataWindow", "displayWindow", "lineOrder", "type", "tiles"),
     *("version", "chunkCount", "name", "view", "multiView", "maxSamplesPerPixel", "preview"),
     *("zipCompressionLevel", "dwaCompressionLevel", "acesImageContainerFlag", "colorInteropID"),
+    KEY,  # a note tells of its own file
 }
 PLAIN = (str, int, float, Fraction, tuple, list, np.ndarray)
 FILM = ("Rational", "TimeCode", "KeyCode")  # as the package calls its own types

@@ -17,12 +17,19 @@ from ..errors import listed
 from ..units import FloatArray
 from .exr_header import ExrHeader, Window, plain_header, written_header
 from .floats import MOST_HALF
+from .provenance import KEY
 
 log = logging.getLogger(__name__)
 
 
 def encode_exr(
-    array: FloatArray, header: ExrHeader | None, *, half: bool, multiplied: bool, name: str
+    array: FloatArray,
+    header: ExrHeader | None,
+    *,
+    half: bool,
+    multiplied: bool,
+    name: str,
+    note: str | None = None,
 ) -> bytes:
     """Encode a matte (H, W), or light (H, W, 3) or with alpha (H, W, 4) of sRGB's primaries.
 
@@ -57,6 +64,8 @@ def encode_exr(
     }
     attributes: dict[str, Any] = written_header(header, data, colour=array.ndim == 3)
     attributes |= {"compression": OpenEXR.ZIPS_COMPRESSION, "type": OpenEXR.scanlineimage}
+    if note:
+        attributes[KEY] = note
     stream = BytesIO()
     OpenEXR.File(attributes, channels).write(stream)
     return stream.getvalue()

@@ -59,6 +59,7 @@ def write_image(
     premultiplied: bool = False,
     light: bool = False,
     header: ExrHeader | None = None,
+    note: str | None = None,
 ) -> None:
     """Write a picture in the format of its extension: the whole file or nothing.
 
@@ -68,7 +69,7 @@ def write_image(
     Raises: ImageError where the format cannot hold the picture or the file cannot be written.
     """
     path = Path(path)
-    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "header": header}
+    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "header": header, "note": note}
     metadata |= {"premultiplied": premultiplied, "light": light}
     write_bytes(path, encode_for(path, array, alpha=alpha, depth=depth, **metadata))
 
@@ -84,6 +85,7 @@ def encode_for(
     premultiplied: bool = False,
     light: bool = False,
     header: ExrHeader | None = None,
+    note: str | None = None,
 ) -> bytes:
     """Give the bytes that `write_image` writes; raises ImageError where no file can hold it."""
     name = str(path)
@@ -97,7 +99,7 @@ def encode_for(
             light = holds
         parts = array, alpha
         array = np.dstack(parts if holds else [quantise(part, depth, name=name) for part in parts])
-    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "header": header}
+    metadata: dict[str, Any] = {"icc": icc, "exif": exif, "header": header, "note": note}
     metadata |= {"premultiplied": premultiplied, "light": light}
     return encode_image(array, kind, depth=depth, name=name, **metadata)
 
@@ -172,6 +174,7 @@ def encode_image(
     premultiplied: bool = False,
     light: bool = False,
     header: ExrHeader | None = None,
+    note: str | None = None,
     name: str = "the output",
 ) -> bytes:
     """Encode (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA as the bytes of a file.
@@ -182,7 +185,8 @@ def encode_image(
     16 are asked for. Greys are a matte: its numbers stay. An OpenEXR lies in the windows and the
     primaries of a `header` and has its attributes.
 
-    The profile and EXIF are embedded, but in OpenEXR; what is grey or light takes no profile. The
+    The profile and EXIF are embedded, but in OpenEXR; what is grey or light takes no profile. A
+    `note` in ASCII is laid where each format has room for words (`images.provenance`). The
     colours of RGBA are straight, unless `premultiplied` says that they are multiplied by alpha
     already; OpenEXR's are in any case. TIFF says so to its reader, other formats cannot, and a line
     in the log tells that.
@@ -207,15 +211,16 @@ def encode_image(
         if holds:
             values = _as_floats(array, name)
             if kind == "tiff":
-                return encode_tiff(values, None, exif, premultiplied=multiplied)
+                return encode_tiff(values, None, exif, premultiplied=multiplied, note=note)
             half = depth == 16
-            return encode_exr(values, header, half=half, multiplied=multiplied, name=name)
+            how: dict[str, Any] = {"half": half, "multiplied": multiplied, "note": note}
+            return encode_exr(values, header, **how, name=name)
         levels = quantise(array, depth, name=name)
         profile = icc if channels > 1 else None
         if kind == "tiff":
-            return encode_tiff(levels, profile, exif, premultiplied=multiplied)
+            return encode_tiff(levels, profile, exif, premultiplied=multiplied, note=note)
         straight = {"png": encode_png, "jpeg": encode_jpeg, "webp": encode_webp}
-        return (straight | {"avif": encode_avif})[kind](levels, profile, exif)
+        return (straight | {"avif": encode_avif})[kind](levels, profile, exif, note)
     except A2UError:
         raise
     except (*DAMAGE, RuntimeError) as error:  # what encoders raise, as of metadata they cannot hold

@@ -29,6 +29,7 @@ from ..units import FloatArray, Size, Trimap
 from .journal import Journal, JournalError, Outcome
 from .options import Options
 from .places import Places, hash_file, make_recipe
+from .provenance import Origin, Tell, note_of, origin_of, telling
 from .results import make_results
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Loaded:
     recipes: dict[str, str]
     picture: Picture
     trimap: Trimap
+    origin: Origin | None = None  # for the notes in its files
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,8 @@ def decode(taken: Taken, options: Options, max_memory: int | None) -> Loaded:
         of_mask=pair.is_mask,
     ):
         log.warning(warning)
-    return Loaded(pair, taken.recipes, picture, trimap)
+    origin = origin_of(pair, taken.data) if options.provenance else None
+    return Loaded(pair, taken.recipes, picture, trimap, origin)
 
 
 def is_held(pair: Pair, hashes: list[bytes], job: Job) -> bool:
@@ -361,9 +364,17 @@ def _write(loaded: Loaded, alpha: FloatArray, seconds: float, job: Job) -> Outco
 
 
 def encode(
-    loaded: Loaded, alpha: FloatArray, options: Options, max_memory: int | None
+    loaded: Loaded,
+    alpha: FloatArray,
+    options: Options,
+    max_memory: int | None,
+    tell: Tell | None = None,
 ) -> Iterator[tuple[str, bytes]]:
-    """Make what is missing of a picture's outputs, one after the other: kinds and files' bytes."""
+    """Make what is missing of a picture's outputs, one after the other: kinds and files' bytes.
+
+    Where the picture has an origin they carry what is to `tell` of it, as the options say.
+    """
+    tell = tell or telling(options.provenance)
     picture, pair = loaded.picture, loaded.pair
     options = replace(options, save=tuple(loaded.recipes))
     light = picture.light is not None or holds_light(options.format, options.depth)
@@ -377,7 +388,10 @@ def encode(
         metadata["premultiplied"] = options.premultiplied
         if shape is not None and options.premultiplied:
             array = array * shape[..., None]
-        yield kind, encode_for(path, array, alpha=shape, **metadata)
+        note = None
+        if loaded.origin and options.weights:  # without these nobody can make it again
+            note = tell(note_of(kind, options, loaded.origin, pair.name))
+        yield kind, encode_for(path, array, alpha=shape, **metadata, note=note)
 
 
 def keep(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..backgrounds import Fit
 from ..errors import A2UError
@@ -12,10 +12,13 @@ from ..images.formats import Format, Target, choose_depth
 from ..matting.finishing import UNFINISHED, Finish, padding_pixels
 from ..trimap import band_pixels
 
+if TYPE_CHECKING:
+    from ..matting.matter import Matter
+
 OUTPUTS = ("alpha", "cutout", "foreground", "composite")
 FRAMED = ("cutout", "composite")  # what is cropped; the others are used beside the picture
 # Not there when the first journals were written:
-LATE = ("invert", "finish", "crop", "format", "premultiplied")
+LATE = ("invert", "finish", "crop", "format", "premultiplied", "provenance")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Options:
     crop: str | None = None  # the padding around what is seen
     format: Format = "png"
     premultiplied: bool = False  # cut-outs; those of OpenEXR are in any case
+    provenance: bool = True  # a note in each file of what it was made of
+    licence: str = ""  # of the weights, for that note: it shapes no pixel
 
     def __post_init__(self) -> None:
         if strange := [name for name in self.save if name not in OUTPUTS]:
@@ -77,6 +82,11 @@ class Options:
         facts: dict[str, Any] = target._asdict()
         return replace(self, **(facts | {"depth": depth or target.depth}))
 
+    def by(self, matter: "Matter") -> "Options":
+        """Give the options with what a matter adds to them."""
+        made = {"dtype": matter.dtype_name, "quality": matter.quality}
+        return replace(self, weights=matter.sha256, licence=matter.licence, **made)  # type: ignore[arg-type]
+
     def of_picture(self, *, is_mask: bool) -> "Options":
         """Give the options that shape a picture's outputs; the others are as if not given.
 
@@ -105,7 +115,8 @@ class Options:
     def digest(self) -> str:
         """A short name for all options together: of late ones only those that were given."""
         default = [name for name in LATE if getattr(self, name) == getattr(Options, name)]
-        facts = {name: value for name, value in asdict(self).items() if name not in default}
+        untold = [*default, "licence"]
+        facts = {name: value for name, value in asdict(self).items() if name not in untold}
         if self.quality == "fast":
             facts["quality"] = "standard"  # as it was called, so that old journals hold
         text = json.dumps(facts, sort_keys=True)

@@ -25,9 +25,10 @@ from ..pairing import Pair
 from ..trimap import restore_known
 from ..units import UNKNOWN, FloatArray, Levels
 from .folder import Job, Loaded, Matte, encode, failed, find_missing, outputs, share_of_free
-from .journal import JournalError, Outcome
+from .journal import JournalError, Outcome, hash_content
 from .options import Options
 from .places import Places, make_recipe
+from .provenance import Input, Note, Origin, note_of, sidecar_text
 from .scouting import Scouted
 
 TRIMAPS = "trimap"  # the folder of trimaps that are written
@@ -178,7 +179,8 @@ def _make(
     try:
         if frame.trimap is None:
             raise A2UError(frame.failure)
-        recipes = _missing(window, pair, making)
+        facts = _facts(window, making)
+        recipes = _missing(window, pair, facts, making)
         if not recipes:
             return _settled(Outcome(pair.name, "skipped", "done before"))
         picture, alpha = frames.matte(window)
@@ -186,21 +188,60 @@ def _make(
         raise
     except Exception as error:  # of one frame: the others go on
         return _settled(failed(pair, error, job))
-    loaded = Loaded(pair, recipes, picture, frame.trimap)
+    origin = _origin(frame, facts, making) if making.options.provenance else None
+    loaded = Loaded(pair, recipes, picture, frame.trimap, origin)
     return writer.submit(_write, loaded, alpha, time.perf_counter() - start, making)
 
 
-def _missing(window: Window, pair: Pair, making: Making) -> dict[str, str]:
-    """Give the recipes of a frame's outputs that are not there yet, by their kind."""
+def _facts(window: Window, making: Making) -> list[str]:
+    """Give what a frame's outputs depend on: files and trimaps of all that it is steadied by."""
     near, at = window
     facts = [fact for f in near for fact in (making.frames.digest(f.number), f.digest)]
-    facts += [str(at), "steadied" if making.steadied else "alone"]
+    return [*facts, str(at), "steadied" if making.steadied else "alone"]
+
+
+def _missing(window: Window, pair: Pair, facts: list[str], making: Making) -> dict[str, str]:
+    """Give the recipes of a frame's outputs that are not there yet, by their kind."""
+    near, at = window
     missing = find_missing(pair, [sha256(fact.encode()).digest() for fact in facts], making.job)
     if making.saves_trimaps and near[at].made:
         path, recipe = _trimap_path(pair, making), make_recipe([near[at].digest], TRIMAPS)
         if making.places.missing({path: recipe}):
             missing[TRIMAPS] = recipe
     return missing
+
+
+def _origin(frame: Scouted, facts: list[str], making: Making) -> Origin:
+    """Tell of a frame: its own file, its trimap's pixels, and a hash of all it depends on."""
+    shaping = {
+        "frame": frame.number,
+        "trimap": frame.digest,
+        "steady": making.steadied,
+        "depends": sha256(" ".join(facts).encode()).hexdigest(),
+    }
+    digest, file = making.frames.digest(frame.number), making.frames.file(frame.number)
+    its = Input("picture", file.name, digest.partition(":")[0])  # a film's has the number behind
+    return Origin((its,), "sequence", shaping)
+
+
+def tell_of_film(film: Path, making: Making) -> bytes:
+    """Give what lies beside a film of all cut-outs: what these were made of."""
+    frames, digest = making.frames, sha256()
+    for number in frames.numbers:
+        digest.update(frames.digest(number).encode())
+    its = Input("frames", frames.files[0].name, digest.hexdigest())
+    origin = Origin((its,), "sequence", {"steady": making.steadied})
+    note = replace(note_of("cutout", making.options, origin), output="film")
+    return sidecar_text(note, hash_content(film).sha256)
+
+
+def _tell_of_trimap(loaded: Loaded, making: Making) -> str | None:
+    """Give the note of a trimap that was carried to a frame; without options it has none."""
+    origin = loaded.origin
+    if origin is None or not making.options.weights:
+        return None
+    shaping = {fact: origin.shaping[fact] for fact in ("frame", "trimap")}
+    return Note("sequence", TRIMAPS, shaping, origin.inputs).text
 
 
 def _trimap_path(pair: Pair, making: Making) -> Path:
@@ -217,7 +258,7 @@ def _write(loaded: Loaded, alpha: FloatArray, seconds: float, making: Making) ->
         files = [(paths[kind], recipes[kind], data) for kind, data in made]
         if TRIMAPS in loaded.recipes:
             path = _trimap_path(loaded.pair, making)
-            data = encode_for(path, loaded.trimap)
+            data = encode_for(path, loaded.trimap, note=_tell_of_trimap(loaded, making))
             files.append((path, loaded.recipes[TRIMAPS], data))
         making.places.write(outcome, files, weights=making.options.weights)
     except JournalError:

@@ -60,7 +60,9 @@ class Matter:
         )
         self.path = registry.locate(weights)
         self.sha256 = sha256_of(self.path)
-        self.suited = read_header(self.path).quality  # what they are best used with, or nothing
+        header = read_header(self.path)
+        self.licence = header.licence
+        self.suited = header.quality  # what they are best used with, or nothing
         self.quality = require_quality(self.suited or "fast") if quality == "auto" else quality
         with torch.inference_mode():
             self.network = fold_norms(load_model(self.path, device=self.device), self.dtype)

@@ -3,15 +3,17 @@
 import copy
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..images.previews import encode_preview
 from ..images.reading import Picture, read_bytes, read_image
+from ..images.writing import encode_image
 from ..jobs.folder import Loaded, encode, read_hint
 from ..jobs.options import Options
 from ..jobs.places import hash_file
+from ..jobs.provenance import Input, Origin
 from ..matting.doubt import doubt, next_place
 from ..matting.drafting import draft
 from ..matting.inference import Quality
@@ -48,9 +50,16 @@ class Desk:
     """
 
     def __init__(
-        self, load: Load, shelf: Shelf, *, root: Path | None = None, max_memory: int | None = None
+        self,
+        load: Load,
+        shelf: Shelf,
+        *,
+        root: Path | None = None,
+        max_memory: int | None = None,
+        provenance: bool = True,
     ) -> None:
         self.load, self.shelf, self.max_memory = load, shelf, max_memory
+        self.provenance = provenance
         self.root = root and root.resolve()
         self.looks: dict[Path, Look] = {}  # of the folder's pictures, as far as they were opened
 
@@ -145,11 +154,31 @@ class Desk:
 
     def result(self, job: Job, kind: str, wish: Wish, watch: Watch) -> bytes:
         """Give the bytes of a result's file, as the commands write it."""
-        alpha = self.alpha(job, self.matter(wish.options.depth, wish.quality), watch)
+        matter = self.matter(wish.options.depth, wish.quality)
+        alpha = self.alpha(job, matter, watch)
         pair = job.pair or Pair(job.name, job.path, job.path)
-        loaded = Loaded(pair, {kind: ""}, self.picture(job), self.trimap(job))
-        [(_, data)] = encode(loaded, alpha, wish.options, self.max_memory)
+        loaded = Loaded(pair, {kind: ""}, self.picture(job), self.trimap(job), self.origin(job))
+        [(_, data)] = encode(loaded, alpha, self.options(wish, matter), self.max_memory)
         return data
+
+    def options(self, wish: Wish, matter: "Matter") -> Options:
+        """Give all that shapes a result."""
+        return replace(wish.options.by(matter), provenance=self.provenance)
+
+    def origin(self, job: Job) -> Origin:
+        """Tell what a job's results are made of, as a batch tells it once they are saved.
+
+        A painted trimap is what `GET trimap` gives, and is named as it is saved.
+        """
+        pair = job.pair
+        name = job.path.name if pair else job.title
+        picture = Input("picture", name, self.hash_picture(job))
+        if pair and not job.trimap:
+            role = "mask" if pair.is_mask else "trimap"
+            return Origin((picture, Input(role, pair.hint.name, self.hash(pair.hint))))
+        trimap = self.trimap(job)
+        digest = self.shelf.keep(("written", hash_trimap(trimap)), lambda: hash_written(trimap))
+        return Origin((picture, Input("trimap", f"{Path(job.title).name}.png", digest)))
 
     def draft(self, job: Job, watch: Watch) -> tuple[bytes, Size]:
         """Give a coarse matte, of a size that is soon done, as a PNG; and the picture's size."""
@@ -166,6 +195,11 @@ class Desk:
         alpha = cast(FloatArray | None, self.shelf.find(self._key(job, trimap, matter)))
         found = doubt(matter, self.picture(job).image, trimap, alpha, watch=watch)
         return encode_preview(found), next_place(found, trimap)
+
+
+def hash_written(trimap: Trimap) -> str:
+    """Hash the file that a trimap is given and saved as."""
+    return hashlib.sha256(encode_image(trimap, "png", depth=8)).hexdigest()
 
 
 def hash_trimap(trimap: Trimap) -> str:

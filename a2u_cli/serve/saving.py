@@ -5,7 +5,7 @@ where a batch looks first: what somebody drew elsewhere is never replaced.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -82,9 +82,7 @@ class Saver:
         Raises A2UError where another run is at work there, or a file is in the way.
         """
         matter = self.desk.matter(wish.options.depth, wish.quality)
-        options = replace(
-            wish.options, dtype=matter.dtype_name, weights=matter.sha256, quality=matter.quality
-        )
+        options = self.desk.options(wish, matter)
         begin = time.perf_counter()
         alpha = self.desk.alpha(job, matter, watch) if options.save else None
         with locked(self.out, JOURNAL, lock=self.lock):

@@ -165,10 +165,11 @@ def open_workshop(
     weights: str = "",
     save: tuple[str, ...] = ("alpha",),
     lock: bool = True,
+    provenance: bool = True,
 ) -> Workshop:
     """Set a workshop up for a gallery."""
     bound = load(8).max_memory
     room = int(SHARE * (free_memory() if bound is None else bound))
-    desk = Desk(load, Shelf(room), root=gallery.root, max_memory=bound)
+    desk = Desk(load, Shelf(room), root=gallery.root, max_memory=bound, provenance=provenance)
     saver = Saver(gallery.out, gallery.inputs, desk, lock)
     return Workshop(Bench(gallery.jobs), desk, saver, Drafts(), weights, save)
