@@ -200,7 +200,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for number in range(60):
         put(folder / ("" if number % 2 else "deep"), f"p{number:02}", number)
-    put(folder, "p31", 31, (400, 600))  # takes so long that it can be killed at
     (folder / "p01.png").write_bytes(b"")
     hidden = np.random.default_rng(1).random((24, 40, 4), np.float32)
     hidden[:, :20, 3] = 0
@@ -213,8 +212,8 @@ def start(photos: Path, weights: Path) -> Iterator[Callable[..., "subprocess.Pop
     """Start `a2u batch` in a process group of its own, which is gone at the end."""
     started: list[subprocess.Popen[str]] = []
 
-    def call(out: Path, *words: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "a2u_cli", "batch", str(photos), "-o", str(out)]
+    def call(out: Path, *words: str, folder: Path = photos) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "a2u_cli", "batch", str(folder), "-o", str(out)]
         facts = ["--weights", str(weights), "--device", "cpu", "--save", "alpha,cutout", "--json"]
         process = subprocess.Popen(
             [*command, *facts, *words],
@@ -297,15 +296,22 @@ def test_ctrl_c_ends_the_actors_too_and_leaves_nothing_half_written(
 def test_a_picture_that_kills_its_worker_again_and_again_is_one_that_failed(
     start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    process = start(tmp_path, "--on", "ray", "--workers", "1")
+    for number in range(8):
+        put(tmp_path / "in", f"p{number}", number)
+    put(tmp_path / "in", "p4", 4, (1000, 1200))  # takes so long that it can be killed at
+    hidden = np.random.default_rng(1).random((24, 40, 4), np.float32)
+    hidden[:, :20, 3] = 0
+    write_image(tmp_path / "in/p6.png", hidden[..., :3], alpha=hidden[..., 3])
+    words, out = ("--on", "ray", "--workers", "1"), tmp_path / "out"
+    process = start(out, *words, folder=tmp_path / "in")
     stop, met = threading.Event(), set[bytes]()
 
     def kill() -> None:
         while not stop.is_set():
-            for path in tmp_path.glob(".a2u-0-*.part"):
+            for path in out.glob(".a2u-0-*.part"):
                 with suppress(OSError, ValueError):
                     under_way = path.read_bytes()
-                    if under_way not in met and "p31" in json.loads(under_way)["names"]:
+                    if under_way not in met and "p4" in json.loads(under_way)["names"]:
                         for worker in workers(process.pid):
                             os.kill(worker, signal.SIGKILL)
                         met.add(under_way)
@@ -320,10 +326,9 @@ def test_a_picture_that_kills_its_worker_again_and_again_is_one_that_failed(
         killer.join()
     rows = {row["name"]: row for row in map(json.loads, stdout.splitlines())}
     assert len(met) == 2 and process.returncode == 1
-    assert {name for name, row in rows.items() if row["state"] == "failed"} == {"p01", "p31"}
-    assert "was ended from outside, twice" in rows["p31"]["reason"]
-    assert all(row["state"] == "done" for name, row in rows.items() if name not in ("p01", "p31"))
-    assert any("warning: " in line and "p03.png" in line for line in stderr.splitlines())
+    assert {name for name, row in rows.items() if row["state"] != "done"} == {"p4"}
+    assert rows["p4"]["state"] == "failed" and "from outside, twice" in rows["p4"]["reason"]
+    assert any("warning: " in line and "p6.png" in line for line in stderr.splitlines())
 
 
 @pytest.mark.requires_ray
