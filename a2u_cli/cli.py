@@ -16,6 +16,7 @@ from .commands import (
     doctor,
     evaluate,
     explain,
+    manifest,
     matte,
     provenance,
     render,
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command()(matte.matte)
 app.command()(batch.batch)
+app.command()(manifest.plan)
 app.command()(sequence.sequence)
 app.command()(serve.serve)
 app.command()(composite.composite)

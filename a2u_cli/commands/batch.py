@@ -1,7 +1,7 @@
 """`a2u batch`: matte a folder, overnight if need be, and say in the morning what became of each."""
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +12,7 @@ import typer
 
 from ..errors import A2UError, Interrupted
 from ..weights import registry
+from .manifest import Masks, Out, Trimaps, choose_source, read, take_all
 from .options import (
     BAND,
     Background,
@@ -46,10 +47,11 @@ from .terminal import say, show_json
 
 if TYPE_CHECKING:
     from ..jobs.journal import Outcome
+    from ..jobs.manifest import Manifest
     from ..jobs.options import Options
     from ..jobs.spreading import Team
     from ..matting.matter import Matter
-    from ..pairing import Pair, Pairs
+    from ..pairing import Pair
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,17 @@ class _Work:
 
 
 def batch(
-    folder: Annotated[Path, typer.Argument(help="The pictures, also in folders below.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="The pictures, also in folders below.")
+    ] = None,
     *,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="[default: DIR/a2u_output]")
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="A CSV, JSONL or Parquet file of pictures, in place of a folder."),
     ] = None,
-    trimaps: Annotated[
-        Path | None, typer.Option(help="Trimaps, by the pictures' names. [default: found by name]")
-    ] = None,
-    masks: Annotated[
-        Path | None, typer.Option(help="Masks to make trimaps from, where there is none.")
-    ] = None,
+    output: Out = None,
+    trimaps: Trimaps = None,
+    masks: Masks = None,
     band: Band = None,
     invert: Invert = False,
     save: Annotated[
@@ -148,7 +150,6 @@ def batch(
 
     Example: a2u batch photos/ -o mattes/ --save alpha,cutout
     """
-    from ..backgrounds import list_backgrounds
     from ..images.listing import OUTPUT_FOLDER
     from ..jobs.spreading import run_team
 
@@ -165,11 +166,12 @@ def batch(
     if on:
         refuse_idle("--on shares the work out by itself", shard=shard)
         refuse_idle("Ray hands out devices by itself", device="," in device and device)
-    out = output or folder / OUTPUT_FOLDER
+    source = choose_source(folder, manifest, trimaps=trimaps, masks=masks)
+    out = output or (source.parent if manifest else source) / OUTPUT_FOLDER
     part, parts = _read_shard(shard)
     work = _Work(out, part, parts, force=force, no_lock=no_lock)
-    found = _find(folder, trimaps, masks, out)
-    inputs = (*found.files, *list_backgrounds(options.background))
+    found = read(source, options.save) if manifest else take_all(source, trimaps, masks, out)
+    inputs = found.inputs(options.background)
     pairs = _take(found, work, options, inputs)
     if band is not None and not any(pair.is_mask for pair in pairs):
         say("warning: --band does nothing here: no picture has a mask")
@@ -201,13 +203,15 @@ def batch(
         rest.say()
         show_plan(pairs, out, matter, options, team, {"not_matted": rest.facts}, as_json=as_json)
         return
+    if fail_fast and rest.failed:
+        pairs = ()
     tally, failures = _run(
         pairs, inputs, matter, options, work, spread, fail_fast=fail_fast, as_json=as_json
     )
     _report(tally, failures, rest, as_json=as_json)
 
 
-def _began_fast(pairs: tuple["Pair", ...], matter: "Matter", options: "Options", out: Path) -> bool:
+def _began_fast(pairs: Sequence["Pair"], matter: "Matter", options: "Options", out: Path) -> bool:
     """Tell whether a run began with one pass, which was the default before weights said theirs."""
     from ..jobs.journal import Journal
     from ..jobs.outlook import was_made_by
@@ -266,7 +270,7 @@ def _read_devices(text: str, workers: int | None) -> tuple[str, ...]:
 
 
 def _share_out(
-    pairs: tuple["Pair", ...],
+    pairs: Sequence["Pair"],
     matter: "Matter",
     options: "Options",
     out: Path,
@@ -284,22 +288,9 @@ def _share_out(
     return team
 
 
-def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> "Pairs":
-    """Find all pictures with their trimaps or masks, and those that have none."""
-    from ..jobs.journal import find_own, find_painted, find_results
-    from ..jobs.options import OUTPUTS
-    from ..pairing import find_pairs
-
-    results, own = partial(find_results, folder), find_own(out, OUTPUTS)
-    painted = {} if trimaps else find_painted(out)
-    return find_pairs(
-        folder, trimaps=trimaps, masks=masks, results=results, own=own, painted=painted
-    )
-
-
 def _take(
-    found: "Pairs", work: _Work, options: "Options", inputs: tuple[Path, ...]
-) -> tuple["Pair", ...]:
+    found: "Manifest", work: _Work, options: "Options", inputs: Iterable[Path]
+) -> Sequence["Pair"]:
     """Take a part's pictures, and say what there is to do; one part counts what there is not.
 
     Raises ImageError where the output of one is an input.
@@ -316,17 +307,19 @@ def _take(
         f"{sum(pair.is_mask for pair in pairs)} trimaps to make from masks"
     )
     say_sources(pairs)
+    if found.failed:
+        say(f"warning: {len(found.failed)} rows cannot be followed; they are named at the end")
     return pairs
 
 
-def _rest(found: "Pairs", part: int) -> Rest:
+def _rest(found: "Manifest", part: int) -> Rest:
     """Give what is not matted; one part of a whole tells it for all."""
-    return Rest(found.unpaired, found.left_out) if part == 1 else Rest()
+    return Rest(found.unpaired, found.left_out, found.failed) if part == 1 else Rest()
 
 
 def _run(
-    pairs: tuple["Pair", ...],
-    inputs: tuple[Path, ...],
+    pairs: Sequence["Pair"],
+    inputs: Iterable[Path],
     matter: "Matter",
     options: "Options",
     work: _Work,
@@ -342,7 +335,9 @@ def _run(
 
     tally: Counter[str] = Counter()
     failures = []
-    hints = {p.name: {"mask" if p.is_mask else "trimap": str(p.hint)} for p in pairs}
+    hints = {
+        p.name: {"mask" if p.is_mask else "trimap": str(p.hint)} for p in (pairs if as_json else ())
+    }
     try:
         lock = locked(work.out, work.journal, beside=work.beside, lock=not work.no_lock)
         with lock, progress(len(pairs)) as advance:
@@ -379,9 +374,10 @@ def _report(tally: "Counter[str]", failures: "list[Outcome]", rest: Rest, *, as_
     for outcome in failures:
         say(f"failed: {outcome.name}: {outcome.reason}")
     rest.say()
+    tally["failed"] += len(rest.failed)
     for facts in rest.facts if as_json else ():
         show_json(facts)
     states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
     say(f"{states}, {rest.counts}")
-    if failures or rest.unpaired or rest.left_out:
+    if tally["failed"] or rest.unpaired or rest.left_out:
         raise typer.Exit(1)

@@ -49,7 +49,7 @@ def run_on_ray(
     prepare: Callable[[], object],
     journal: Journal,
     tell: Callable[[str], object],
-    inputs: tuple[Path, ...] = (),
+    inputs: Iterable[Path] = (),
     force: bool = False,
     fail_fast: bool = False,
     lock: bool = True,

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,7 +101,7 @@ def outputs(pair: Pair, folder: Path, options: Options) -> dict[str, Path]:
     return {kind: folder / kind / f"{pair.name}{suffix}" for kind in options.save}
 
 
-def shard(pairs: tuple[Pair, ...], number: int, count: int) -> tuple[Pair, ...]:
+def shard(pairs: Sequence[Pair], number: int, count: int) -> Sequence[Pair]:
     """Take every `count`-th pair, beginning with the `number`-th (from 1).
 
     Raises A2UError where there is no such part.
@@ -299,9 +299,10 @@ def decode(taken: Taken, options: Options, max_memory: int | None) -> Loaded:
 
 def is_held(pair: Pair, hashes: list[bytes], job: Job) -> bool:
     """Tell whether a version that kept no hashes of outputs did a picture."""
-    options = job.options.of_picture(is_mask=pair.is_mask)
+    given = job.options.with_own(pair.own)
+    options = given.of_picture(is_mask=pair.is_mask)
     inputs = hashlib.sha256(b"".join(hashes)).hexdigest()
-    return job.places.journal.held(pair.name, inputs, {options.digest, job.options.digest})
+    return job.places.journal.held(pair.name, inputs, {options.digest, given.digest})
 
 
 def find_missing(pair: Pair, hashes: list[bytes], job: Job) -> dict[str, str]:
@@ -309,12 +310,13 @@ def find_missing(pair: Pair, hashes: list[bytes], job: Job) -> dict[str, str]:
 
     Raises ImageError where one has no place.
     """
-    places = outputs(pair, job.folder, job.options)
+    options = job.options.with_own(pair.own)
+    places = outputs(pair, job.folder, options)
     read = [part.hex() for part in hashes] + ["mask" if pair.is_mask else "trimap"]
     recipes = {}
     for kind in places:
         behind = [_hash_background(pair, job)] if kind == "composite" else []
-        shaping = job.options.of_output(kind, is_mask=pair.is_mask)
+        shaping = options.of_output(kind, is_mask=pair.is_mask)
         recipes[kind] = make_recipe([*read, *behind], shaping.digest)
     missing = job.places.missing({path: recipes[kind] for kind, path in places.items()})
     return {kind: recipes[kind] for kind, path in places.items() if path in missing}
@@ -324,7 +326,8 @@ def _hash_background(pair: Pair, job: Job) -> str:
     """Hash the picture behind a composite; what is no file is told by the options."""
     from ..backgrounds import choose_background
 
-    chosen = choose_background(job.options.background, pair.name)
+    options = job.options.with_own(pair.own)
+    chosen = choose_background(options.background, pair.name)
     if not Path(chosen).is_file():
         return ""
     if chosen not in job.backgrounds:
@@ -341,7 +344,7 @@ def read_hint(
     guess: bool | Looks = True,
 ) -> Trimap:
     """Give a pair's trimap, drawn or made of its mask, read by `read_matte`; raises A2UError."""
-    name = str(pair.hint)
+    name, options = str(pair.hint), options.with_own(pair.own)
     if not pair.is_mask:
         strict = options.strict
         return read_trimap(data, strict=strict, name=name, max_memory=max_memory, guess=guess)
@@ -376,7 +379,7 @@ def encode(
     """
     tell = tell or telling(options.provenance)
     picture, pair = loaded.picture, loaded.pair
-    options = replace(options, save=tuple(loaded.recipes))
+    options = replace(options.with_own(pair.own), save=tuple(loaded.recipes))
     light = picture.light is not None or holds_light(options.format, options.depth)
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
     metadata |= {"light": light}

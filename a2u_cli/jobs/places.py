@@ -7,9 +7,13 @@ case. What is there already, made in the same way, is not made again.
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ImageError
 from ..images.files import replacing, words
@@ -17,6 +21,7 @@ from ..images.reading import read_bytes
 from .journal import Content, Journal, Outcome, hash_content
 
 Identity = tuple[int, int]  # of a file, by whatever name: its device and its number there
+Identities = dict[int, NDArray[np.uint64]]  # by devices, sorted: 8 bytes a file
 
 
 class Places:
@@ -108,16 +113,25 @@ def _written(path: Path, data: bytes, root: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_none(path: Path, inputs: set[Identity]) -> None:
-    if _identify(path) in inputs:
+def _require_none(path: Path, inputs: Identities) -> None:
+    device, number = _identify(path) or (None, 0)
+    if device is None or device not in inputs:
+        return
+    numbers, key = inputs[device], np.uint64(number)
+    place = int(np.searchsorted(numbers, key))
+    if place < numbers.size and numbers[place] == key:
         raise ImageError(
             f"{path} is an input of this run and would be an output, too; choose another output "
             "folder"
         )
 
 
-def _identities(paths: Iterable[Path]) -> set[Identity]:
-    return {identity for path in paths if (identity := _identify(path))}
+def _identities(paths: Iterable[Path]) -> Identities:
+    found: dict[int, array[int]] = {}
+    for path in paths:
+        if identity := _identify(path):
+            found.setdefault(identity[0], array("Q")).append(identity[1])
+    return {device: np.unique(np.array(numbers, "u8")) for device, numbers in found.items()}
 
 
 def _identify(path: Path) -> Identity | None:
@@ -125,4 +139,4 @@ def _identify(path: Path) -> Identity | None:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    return status.st_dev, status.st_ino
+    return status.st_dev, status.st_ino % 2**64

@@ -6,7 +6,7 @@ process alone. So whatever becomes of a worker, what is on disk is what one proc
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -168,7 +168,7 @@ def run_team(
     team: Team,
     prepare: Callable[[], object],
     journal: Journal,
-    inputs: tuple[Path, ...] = (),
+    inputs: Iterable[Path] = (),
     force: bool = False,
     fail_fast: bool = False,
 ) -> Generator[Outcome, None, None]:
@@ -178,7 +178,8 @@ def run_team(
     failure is finished. A picture that a worker is ended for is tried once more; one that it has
     too little memory for is matted by this process, when the workers are gone.
     """
-    pairs, late, stopped = tuple(pairs), set[Pair](), Event()
+    pairs = pairs if isinstance(pairs, Sequence) else tuple(pairs)
+    late, stopped = set[Pair](), Event()
     if team.places:
         places = Places(journal, inputs, force=force)
         job = Job(folder, matter.matte, options, places, room_beside(matter), matter.max_memory)
@@ -194,7 +195,7 @@ def run_team(
             yield outcome
     if stopped.is_set():
         return
-    rest = [pair for pair in pairs if pair not in team.pairs or pair in late]
+    rest = (pair for pair in pairs if pair not in team.pairs or pair in late)
     yield from run(
         rest,
         folder,
