@@ -1,11 +1,12 @@
 """`a2u batch`: matte a folder, overnight if need be, and say in the morning what became of each."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -47,7 +48,6 @@ from .results import choose_finishing, choose_results
 from .terminal import say, show_json
 
 if TYPE_CHECKING:
-    from ..jobs.findings import Findings
     from ..jobs.journal import Outcome
     from ..jobs.manifest import Manifest
     from ..jobs.options import Options
@@ -123,6 +123,14 @@ def batch(
             callback=checking(lambda text: _read_workers(text)),
         ),
     ] = "auto",
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="Worker processes by Ray: ray, on this machine; ray://HOST:PORT, or ray://auto "
+            "from one of its nodes, on a cluster that shares the folders.",
+            callback=checking(lambda text: _read_on(text)),
+        ),
+    ] = None,
     strict: Strict = False,
     shard: Annotated[
         str | None, typer.Option(help="Do part I of N, as 2/8; all parts share the output folder.")
@@ -148,6 +156,7 @@ def batch(
     from ..images.listing import OUTPUT_FOLDER
     from ..jobs.checking import check_rest
     from ..jobs.findings import Findings, require_report, write_report
+    from ..jobs.spreading import run_team
     from ..scoring.contact_sheet import Entry
 
     options = choose_results(
@@ -160,8 +169,13 @@ def batch(
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
         refuse_idle("--dry-run mattes nothing to report", report=report)
+        refuse_idle("--dry-run plans for this machine without Ray", on=on)
     if "alpha" not in options.save:
         refuse_idle("it is about mattes; let --save have alpha, too", report=report)
+    if on:
+        refuse_idle("Ray's actors check nothing; run afterwards: a2u check OUT", report=report)
+        refuse_idle("--on shares the work out by itself", shard=shard)
+        refuse_idle("Ray hands out devices by itself", device="," in device and device)
     source = choose_source(folder, manifest, trimaps=trimaps, masks=masks)
     out = output or (source.parent if manifest else source) / OUTPUT_FOLDER
     part, parts = _read_shard(shard)
@@ -192,16 +206,21 @@ def batch(
         matter.quality = "fast"
         options = replace(options, quality="fast")
     rest = _rest(found, part)
-    team = _share_out(pairs, matter, options, out, number, devices)
+    findings = Findings() if report else None
+    if on:
+        spread = _on_ray(on, number, lock=not no_lock)
+    else:
+        team = _share_out(pairs, matter, options, out, number, devices)
+        spread = partial(run_team, team=team, findings=findings)
     if dry_run:
         rest.say()
         show_plan(pairs, out, matter, options, team, {"not_matted": rest.facts}, as_json=as_json)
         return
     if fail_fast and rest.failed:
         pairs = ()
-    findings = Findings() if report else None
-    how: dict[str, Any] = {"team": team, "fail_fast": fail_fast, "as_json": as_json}
-    tally, failures = _run(pairs, inputs, matter, options, work, findings=findings, **how)
+    tally, failures = _run(
+        pairs, inputs, matter, options, work, spread, fail_fast=fail_fast, as_json=as_json
+    )
     if report and findings is not None:
         for outcome in (*rest.failed, *failures):
             findings.add(Entry.unchecked(outcome.name, outcome.reason, kind="failed"))
@@ -236,6 +255,24 @@ def _read_workers(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise A2UError(f"workers {text!r} were asked for, expected auto or a number from 1 on")
     return int(text)
+
+
+def _read_on(text: str) -> str:
+    """Read where a run goes by Ray, which says nothing of its own; raises A2UError."""
+    from ..jobs.connection import read_address
+    from .process import quiet_ray
+
+    quiet_ray()
+    return read_address(text)
+
+
+def _on_ray(
+    on: str, workers: int | None, *, lock: bool
+) -> Callable[..., "Generator[Outcome, None, None]"]:
+    """Give what does a run by Ray."""
+    from ..jobs.cluster import run_on_ray
+
+    return partial(run_on_ray, address=_read_on(on), workers=workers, tell=say, lock=lock)
 
 
 def _read_devices(text: str, workers: int | None) -> tuple[str, ...]:
@@ -305,16 +342,14 @@ def _run(
     matter: "Matter",
     options: "Options",
     work: _Work,
+    spread: Callable[..., "Generator[Outcome, None, None]"],
     *,
-    team: "Team",
-    findings: "Findings | None",
     fail_fast: bool,
     as_json: bool,
 ) -> "tuple[Counter[str], list[Outcome]]":
     """Matte the pictures and report each; count what became of them, and keep the failures."""
     from ..images.files import locked
     from ..jobs.journal import Journal
-    from ..jobs.spreading import run_team
     from .process import prepare_process
 
     tally: Counter[str] = Counter()
@@ -326,18 +361,16 @@ def _run(
         lock = locked(work.out, work.journal, beside=work.beside, lock=not work.no_lock)
         with lock, progress(len(pairs)) as advance:
             journal = Journal(work.out, work.journal)
-            outcomes = run_team(
+            outcomes = spread(
                 pairs,
                 work.out,
                 matter,
                 options,
-                team=team,
                 prepare=prepare_process,
                 journal=journal,
                 inputs=inputs,
                 force=work.force,
                 fail_fast=fail_fast,
-                findings=findings,
             )
             with closing(outcomes):  # at once, also where this loop is interrupted
                 for outcome in outcomes:

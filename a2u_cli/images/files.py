@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import stat
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -148,17 +149,32 @@ def _take_lock(folder: Path, name: str, beside: str | None, *, whole: bool) -> "
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of a second best where the disk knows no locks
         with FileLock(folder / GATE, timeout=GATE_SECONDS):
-            busy = [
-                path.name
-                for path in folder.glob(LOCKS)
-                if path.name != f".{name}.lock" and not _is_free(path)
-            ]
+            busy = _busy(folder, name)
             if any(beside is None or not fnmatch(there, f".{beside}.lock") for there in busy):
                 raise Timeout(str(folder))
             own.acquire()
             if not busy:
                 _sweep(folder, whole=whole)
     return own
+
+
+def sweep_behind(folder: Path, name: str, patience: float) -> None:
+    """Remove what others left under way who are gone, or will be in so many seconds.
+
+    The folder is locked, by this `name`. Where somebody is still at work, nothing is removed.
+    """
+    end = time.monotonic() + patience
+    while _busy(folder, name):
+        if time.monotonic() > end:
+            return
+        time.sleep(0.05)
+    _sweep(folder, whole=False)
+
+
+def _busy(folder: Path, name: str) -> list[str]:
+    """List the locks of others that are at work in a folder."""
+    own = f".{name}.lock"
+    return [p.name for p in folder.glob(LOCKS) if p.name != own and not _is_free(p)]
 
 
 def _is_free(path: Path) -> bool:

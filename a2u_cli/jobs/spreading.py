@@ -137,10 +137,15 @@ def _most(matter: "Matter", sizes: set[Size]) -> int:
     from ..matting.planning import PROCESS
 
     try:
-        need = max((matter.plan(size).memory + _waiting(size) for size in sizes), default=1)
+        most = max((need(matter, size) for size in sizes), default=1)
     except OutOfMemory:
         return 0
-    return (matter.budget() - PROCESS) // need
+    return (matter.budget() - PROCESS) // most
+
+
+def need(matter: "Matter", size: Size) -> int:
+    """Tell how many bytes a worker needs for a picture; raises OutOfMemory."""
+    return matter.plan(size).memory + _waiting(size)
 
 
 def _waiting(size: Size) -> int:
@@ -293,7 +298,7 @@ def setups(
 ) -> list[Callable[[], object]]:
     """Give what makes workers of a team's processes; `prepare` is what each does first."""
     facts = str(matter.path), matter.sha256, matter.dtype_name, matter.quality
-    return [partial(_hire, prepare, *facts, team.threads, *place) for place in team.places]
+    return [partial(hire, prepare, *facts, team.threads, *place) for place in team.places]
 
 
 def hired() -> "Matter":
@@ -302,7 +307,14 @@ def hired() -> "Matter":
     return _hired
 
 
-def _hire(
+def tell_again() -> tuple[tuple[int, str], ...]:
+    """Give what was told in this process, which is a worker, since the call before."""
+    told = tuple(_told.lines)
+    del _told.lines[: len(told)]
+    return told
+
+
+def hire(
     prepare: Callable[[], object],
     path: str,
     sha256: str,
