@@ -12,6 +12,7 @@ import typer
 from . import __version__
 from .commands import (
     batch,
+    check,
     composite,
     doctor,
     evaluate,
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command()(matte.matte)
 app.command()(batch.batch)
 app.command()(manifest.plan)
+app.command()(check.check)
 app.command()(sequence.sequence)
 app.command()(serve.serve)
 app.command()(composite.composite)

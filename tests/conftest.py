@@ -44,6 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "requires_cuda": not torch.cuda.is_available() and "no CUDA device on this machine",
         "requires_ray": not find_spec("ray") and "no Ray here: see make test-extras",
         "requires_ffmpeg": not shutil.which("ffmpeg") and "no ffmpeg here: see make test-extras",
+        "requires_s3": not all(map(find_spec, ("s3fs", "moto"))) and "no s3fs or no moto here",
         "requires_chromium": not CHROMIUM and "no chromium here: see make test-extras",
     }
     for item in items:

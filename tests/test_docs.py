@@ -35,6 +35,7 @@ TREE = ("cat", "trip/dog")  # pictures of a folder, as the README draws it
 # Commands that are parsed and not run, by what tells them, and why.
 NOT_RUN = {
     r"\bhf://": "downloads",
+    r"\bs3://": "needs a store; test_s3.py has a server of one",
     r"^a2u weights get\b": "downloads",
     r"^a2u weights import\b": "takes the authors' file, which nobody may hand on",
     r"--on ray\b": "needs an extra; test_cluster.py runs it",

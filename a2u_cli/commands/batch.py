@@ -33,11 +33,13 @@ from .options import (
     NoLock,
     Provenance,
     Quality,
+    Report,
     Strict,
     Weights,
     checking,
     choose_target,
     load_matter,
+    path,
     refuse_idle,
 )
 from .plan import show_plan
@@ -78,7 +80,7 @@ class _Work:
 
 def batch(
     folder: Annotated[
-        Path | None, typer.Argument(help="The pictures, also in folders below.")
+        Path | None, typer.Argument(help="The pictures, also in folders below.", parser=path)
     ] = None,
     *,
     manifest: Annotated[
@@ -142,6 +144,7 @@ def batch(
     provenance: Provenance = True,
     force: Force = False,
     no_lock: NoLock = False,
+    report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each picture, or the plan.")
     ] = False,
@@ -151,7 +154,10 @@ def batch(
     Example: a2u batch photos/ -o mattes/ --save alpha,cutout
     """
     from ..images.listing import OUTPUT_FOLDER
+    from ..jobs.checking import check_rest
+    from ..jobs.findings import Findings, require_report, write_report
     from ..jobs.spreading import run_team
+    from ..scoring.contact_sheet import Entry
 
     options = choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
@@ -163,6 +169,9 @@ def batch(
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
         refuse_idle("--dry-run plans for this machine without Ray", on=on)
+        refuse_idle("--dry-run mattes nothing to report", report=report)
+    if "alpha" not in options.save:
+        refuse_idle("it is about mattes; let --save have alpha, too", report=report)
     if on:
         refuse_idle("--on shares the work out by itself", shard=shard)
         refuse_idle("Ray hands out devices by itself", device="," in device and device)
@@ -177,6 +186,8 @@ def batch(
         say("warning: --band does nothing here: no picture has a mask")
     if invert and not any(pair.is_mask for pair in pairs):
         say("warning: --invert does nothing here: no picture has a mask")
+    if report:
+        require_report(report, len(pairs), inputs, force=force)
     number = _read_workers(workers)
     devices = _read_devices(device, number)
     matter = load_matter(
@@ -194,11 +205,12 @@ def batch(
         matter.quality = "fast"
         options = replace(options, quality="fast")
     rest = _rest(found, part)
+    findings = Findings() if report else None
     if on:
         spread = _on_ray(on, number, lock=not no_lock)
     else:
         team = _share_out(pairs, matter, options, out, number, devices)
-        spread = partial(run_team, team=team)
+        spread = partial(run_team, team=team, findings=findings)
     if dry_run:
         rest.say()
         show_plan(pairs, out, matter, options, team, {"not_matted": rest.facts}, as_json=as_json)
@@ -208,6 +220,12 @@ def batch(
     tally, failures = _run(
         pairs, inputs, matter, options, work, spread, fail_fast=fail_fast, as_json=as_json
     )
+    if report and findings is not None:
+        for outcome in (*rest.failed, *failures):
+            findings.add(Entry.unchecked(outcome.name, outcome.reason, kind="failed"))
+        check_rest(pairs, findings, out, matter, options)
+        for page in write_report(report, findings):
+            say(page)
     _report(tally, failures, rest, as_json=as_json)
 
 
@@ -341,13 +359,14 @@ def _run(
     try:
         lock = locked(work.out, work.journal, beside=work.beside, lock=not work.no_lock)
         with lock, progress(len(pairs)) as advance:
+            journal = Journal(work.out, work.journal)
             outcomes = spread(
                 pairs,
                 work.out,
                 matter,
                 options,
                 prepare=prepare_process,
-                journal=Journal(work.out, work.journal),
+                journal=journal,
                 inputs=inputs,
                 force=work.force,
                 fail_fast=fail_fast,
@@ -360,6 +379,7 @@ def _run(
                         show_json(vars(outcome) | hints[outcome.name])
                     if outcome.state == "failed":
                         failures.append(outcome)
+            journal.close()
     except Interrupted as stop:
         raise Interrupted(
             f"interrupted after {sum(tally.values())} of {len(pairs)} pictures; "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import A2UError
-from .options import AsJson, refuse_idle
+from .options import AsJson, path, refuse_idle
 from .progress import Rest, say_sources
 from .terminal import show_exact, show_json
 
@@ -18,16 +18,22 @@ if TYPE_CHECKING:
     from ..pairing import Pairs
 
 Trimaps = Annotated[
-    Path | None, typer.Option(help="Trimaps, by the pictures' names. [default: found by name]")
+    Path | None,
+    typer.Option(help="Trimaps, by the pictures' names. [default: found by name]", parser=path),
 ]
 Masks = Annotated[
-    Path | None, typer.Option(help="Masks to make trimaps from, where there is none.")
+    Path | None,
+    typer.Option(help="Masks to make trimaps from, where there is none.", parser=path),
 ]
-Out = Annotated[Path | None, typer.Option("--output", "-o", help="[default: DIR/a2u_output]")]
+Out = Annotated[
+    Path | None, typer.Option("--output", "-o", help="[default: DIR/a2u_output]", parser=path)
+]
 
 
 def plan(
-    folder: Annotated[Path, typer.Argument(help="The pictures, also in folders below.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The pictures, also in folders below.", parser=path)
+    ],
     *,
     output: Out = None,
     trimaps: Trimaps = None,

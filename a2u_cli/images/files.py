@@ -8,12 +8,14 @@ import stat
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import A2UError, ImageError
+from .leases import leased
+from .stores import in_store
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -103,11 +105,17 @@ def locked(
     run left of files under way is removed where nobody else is at work: in a folder that is this
     run's as a `whole`, of single files too. Without `lock` nobody is kept out, nothing removed.
 
+    A folder in a store has a lease for a lock: see `leases`.
+
     Raises A2UError where another run is at work or the disk knows no locks, ImageError where the
     folder cannot be written.
     """
     from filelock import Timeout
 
+    if stored := in_store(folder):
+        with leased(stored, name, beside=beside) if lock else nullcontext():
+            yield
+        return
     own = None
     try:
         folder.mkdir(parents=True, exist_ok=True)

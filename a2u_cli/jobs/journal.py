@@ -14,7 +14,7 @@ import stat
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,16 @@ from numpy.typing import NDArray
 from ..images.files import words
 from ..images.formats import HOLDS, extension
 from ..images.listing import list_files
+from ..images.stores import in_store, is_there
 from .lines import JournalError as JournalError
 from .lines import Named, as_bytes, as_text, name_line, read_lines
+from .parts import Parts, near
 from .table import in_parts
 from .volume import Volume
 
 JOURNAL = "journal.jsonl"
-JOURNALS = re.compile(r"journal(-\d+-of-\d+)?\.jsonl")  # of a run, and of parts of one
+# Of a run, and of shards of one; and what lies of either in a store.
+JOURNALS = re.compile(r"journal(-\d+-of-\d+)?(\.[0-9a-f]{16}-\d+)?\.jsonl")
 CHUNK = 1 << 20
 
 
@@ -46,10 +49,30 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds: its size in bytes, and their hash."""
+    """What a file holds: its size in bytes, and their hash.
+
+    `tag` is by what else the list of a store tells that: mostly their MD5.
+    """
 
     size: int
     sha256: str
+    tag: str = field(default="", compare=False)
+
+    @classmethod
+    def of(cls, data: bytes, *, stored: bool = False) -> "Content":
+        """Tell what the bytes of a file are, or of an object in a store."""
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest() if stored else ""
+        return cls(len(data), hashlib.sha256(data).hexdigest(), md5)
+
+    @property
+    def by_tag(self) -> "Content":
+        """Give it as a store tells it, without a hash of its own."""
+        return Content(self.size, self.tag)
+
+    @property
+    def facts(self) -> dict[str, int | str]:
+        """Give what a line holds of it."""
+        return {name: fact for name, fact in vars(self).items() if fact != ""}
 
 
 class Journal:
@@ -62,9 +85,11 @@ class Journal:
     def __init__(self, folder: Path, name: str = JOURNAL) -> None:
         self.folder, self.path = folder, folder / name
         self._lock = threading.Lock()
-        paths = sorted({*_journals(folder), self.path})
-        self._volumes = [Volume(path, keep=True) for path in paths]
-        self._own = self._volumes[paths.index(self.path)]
+        self._parts = Parts(stored) if (stored := in_store(self.path)) else None
+        own = self._parts.kept if self._parts else self.path
+        paths = sorted({*_journals(folder), own})
+        self._volumes = [Volume(path, keep=not self._parts) for path in paths]
+        self._own = self._volumes[paths.index(own)]
 
     def require_own(self) -> None:
         """Refuse to go on with a file that is no journal of ours; raises JournalError."""
@@ -104,8 +129,9 @@ class Journal:
             for entry in volume.of_output(place):
                 if isinstance(entry["outputs"], dict):  # in lists there were no hashes
                     made = entry["outputs"][place]
-                    content = Content(made["size"], made["sha256"])
-                    found.setdefault(content, set()).add(made["recipe"])
+                    content = Content(made["size"], made["sha256"], str(made.get("tag", "")))
+                    for known in (content, content.by_tag) if content.tag else (content,):
+                        found.setdefault(known, set()).add(made["recipe"])
         return found
 
     def state(self, path: Path, recipe: str) -> str:
@@ -114,7 +140,7 @@ class Journal:
         It is "free", "done" (by this recipe), "ours" (by another, or emptied since), "foreign" (not
         known, or changed since it was written), or "unsure": not known to a journal that is torn.
         """
-        if not os.path.lexists(path):
+        if not is_there(path):
             return "free"
         made = self._made(self._place(path))
         try:
@@ -127,12 +153,12 @@ class Journal:
                 return "ours"  # as a power cut leaves it: there is nothing to lose
             if all(content.size != status.st_size for content in made):
                 return "foreign"
-            recipes = made.get(hash_content(path))
+            known = next((content for content in contents(path) if content in made), None)
         except OSError:
             return "foreign"
-        if recipes is None:
+        if known is None:
             return "foreign"
-        return "done" if recipe in recipes else "ours"
+        return "done" if recipe in made[known] else "ours"
 
     def held(self, name: str, inputs: str, options: set[str]) -> bool:
         """Tell whether a version that kept no hashes did a picture, by one of these options.
@@ -161,26 +187,44 @@ class Journal:
         """
         entry = vars(outcome) | facts
         entry["outputs"] = {
-            self._place(path): {**vars(content), "recipe": recipe}
+            self._place(path): {**content.facts, "recipe": recipe}
             for path, (content, recipe) in (outputs or {}).items()
         }
+        line = json.dumps(entry).encode() + b"\n"
         named = Named(as_bytes(outcome.name), [*map(as_bytes, entry["outputs"])])
+        try:
+            self._append(named, line)
+            if self._parts:
+                self._parts.append(line)
+        except OSError as error:
+            raise JournalError(
+                f"{self.path} cannot be written ({words(error)}); what is done is kept: "
+                "mend that and run the same command again"
+            ) from error
+
+    def _append(self, named: Named, line: bytes) -> None:
         with self._lock:
-            torn = self._own.is_torn
-            try:
-                with self.path.open("ab") as file:
-                    begin = file.tell() + torn
-                    file.write(b"\n" * torn + json.dumps(entry).encode() + b"\n")
-                    file.flush()
-                    self._own.add(named, begin)
-                    os.fsync(file.fileno())
-            except OSError as error:
-                self._own.is_torn = True  # a part of the line may be there
-                raise JournalError(
-                    f"{self.path} cannot be written ({words(error)}); what is done is kept: "
-                    "mend that and run the same command again"
-                ) from error
+            torn, self._own.is_torn = self._own.is_torn, True  # until all of the line is there
+            with self._own.path.open("ab") as file:
+                begin = file.tell() + torn
+                file.write(b"\n" * torn + line)
+                file.flush()
+                self._own.add(named, begin)
+                os.fsync(file.fileno())
             self._own.is_torn = False
+
+    def close(self) -> None:
+        """Put a journal's parts in a store together; on a disk there is nothing to do.
+
+        Raises JournalError where that cannot be done: then they stay as they are, and hold.
+        """
+        try:
+            if self._parts:
+                self._parts.merge()
+        except OSError as error:
+            raise JournalError(
+                f"{self.path} stays in parts ({words(error)}), which hold"
+            ) from error
 
     def _place(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -225,13 +269,14 @@ def find_painted(folder: Path) -> dict[str, Path]:
 
 
 def _journals(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*.jsonl") if JOURNALS.fullmatch(path.name)]
+    return near(path for path in folder.glob("*.jsonl") if JOURNALS.fullmatch(path.name))
 
 
 def _read_outputs(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Give the pictures that a journal names, and the places of their outputs."""
+    (kept,) = near([path])
     with suppress(JournalError):  # else its results are named as what has no trimap
-        for _, line in read_lines(path):
+        for _, line in read_lines(kept):
             if named := name_line(line):
                 yield as_text(named.name), [*map(as_text, named.places)]
 
@@ -255,6 +300,21 @@ def _is_old(entry: dict[str, Any]) -> bool:
 
 def _is_filled(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
+
+
+def contents(path: Path) -> Iterator[Content]:
+    """Tell what a file holds, in each way that a journal may know it; raises OSError.
+
+    An object in a store is read only by who asks for more than its list tells.
+    """
+    stored = in_store(path)
+    if stored is None:
+        yield hash_content(path)
+        return
+    if (found := stored.find()) and found.md5:
+        yield Content(found.size, found.md5)
+    content = Content.of(stored.read_bytes(), stored=True)
+    yield from (content, content.by_tag)
 
 
 def hash_content(path: Path) -> Content:

@@ -1,7 +1,6 @@
 """A journal's lines: read one by one, and what each names; torn and strange ones are told apart."""
 
 import json
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -10,16 +9,21 @@ from typing import Any, NamedTuple
 
 from ..errors import A2UError
 from ..images.files import words
+from ..images.stores import is_there
 
 BEGINNING = b'{"name": "'  # of a line: it is that of a picture's outcome
 CHUNK = 1 << 20
 
 TEXT = rb"[ !#-\[\]-~]"  # what JSON writes as it is
 NUMBER = rb"\d{1,15}(?:\.\d{1,20})?(?:e-\d{1,3})?"
-OUTPUT = rb'"%b+": \{"size": (?:0|[1-9]\d{0,17}), "sha256": "%b*", "recipe": "%b*"\}' % (
-    TEXT,
-    TEXT,
-    TEXT,
+OUTPUT = (
+    rb'"%b+": \{"size": (?:0|[1-9]\d{0,17}), "sha256": "%b*"(?:, "tag": "%b*")?, "recipe": "%b*"\}'
+    % (
+        TEXT,
+        TEXT,
+        TEXT,
+        TEXT,
+    )
 )
 USUAL = re.compile(  # a line as we write it: nine of ten, and four times as fast as JSON
     rb'\{"name": "(%b*)", "state": "%b*", "reason": "%b*", "seconds": %b'
@@ -77,7 +81,7 @@ def read_entries(path: Path, offsets: list[int]) -> list[dict[str, Any]]:
 
 
 def _is_there(path: Path) -> bool:
-    if not os.path.lexists(path):
+    if not is_there(path):
         return False
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):

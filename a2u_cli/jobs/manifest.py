@@ -18,6 +18,7 @@ from ..backgrounds import DRAWN, list_backgrounds, require_background
 from ..errors import A2UError, ImageError
 from ..images.files import require_regular, words
 from ..images.listing import LeftOut
+from ..images.stores import Stores, list_beside
 from ..pairing import Pair, Pairs
 from ..trimap import band_pixels
 from .journal import Outcome
@@ -33,9 +34,9 @@ class Rows(Sequence[Pair]):
     """Pairs that are kept as text, and made when asked for; parts of them share it."""
 
     def __init__(
-        self, folder: Path, source: str, text: bytearray, ends: NDArray[np.uint64]
+        self, folder: Path, stores: Stores, source: str, text: bytearray, ends: NDArray[np.uint64]
     ) -> None:
-        self.folder, self.source = folder, source
+        self.folder, self.stores, self.source = folder, stores, source
         self._text, self._ends = text, ends  # ends: (N + 1,), the first is 0
         self.numbers: NDArray[np.int64] = np.arange(ends.size - 1)
 
@@ -56,7 +57,7 @@ class Rows(Sequence[Pair]):
 
     def only(self, numbers: NDArray[np.int64]) -> "Rows":
         """Give some of the rows, by their numbers."""
-        part = Rows(self.folder, self.source, self._text, self._ends)
+        part = Rows(self.folder, self.stores, self.source, self._text, self._ends)
         part.numbers = numbers
         return part
 
@@ -67,9 +68,10 @@ class Rows(Sequence[Pair]):
 
     def _make(self, number: int) -> Pair:
         picture, trimap, mask, name, own, _ = self.cells(number)
-        hint = self.folder / (trimap or mask)
+        hint = self.stores.path(self.folder, trimap or mask)
         facts: Own = tuple(json.loads(own).items()) if own else ()
-        return Pair(name, self.folder / picture, hint, bool(mask), self.source, facts)
+        image = self.stores.path(self.folder, picture)
+        return Pair(name, image, hint, bool(mask), self.source, facts)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises A2UError where it cannot be read, has a column that means nothing, or no rows.
     """
     failed: list[tuple[int, Outcome]] = []
-    text, ends = bytearray(), array("Q", [0])
+    text, ends, stores = bytearray(), array("Q", [0]), Stores()
     backgrounds = set[str]()
 
     def fail(where: str, name: str, why: str) -> None:
@@ -130,7 +132,7 @@ def read_manifest(path: Path) -> Manifest:
             continue
         name = str(row.get("name") or "")
         try:
-            cells, own = _check(row, path.parent)
+            cells, own = _check(row, path.parent, stores)
         except A2UError as error:
             fail(where, name or str(row.get("picture") or ""), str(error))
             continue
@@ -139,7 +141,7 @@ def read_manifest(path: Path) -> Manifest:
         ends.append(len(text))
     if not failed and len(ends) == 1:
         raise A2UError(f"{path} has no rows, expected one for each picture; see a2u plan --help")
-    rows = Rows(path.parent, f"from {path}", text, np.array(ends, "u8"))
+    rows = Rows(path.parent, stores, f"from {path}", text, np.array(ends, "u8"))
     kept = np.ones(len(rows), bool)
     for first, second in _find_twice(rows):
         kept[second] = False
@@ -162,7 +164,9 @@ def _find_twice(rows: Rows) -> Iterator[tuple[int, int]]:
             yield first, number
 
 
-def _check(row: dict[str, Any], folder: Path) -> tuple[tuple[str, ...], dict[str, str | bool]]:
+def _check(
+    row: dict[str, Any], folder: Path, stores: Stores
+) -> tuple[tuple[str, ...], dict[str, str | bool]]:
     """Take a row's picture, trimap, mask and name, and its options; raises A2UError."""
     row = {column: value for column, value in row.items() if value not in (None, "")}
     for column in {"picture", "trimap", "mask", "name"} & {*row}:
@@ -174,12 +178,14 @@ def _check(row: dict[str, Any], folder: Path) -> tuple[tuple[str, ...], dict[str
     if bool(trimap) == bool(mask):
         found = "both trimap and mask" if trimap else "neither trimap nor mask"
         raise A2UError(f"it has {found}, expected one of them")
-    name = _take_name(row.get("name"), folder / picture, folder)
-    for path in (picture, trimap or mask):
+    paths = [stores.path(folder, file) for file in (picture, trimap or mask)]
+    name = _take_name(row.get("name"), paths[0], folder)
+    for path in paths:
         try:
-            require_regular(folder / path)
+            list_beside(path)
+            require_regular(path)
         except (OSError, ValueError) as error:
-            raise ImageError(f"{folder / path} cannot be read ({words(error)})") from error
+            raise ImageError(f"{path} cannot be read ({words(error)})") from error
     return (picture, trimap, mask, name), _take_own(row, folder, is_mask=bool(mask))
 
 
