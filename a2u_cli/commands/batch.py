@@ -173,7 +173,6 @@ def batch(
     if "alpha" not in options.save:
         refuse_idle("it is about mattes; let --save have alpha, too", report=report)
     if on:
-        refuse_idle("Ray's actors check nothing; run afterwards: a2u check OUT", report=report)
         refuse_idle("--on shares the work out by itself", shard=shard)
         refuse_idle("Ray hands out devices by itself", device="," in device and device)
     source = choose_source(folder, manifest, trimaps=trimaps, masks=masks)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import __version__
 from ..backgrounds import list_backgrounds
 from ..errors import A2UError, in_words
+from ..images.stores import place
 from ..pairing import Pair
 from .crew import WorkerDied
 from .folder import Job, failed, room_beside, run
@@ -252,8 +253,8 @@ def to_rows(pairs: Iterable[Pair]) -> "pa.Table":
     return pa.table(
         {
             "name": pa.array([_packed(pair.name) for pair in pairs], pa.binary()),
-            "image": pa.array([os.fsencode(pair.image) for pair in pairs], pa.binary()),
-            "hint": pa.array([os.fsencode(pair.hint) for pair in pairs], pa.binary()),
+            "image": pa.array([_packed(str(pair.image)) for pair in pairs], pa.binary()),
+            "hint": pa.array([_packed(str(pair.hint)) for pair in pairs], pa.binary()),
             "more": pa.array(map(json.dumps, more), pa.string()),
         }
     )
@@ -264,8 +265,8 @@ def to_pairs(table: "pa.Table") -> list[Pair]:
     return [
         Pair(
             _unpacked(row["name"]),
-            Path(os.fsdecode(row["image"])),
-            Path(os.fsdecode(row["hint"])),
+            place(_unpacked(row["image"])),
+            place(_unpacked(row["hint"])),
             *_frozen(json.loads(row["more"])),
         )
         for row in table.to_pylist()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import A2UError
 from ..images.files import replacing, sweep_behind, words
+from ..images.stores import in_store
 from ..matting.planning import PROCESS
 from ..pairing import Pair
 from .actor import STOPPED, Actor, Kit, Row, from_table, to_rows
@@ -60,8 +61,14 @@ def run_on_ray(
     that. `lock` says that the folder is locked by the `journal`'s name. On this machine, a picture
     that an actor has too little memory for is matted by this process, when they are gone.
 
-    Raises A2UError where the cluster cannot be reached, or its nodes do not share the folder.
+    Raises A2UError where the cluster cannot be reached, or its nodes do not share the folder; none
+    in a store is shared in that sense.
     """
+    if in_store(folder):
+        raise A2UError(
+            f"{folder} lies in a store, and --on writes to a disk that all nodes share; name a "
+            "folder there, or give --shard in place of --on"
+        )
     pairs = tuple(pairs)
     here = _share_here(pairs, folder, matter, options, workers) if address == HERE else None
     with _swept(folder, journal, lock=lock) as sign, _table(folder) as write:
