@@ -152,7 +152,7 @@ def publish(
         publishing.require_name(to)
     elif yes:
         raise A2UError("--yes uploads, and nothing says where to; add --to OWNER/NAME")
-    path, name = publishing.find(weights), _name(weights)
+    path, name = publishing.find(weights), to.split("/")[1] if to else _name(weights)
     made = publishing.make_folder(
         path,
         folder or Path(to.replace("/", "--") if to else f"{name}-hub"),
@@ -163,7 +163,7 @@ def publish(
     if made.unlinked:
         say(f"the card names files that do not come along: {listed(made.unlinked)}")
     there = _see(to, made, needed=yes) if to else None
-    address = publishing.upload(made, there) if there and yes else None
+    address = _upload(made, there) if there and yes else None
     if as_json:
         show_json({**dataclasses.asdict(made), "folder": str(made.folder), "address": address})
     else:
@@ -262,6 +262,18 @@ def _see(to: str, made: "Made", *, needed: bool) -> "Repository | None":
     if others := [name for name in there.files if name not in ours]:
         say(f"{to} holds other files, which stay: {listed(others)}")
     return there
+
+
+def _upload(made: "Made", there: "Repository") -> str:
+    """Upload a folder; a bar of the Hub's library would stay on the line of an error."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    from ..weights.publishing import upload
+
+    disable_progress_bars()
+    size = sum(part.bytes for part in made.parts)
+    say(f"uploading {len(made.parts)} files, {size / 1e6:.1f} MB")
+    return upload(made, there)
 
 
 def _place(name: str) -> dict[str, str | None]:

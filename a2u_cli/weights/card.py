@@ -152,6 +152,7 @@ def _results(text: str, name: str) -> Iterator["EvalResult"]:
                         task_name="Image Matting",
                         dataset_type="alphamatting",
                         dataset_name=f"alphamatting.com, training set at 800 px, {width} trimaps",
+                        dataset_config=width,  # else the library takes the two for one
                         metric_type=title.split()[0].lower(),
                         metric_name=f"{title}, --quality {quality}",
                         metric_value=float(value),

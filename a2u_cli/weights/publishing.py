@@ -65,7 +65,7 @@ def require_name(repository: str) -> None:
     if not fits:
         raise A2UError(
             f"{repository!r} is no name of a repository; expected OWNER/NAME of letters, digits, "
-            "'.', '_' and '-', at most 96 in all, such as me/my-weights"
+            "'.', '_' and '-', at most 96 of them in NAME, such as me/my-weights"
         )
 
 
@@ -259,8 +259,11 @@ def _asked(deed: str, repository: str, call: Callable[[], T]) -> T:
     try:
         return call()
     except Exception as error:  # of the HTTP library, whose kinds differ by version
-        code = getattr(getattr(error, "response", None), "status_code", None)
-        text = reason(error)
+        cause = error
+        if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
+            cause = error.__cause__  # of one file's upload, which by itself says nothing
+        code = getattr(getattr(cause, "response", None), "status_code", None)
+        text = reason(cause)
         if code in (401, 403):
             text = (
                 f"the Hub answers {code}: no token, or one that may not; run hf auth login, or set "
