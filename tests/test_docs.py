@@ -35,6 +35,7 @@ TREE = ("cat", "trip/dog")  # pictures of a folder, as the README draws it
 NOT_RUN = {
     r"\bhf://": "downloads",
     r"^a2u weights get\b": "downloads",
+    r"^a2u weights publish\b.* --to\b": "asks the Hub; test_publishing.py asks one of its own",
     r"^a2u weights import\b": "takes the authors' file, which nobody may hand on",
     r"^a2u render\b": "takes minutes; test_render.py renders small ones",
     r"^a2u serve\b": "goes on until it is stopped; test_serve.py sends what the page shows",

@@ -137,7 +137,9 @@ def publish(
     ] = None,
     onnx: Annotated[
         list[Path] | None,
-        typer.Option(help="What a2u export onnx made of these weights; may be repeated."),
+        typer.Option(
+            metavar="FILE", help="What a2u export onnx made of these weights; may be repeated."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Upload it; without, nothing is.")] = False,
     as_json: AsJson = False,
@@ -148,18 +150,14 @@ def publish(
     """
     from ..weights import publishing
 
-    if to:
+    if to is not None:
         publishing.require_name(to)
     elif yes:
         raise A2UError("--yes uploads, and nothing says where to; add --to OWNER/NAME")
     path, name = publishing.find(weights), to.split("/")[1] if to else _name(weights)
-    made = publishing.make_folder(
-        path,
-        folder or Path(to.replace("/", "--") if to else f"{name}-hub"),
-        name=name,
-        repository=to,
-        more=_certified(onnx or [], sha256_of(path)),
-    )
+    out = folder or Path(to.replace("/", "--") if to else f"{name}-hub")
+    more = _certified(onnx or [], sha256_of(path))
+    made = publishing.make_folder(path, out, name=name, repository=to, more=more)
     if made.unlinked:
         say(f"the card names files that do not come along: {listed(made.unlinked)}")
     there = _see(to, made, needed=yes) if to else None
@@ -173,10 +171,11 @@ def publish(
     if address:
         say(f"published: {address}; to get it: a2u weights get hf://{to}")
     else:
-        words = ["a2u", "weights", "publish", weights, "--to", to or publishing.SOMEWHERE]
+        words = ["--to", to or publishing.SOMEWHERE]
         words += ["--folder", str(folder)] if folder and to else []  # the card names where it goes
         words += [word for file in onnx or [] for word in ("--onnx", str(file))]
-        say(f"nothing was uploaded; to upload it: {shlex.join([*words, '--yes'])}")
+        command = shlex.join(["a2u", "weights", "publish", weights, *words, "--yes"])
+        say(f"nothing was uploaded; to upload it: {command}")
 
 
 @app.command("path")
@@ -266,7 +265,9 @@ def _see(to: str, made: "Made", *, needed: bool) -> "Repository | None":
 
 def _upload(made: "Made", there: "Repository") -> str:
     """Upload a folder; a bar of the Hub's library would stay on the line of an error."""
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, and unmarked
+        disable_progress_bars,
+    )
 
     from ..weights.publishing import upload
 
