@@ -277,6 +277,15 @@ def test_the_card_of_other_weights_tells_what_their_header_knows_and_no_more(
     assert "states it: My Own (2026)" in (made.folder / "LICENSE").read_text()
 
 
+def test_other_weights_by_the_name_of_the_default_ones_do_not_get_their_card(
+    publish: Callable[..., Run], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "SHIPPED_FOLDERS", (ROOT / "weights",))
+    shutil.copyfile(weights, "a2u-open.safetensors")
+    assert publish("a2u-open.safetensors").code == 0
+    assert "No scores came with these" in Path("a2u-open-hub", "README.md").read_text()
+
+
 def test_what_a_header_holds_stays_within_its_cell(weights: Path) -> None:
     header = dataclasses.replace(
         read_header(weights), source="a | b\n\n# c", training={"steps": 7, "note": "x|y"}
@@ -372,13 +381,16 @@ def test_a_wrong_token_is_one_line_that_does_not_show_it(
     assert not online.files
 
 
-def test_a_server_that_says_the_token_again_is_not_quoted(
-    publish: Callable[..., Run], online: Hub, weights: Path
+@pytest.mark.parametrize(("status", "words"), [(422, "not with Bearer ***"), (412, "meanwhile")])
+def test_what_a_server_says_is_told_without_the_token_in_it(
+    publish: Callable[..., Run], online: Hub, weights: Path, status: int, words: str
 ) -> None:
-    online.refuses = 409
+    online.refuses = status
     run = publish(weights, "--to", "me/mats", "--yes")
     assert run.code == 3
-    assert "cannot publish to me/mats (" in run.stderr.splitlines()[-1]
+    line = run.stderr.splitlines()[-1]
+    assert line.startswith("error: cannot publish to me/mats (")
+    assert words in line
     assert "hf_secret" not in run.stderr
 
 

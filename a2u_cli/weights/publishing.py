@@ -16,7 +16,7 @@ from . import registry
 from .cache import NAME, reason, sha256_of
 from .card import DTYPES, follow_links, model_card, write_text
 from .download import PATIENCE, HubFile, within
-from .header import Header, read_header
+from .header import read_header
 
 CARD, CONFIG, LICENCE = "README.md", "config.json", "LICENSE"
 UNSTATED = ("", "unknown", "unstated")  # what import and training write where nobody said
@@ -127,15 +127,18 @@ def make_folder(
         for path, words in more.items():
             shutil.copyfile(path, new / path.name)
             said[path.name] = words
-        if digest == registry.REGISTRY[registry.DEFAULT].sha256:
+        text = write_text(header, name=name)
+        beside: list[Path] = []
+        left: list[str] = []
+        if digest == registry.REGISTRY[registry.DEFAULT].sha256 and (shipped := _shipped_card()):
             name = registry.DEFAULT  # whatever the file is called
-        text, beside, left = _text(header, name)
+            text, beside, left = follow_links(shipped.read_text(encoding="utf-8"), shipped.parent)
         for path in beside:
             shutil.copyfile(path, new / path.name)
         card = model_card(header, text, name=name, repository=repository or SOMEWHERE, files=said)
-        (new / CARD).write_text(card, encoding="utf-8")
+        (new / CARD).write_bytes(card.encode(errors="backslashreplace"))
         (new / CONFIG).write_text(json.dumps({"shared": header.variant == "share"}, indent=2))
-        (new / LICENCE).write_text(_licence(header.licence), encoding="utf-8")
+        (new / LICENCE).write_bytes(_licence(header.licence).encode(errors="backslashreplace"))
     parts = [
         Part(name, path.stat().st_size, sha256_of(path)) for name, path in _files(folder).items()
     ]
@@ -151,13 +154,10 @@ def _require_names(more: list[str]) -> None:
         raise A2UError(f"{unfit[0]!r} is no name on the Hub; use letters, digits, '.', '_' and '-'")
 
 
-def _text(header: Header, name: str) -> tuple[str, list[Path], list[str]]:
-    """Give the card that was written for the default weights, or one made of a header."""
-    if name == registry.DEFAULT:
-        for folder in registry.SHIPPED_FOLDERS:
-            if (card := folder / CARD).is_file():
-                return follow_links(card.read_text(encoding="utf-8"), folder)
-    return write_text(header, name=name), [], []
+def _shipped_card() -> Path | None:
+    """Find the card that was written for the default weights."""
+    cards = (folder / CARD for folder in registry.SHIPPED_FOLDERS)
+    return next((card for card in cards if card.is_file()), None)
 
 
 def _licence(licence: str) -> str:
@@ -254,23 +254,29 @@ def upload(made: Made, to: Repository) -> str:
 
 def _asked(deed: str, repository: str, call: Callable[[], T]) -> T:
     """Say whatever the Hub's library raises in one line, and never a token."""
-    from huggingface_hub import get_token
-
     try:
         return call()
     except Exception as error:  # of the HTTP library, whose kinds differ by version
         cause = error
         if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
             cause = error.__cause__  # of one file's upload, which by itself says nothing
-        code = getattr(getattr(cause, "response", None), "status_code", None)
-        text = reason(cause)
-        if code in (401, 403):
-            text = (
-                f"the Hub answers {code}: no token, or one that may not; run hf auth login, or set "
-                "HF_TOKEN to one that may write there"
-            )
-        elif code == 412:
-            text = "it was changed meanwhile; run this again"
-        if token := get_token():
-            text = text.replace(token, "***")
-        raise WeightsError(f"cannot {deed} {repository} ({text})") from error
+        raise WeightsError(f"cannot {deed} {repository} ({_words(cause)})") from error
+
+
+def _words(error: Exception) -> str:
+    """Say what the Hub, or the way there, answers; a server may say the token again."""
+    from huggingface_hub import get_token
+
+    code = getattr(getattr(error, "response", None), "status_code", None)
+    if code in (401, 403):
+        return (
+            f"the Hub answers {code}: no token, or one that may not; run hf auth login, or set "
+            "HF_TOKEN to one that may write there"
+        )
+    if code == 412:
+        return "it was changed meanwhile; run this again"
+    told = getattr(error, "server_message", None)
+    text = f"the Hub answers {code}: {told}" if told else str(error)
+    if token := get_token():
+        text = text.replace(token, "***")
+    return reason(text or type(error).__name__)
