@@ -26,7 +26,7 @@ from PIL.ExifTags import Base
 
 from a2u_cli import __version__, cli
 from a2u_cli.images import read_image
-from a2u_cli.matting import devices, inference, runtime
+from a2u_cli.matting import devices, inference, matter, runtime
 from a2u_cli.rendering import raster
 
 SIZE = (40, 56)

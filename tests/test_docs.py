@@ -37,6 +37,7 @@ NOT_RUN = {
     r"\bhf://": "downloads",
     r"\bs3://": "needs a store; test_s3.py has a server of one",
     r"^a2u weights get\b": "downloads",
+    r"^a2u weights publish\b.* --to\b": "asks the Hub; test_publishing.py asks one of its own",
     r"^a2u weights import\b": "takes the authors' file, which nobody may hand on",
     r"--on ray\b": "needs an extra; test_cluster.py runs it",
     r"^a2u render\b": "takes minutes; test_render.py renders small ones",
