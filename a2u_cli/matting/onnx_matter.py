@@ -61,7 +61,7 @@ class OnnxMatter(Runtime):
         facts = self.session.get_modelmeta().custom_metadata_map
         _require_own(self.path, facts)
         self.sha256, self._dtype = sha256_of(self.path), facts["dtype"]
-        self.suited = facts.get("quality", "")
+        self.licence, self.suited = facts.get("licence", ""), facts.get("quality", "")
         self.quality = require_quality(self.suited or "fast") if quality == "auto" else quality
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class OnnxMatter(Runtime):
     @property
     def dtype_name(self) -> str:
         """The dtype's name, such as "float32", for journals and reports."""
-        return f"onnx {self._dtype}"
+        return self._dtype
 
     @property
     def threads(self) -> int:

@@ -24,6 +24,7 @@ class Runtime(ABC):
     weights: str
     path: Path
     sha256: str
+    licence: str
     suited: str  # the quality that the weights are best used with, or nothing
     quality: Quality
     max_memory: int | None
