@@ -23,6 +23,7 @@ from a2u_cli.export import web
 from a2u_cli.images import read_image, read_matte, write_image
 from a2u_cli.matting.matter import Matter
 from a2u_cli.trimap import band_pixels, make_trimap, parse_trimap, read_trimap
+from a2u_cli.weights.cache import sha256_of
 
 pytest_plugins = "exported"
 
@@ -63,6 +64,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("npm") is None:
+        pytest.skip("no npm here: see make test-extras")
     folder = tmp_path_factory.mktemp("runtime")
     web.fetch_runtime(folder)
     return folder
@@ -97,16 +100,10 @@ def graph(tmp_path: Path) -> Path:
     path = tmp_path / "plain.onnx"
     onnx.save(model, path)
     told = certificate.Certificate(
-        certificate_sha(path), "0" * 64, "float32", 18, "none", "none", "none", ()
+        sha256_of(path), "0" * 64, "float32", 18, "none", "none", "none", ()
     )
     certificate.write(told, path)
     return path
-
-
-def certificate_sha(path: Path) -> str:
-    from a2u_cli.weights.cache import sha256_of
-
-    return sha256_of(path)
 
 
 def test_a_page_is_laid_out_with_all_that_it_needs(
@@ -120,12 +117,39 @@ def test_a_page_is_laid_out_with_all_that_it_needs(
     told = json.loads((out / web.FACTS).read_text())
     assert (told["name"], told["licence"], told["runtime"]) == ("plain", "CC0", web.VERSION)
     assert (out / web.GRAPH).read_bytes() == graph.read_bytes()
+    assert "require-corp" in (out / "_headers").read_text()
     assert {p.name for p in (out / "runtime").iterdir()} == {*web.RUNTIME_FILES, "LICENSE"}
     assert "Apache License" in (out / "LICENSE").read_text()
     assert "Microsoft" in (out / "runtime/LICENSE").read_text()
     assert [path.name for path in out.parent.iterdir()] == ["page"]
     page = "".join(p.read_text() for p in out.iterdir() if p.suffix in (".html", ".css", ".js"))
     assert "http://" not in page and "https://" not in page  # all is in the folder
+
+
+def test_without_a_graph_the_weights_are_exported_first(
+    a2u: RunA2U,
+    graph: Path,
+    stand_in: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from a2u_cli.commands import export
+    from a2u_cli.export import certificate, onnx_files
+
+    exported: list[Path] = []
+
+    def write(source: Path, to: Path) -> None:
+        exported.append(source)
+        shutil.copy(graph, to)
+
+    monkeypatch.setattr(onnx_files, "write_onnx", write)
+    monkeypatch.setattr(export, "_compare", lambda *_, costs: certificate.read(graph))
+    out = tmp_path / "page"
+    run = a2u("export", "web", out, "--weights", weights, "--runtime-from", stand_in)
+    assert run.code == 0, run.stderr
+    assert exported == [weights]
+    assert json.loads((out / web.FACTS).read_text())["name"] == weights.stem
 
 
 def test_a_folder_that_is_no_page_is_never_replaced(
@@ -281,8 +305,9 @@ def test_the_browser_s_matte_is_torch_s(
 ) -> None:
     give(visit, pictures / "sun.png", pictures / "sun_trimap.png")
     visit.locator("#state", has_text="Ready.").wait_for()
-    visit.locator("#run").click()
+    visit.locator("#run").press("Enter")
     alpha = matted(visit)
+    assert visit.evaluate("document.activeElement.id") == "run"  # and not lost with Cancel
     image, trimap = read_image(pictures / "sun.png").image, read_trimap(pictures / "sun_trimap.png")
     expected = Matter(SHIPPED, quality="fast", device="cpu").matte(image, trimap)
     assert np.abs(alpha - expected).max() <= 1e-3, error_histogram(alpha, expected)
@@ -297,7 +322,7 @@ def test_the_browser_s_matte_is_torch_s(
 @pytest.mark.requires_chromium
 def test_a_mask_gets_the_band_that_a2u_lays(visit: Any, pictures: Path) -> None:
     give(visit, pictures / "sun.png", pictures / "sun_mask.png")
-    visit.locator("#trimap-facts", has_text="along the mask's edge").wait_for()
+    visit.locator("#band-pixels", has_text="of the diagonal: 2 pixels").wait_for()
     assert visit.locator('[name="kind"][value="mask"]').is_checked()
     reach = band_pixels("1.5%", (HEIGHT, WIDTH))
     mask = read_matte(pictures / "sun_mask.png").values
@@ -323,6 +348,14 @@ def test_every_grey_is_sorted_as_by_a2u(visit: Any, pictures: Path, tmp_path: Pa
     give(visit, pictures / "sun.png", tmp_path / "all.png")
     visit.locator("#state", has_text="Ready.").wait_for()
     assert (shown_trimap(visit) == parse_trimap(np.float32(greys) / 255)).all()
+
+
+@pytest.mark.requires_chromium
+def test_the_page_is_as_narrow_as_a_phone(visit: Any, pictures: Path) -> None:
+    visit.set_viewport_size({"width": 360, "height": 740})
+    give(visit, pictures / "sun.png", pictures / "sun_mask.png")
+    visit.locator("#state", has_text="Ready.").wait_for()
+    assert visit.evaluate("document.documentElement.scrollWidth") == 360
 
 
 @pytest.mark.requires_chromium

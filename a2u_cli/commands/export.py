@@ -89,22 +89,23 @@ def web(
 
     page.require_place(out, force=force)
     require_packages()
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.absolute().parent, prefix=".a2u-") as folder:
-        made, runtime = Path(folder) / "page", Path(folder) / "runtime"
-        for place in (made, runtime):
-            place.mkdir()
-        if graph is not None:
-            facts = _certified_facts(graph)
-        if runtime_from is not None:
-            page.require_runtime(runtime_from)
-        else:
+    if graph is not None:
+        facts = _certified_facts(graph)
+    if runtime_from is not None:
+        page.require_runtime(runtime_from)
+    parent = out.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=parent, prefix=".a2u-") as temporary:
+        made, work = Path(temporary) / "page", Path(temporary) / "work"
+        for folder in (made, work):
+            folder.mkdir()
+        if runtime_from is None:
             say(f"fetching {page.RUNTIME} {page.VERSION} by npm")
-            page.fetch_runtime(runtime)
-        name = weights if graph is None else graph.stem
+            page.fetch_runtime(work)
+        name = Path(weights).stem if graph is None else graph.stem
         if graph is None:
-            graph, facts = _export_for_page(Path(folder), weights)
-        page.write_page(made, graph, facts, Path(name).stem, runtime_from or runtime)
+            graph, facts = _export_for_page(work, weights)
+        page.write_page(made, graph, facts, name, runtime_from or work)
         page.put(made, out.absolute())
     show_path(out)
     say(f"look at it: {shlex.join(['python', '-m', 'http.server', '--directory', str(out)])}")
@@ -138,8 +139,9 @@ def verify(
 def _certified_facts(graph: Path) -> dict[str, str]:
     """Check a graph for a page against its certificate; give the graph's own facts."""
     from ..export.certificate import read, require_same
+    from ..export.onnx_files import read_facts
 
-    certificate, facts = read(graph), _facts(graph)
+    certificate, facts = read(graph), read_facts(graph)
     require_same(certificate, graph, facts)
     if certificate.dtype != "float32":
         raise A2UError(f"{graph} is of {certificate.dtype}, the page takes float32; export that")
@@ -149,13 +151,13 @@ def _certified_facts(graph: Path) -> dict[str, str]:
 def _export_for_page(folder: Path, weights: str) -> tuple[Path, dict[str, str]]:
     """Export a graph with its certificate into a folder; give it, and its own facts."""
     from ..export import certificate
-    from ..export.onnx_files import write_onnx
+    from ..export.onnx_files import read_facts, write_onnx
 
     source, graph = registry.locate(weights), folder / "model.onnx"
     say("exporting; this takes a minute or two")
     write_onnx(source, graph)
     certificate.write(_compare(graph, source, costs=False), graph)
-    return graph, _facts(graph)
+    return graph, read_facts(graph)
 
 
 def _require_place(out: Path, suffix: str, *, force: bool) -> Path:

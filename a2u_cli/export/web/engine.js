@@ -4,6 +4,7 @@ import { UNKNOWN } from "./trimap.js";
 
 const AGREE = 1e-3; // of alpha, between the GPU and the processor
 const TRIAL = { width: 112, height: 80 };
+const TRIAL_SECONDS = 30; // for the GPU: one that takes longer is none
 const MOST_THREADS = 8;
 const PLACES = { wasm: "processor", webgpu: "GPU (WebGPU)" };
 
@@ -125,9 +126,10 @@ export class Engine {
   async compare(plain, signal) {
     let gpu = null;
     try {
-      gpu = await this.open("webgpu", signal);
+      const hurry = AbortSignal.any([signal, AbortSignal.timeout(1000 * TRIAL_SECONDS)]);
+      gpu = await this.open("webgpu", hurry);
       this.tell("Comparing the GPU with the processor on a small picture", null);
-      const [one, other] = [await trial(plain, signal), await trial(gpu, signal)];
+      const [one, other] = [await trial(plain, signal), await trial(gpu, hurry)];
       const apart = one.alpha.reduce((most, v, at) => Math.max(most, Math.abs(v - other.alpha[at])), 0);
       const good = apart <= AGREE && other.seconds < one.seconds;
       this.rate = (good ? other : one).seconds / (TRIAL.width * TRIAL.height);

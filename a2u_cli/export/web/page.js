@@ -70,11 +70,9 @@ function makeTrimap() {
   const wide = band.validity.valid && band.value ? band.valueAsNumber : 1.5;
   const reach = (wide / 100) * Math.hypot(width, height);
   hand.trimap = isMask ? layBand(greys, width, height, reach) : sort(greys);
+  element("band-pixels").textContent = `of the diagonal: ${Math.round(reach)} pixels`;
   const { unknown } = shares(hand.trimap);
-  if (unknown || !isMask) {
-    const note = `${sized(hand.greys)}, ${percent(unknown)} unknown`;
-    return isMask ? `${note}: ${Math.round(reach)} pixels along the mask's edge` : note;
-  }
+  if (unknown || !isMask) return `${sized(hand.greys)}, ${percent(unknown)} unknown`;
   throw new Error(`${name} has no edge, so there is nothing to matte; give a mask that is white on the object.`);
 }
 
@@ -200,6 +198,7 @@ function finish(alpha, file, seconds, note) {
   element("matte-facts").textContent = `${sized(picture)}${note}`;
   element("runtime").textContent = engine.words;
   showMatte();
+  element("matte-view").scrollIntoView({ block: "nearest" });
   say(`Done in ${seconds.toFixed(1)} s.`);
   dispatchEvent(new CustomEvent("a2u-matte", { detail: { alpha, seconds } }));
 }
@@ -209,13 +208,14 @@ function stop() {
 }
 
 function setWorking(isWorking) {
+  const atCancel = document.activeElement === element("cancel");
   if (!isWorking) hand.working = null;
   element("progress").hidden = !isWorking;
   element("cancel").hidden = !isWorking;
   element("run").hidden = isWorking;
   element("smaller").hidden = isWorking || !hand.picture || pixelsOf(hand.picture) <= facts.most_pixels;
   if (isWorking) element("cancel").focus();
-  else if (document.activeElement === document.body) element("run").focus();
+  else if (atCancel) element("run").focus();
 }
 
 function forgetMatte() {
@@ -311,7 +311,7 @@ function bind() {
   addEventListener("keydown", (event) => event.key === "Escape" && stop());
   element("facts").textContent =
     `Network ${facts.name}, ${facts.licence}; made by a2u-cli ${facts.made_by}. ` +
-    `Its weights' sha256 is ${facts.weights_sha256.slice(0, 16)}…. Runs in onnxruntime-web ${facts.runtime}, MIT.`;
+    `sha256 of its weights ${facts.weights_sha256.slice(0, 16)}…; it runs in onnxruntime-web ${facts.runtime}, MIT.`;
 }
 
 bind();

@@ -10,7 +10,8 @@ const acts = {
     ort.env.logLevel = "error";
     ort.env.wasm.wasmPaths = new URL("runtime/", import.meta.url).href;
     ort.env.wasm.numThreads = threads;
-    session = await ort.InferenceSession.create(graph, { executionProviders: [runtime] });
+    const options = { executionProviders: [runtime], logSeverityLevel: 3 };
+    session = await ort.InferenceSession.create(graph, options);
   },
 
   /** Matte a picture: RGBA and trimap, bytes row by row, to alpha, floats in [0, 1]. */
