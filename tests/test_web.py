@@ -409,6 +409,39 @@ def test_a_smaller_matte_is_enlarged_and_its_known_pixels_kept(visit: Any, pictu
     assert alpha.min() >= 0 and alpha.max() <= 1
 
 
+@pytest.mark.requires_chromium
+def test_the_gpu_is_taken_only_where_it_agrees_and_is_quicker(visit: Any) -> None:
+    found = visit.evaluate("""async () => {
+        const { Engine } = await import("./engine.js");
+        const { signal } = new AbortController();
+        const stand_in = (value, wait, fails) => ({
+            name: wait > 10 ? "wasm" : "webgpu",
+            ended: false,
+            end() { this.ended = true; },
+            async ask() {
+                await new Promise((resume) => setTimeout(resume, wait));
+                if (fails) throw new Error("no such shader");
+                return new Float32Array(4).fill(value);
+            },
+        });
+        const outcomes = [];
+        for (const gpu of [[0.5005, 1], [0.6, 1], [0.5, 1, true], [0.5, 90]]) {
+            const [plain, other] = [stand_in(0.5, 40), stand_in(...gpu)];
+            const engine = new Engine({}, { tell() {} });
+            engine.open = async () => other;
+            const [kept, why] = await engine.compare(plain, signal);
+            outcomes.push([kept === other, plain.ended, other.ended, why]);
+        }
+        return outcomes;
+    }""")
+    assert [outcome[:3] for outcome in found] == [
+        [True, True, False],
+        *([False, False, True],) * 3,
+    ]
+    words = ("differs from the processor by 5e-4", "by 1e-1", "no such shader", "is slower")
+    assert all(word in outcome[3] for word, outcome in zip(words, found, strict=True))
+
+
 def test_the_scripts_are_sound() -> None:
     node = shutil.which("node")
     if node is None:

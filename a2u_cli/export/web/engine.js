@@ -136,7 +136,7 @@ export class Engine {
       (good ? plain : gpu).end();
       const differs = `differs from the processor by ${apart.toExponential(0)} on a small picture`;
       if (good) return [gpu, `, which ${differs}`];
-      return [plain, apart <= AGREE ? "; the GPU is slower" : `; the GPU ${differs}`];
+      return [plain, apart <= AGREE ? "; the GPU agrees and is slower" : `; the GPU ${differs}`];
     } catch (error) {
       gpu?.end();
       if (signal.aborted) throw error;
