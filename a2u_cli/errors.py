@@ -101,6 +101,11 @@ def _said(error: BaseException) -> tuple[str, int | None]:
         code = A2UError.exit_code
     elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib
         text, code = f"a path cannot be followed ({error}); mend the links", A2UError.exit_code
+    elif isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        text = (
+            "torch is not installed, and this needs it (a matte by --runtime onnx does not); run: "
+        )
+        text, code = f"{text}pip install torch", A2UError.exit_code
     elif isinstance(error, ImportError) and "cannot open shared object file" in str(error):
         library = str(error).partition(":")[0]
         text = f"{library} is not on this machine, and OpenCV or another package needs it; on "

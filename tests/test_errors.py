@@ -27,3 +27,8 @@ def test_a_missing_system_library_is_named_with_what_brings_it() -> None:
     text, code = in_words(ImportError(loader))
     assert text.startswith("libGL.so.1 is not on this machine") and "apt-get install libgl1" in text
     assert code == 2
+
+
+def test_what_needs_torch_says_so_where_it_is_missing() -> None:
+    text, code = in_words(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert "pip install torch" in text and code == 2

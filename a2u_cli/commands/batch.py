@@ -35,7 +35,7 @@ from .options import (
     Weights,
     checking,
     choose_target,
-    load_matter,
+    load_runtime,
     refuse_idle,
 )
 from .plan import show_plan
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ..jobs.journal import Outcome
     from ..jobs.options import Options
     from ..jobs.spreading import Team
-    from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
     from ..pairing import Pair, Pairs
 
 
@@ -163,7 +163,7 @@ def batch(
         say("warning: --invert does nothing here: no picture has a mask")
     number = _read_workers(workers)
     devices = _read_devices(device, number)
-    matter = load_matter(
+    matter = load_runtime(
         weights,
         device=devices[0],
         dtype=dtype,
@@ -189,7 +189,9 @@ def batch(
     _report(tally, failures, rest, as_json=as_json)
 
 
-def _began_fast(pairs: tuple["Pair", ...], matter: "Matter", options: "Options", out: Path) -> bool:
+def _began_fast(
+    pairs: tuple["Pair", ...], matter: "Runtime", options: "Options", out: Path
+) -> bool:
     """Tell whether a run began with one pass, which was the default before weights said theirs."""
     from ..jobs.journal import Journal
     from ..jobs.outlook import was_made_by
@@ -231,7 +233,7 @@ def _read_devices(text: str, workers: int | None) -> tuple[str, ...]:
 
 def _share_out(
     pairs: tuple["Pair", ...],
-    matter: "Matter",
+    matter: "Runtime",
     options: "Options",
     out: Path,
     workers: int | None,
@@ -291,7 +293,7 @@ def _rest(found: "Pairs", part: int) -> Rest:
 def _run(
     pairs: tuple["Pair", ...],
     inputs: tuple[Path, ...],
-    matter: "Matter",
+    matter: "Runtime",
     options: "Options",
     work: _Work,
     *,

@@ -199,7 +199,7 @@ def _facts(file: Path) -> dict[str, str]:
 
 
 def _compare(file: Path, source: Path, *, costs: bool) -> "Certificate":
-    from ..export.certificate import certify
+    from ..export.certificate import Make, certify
     from ..matting.matter import Matter
 
     if file.suffix == ".onnx":
@@ -207,8 +207,8 @@ def _compare(file: Path, source: Path, *, costs: bool) -> "Certificate":
 
         from ..matting.onnx_matter import OnnxMatter
 
-        exported, runtime = partial(OnnxMatter, file, quality="fast"), "onnxruntime"
-        runtime = f"{runtime} {onnxruntime.__version__}"
+        exported: Make = partial(OnnxMatter, file, quality="fast")
+        runtime = f"onnxruntime {onnxruntime.__version__}"
     else:
         from ..export.torchscript import ScriptMatter
 

@@ -26,12 +26,13 @@ from .options import (
     Outside,
     Provenance,
     Quality,
+    RuntimeName,
     Strict,
     Weights,
     bits_for,
     choose_finish,
     choose_target,
-    load_matter,
+    load_runtime,
 )
 from .pictures import STDOUT_AS, Hint, choose_hint, output_path, read_pair
 from .progress import watching
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from ..images.formats import Target
     from ..jobs.provenance import Input
     from ..matting.finishing import Finish
-    from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
     from ..units import FloatArray
 
 
@@ -83,6 +84,7 @@ def matte(
     depth: Depth = None,
     target: For = None,
     weights: Weights = registry.DEFAULT,
+    runtime: RuntimeName = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     max_memory: MaxMemory = None,
@@ -108,13 +110,14 @@ def matte(
     files = _Files(alpha_path, cutout, suits, depth)
     files.require_places([image, hint.file], force=force)
     picture, parsed, facts, inputs = read_pair(image, hint, max_memory=parse_bytes(max_memory))
-    matter = load_matter(
+    matter = load_runtime(
         weights,
         device=device,
         dtype=dtype,
         depth=files.most_bits,
         quality=quality,
         max_memory=max_memory,
+        runtime=runtime,
     )
     say(f"memory: {matter.plan(picture.size)}")
     say(f"device: {matter}")
@@ -230,7 +233,7 @@ class _Notes:
     hint: Hint
     finish: "Finish"
     inputs: "tuple[Input, ...]"
-    matter: "Matter"
+    matter: "Runtime"
 
     def of(self, kind: str, path: Path, files: _Files) -> str:
         """Give the note of one of them."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..images.memory import Bound
     from ..matting.finishing import Finish
     from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
 
 BAND, BACKGROUND = "1.5%", "white"
 DEPTHS = (8, 16, 32)
@@ -123,6 +124,14 @@ Device = Annotated[
 Dtype = Annotated[
     str,
     typer.Option(help="auto (bfloat16 for 8 bits where it is fast), float32, bfloat16, float16."),
+]
+RuntimeName = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        help="torch, or onnx for a file of a2u export onnx. [default: as the weights are]",
+        callback=checking(lambda word: choose("runtime", word, ("torch", "onnx"))),
+    ),
 ]
 MaxMemory = Annotated[
     str | None,
@@ -379,7 +388,7 @@ def bound_memory(text: str | None, *, a_pixel: int, process: int) -> "Bound":
     return Bound(parse_bytes(text), a_pixel, process)
 
 
-def load_matter(
+def load_runtime(
     weights: str,
     *,
     device: str,
@@ -387,19 +396,25 @@ def load_matter(
     depth: int = 8,
     quality: str | None = None,
     max_memory: str | None = None,
-) -> "Matter":
-    """Load weights as the options say; raises what `Matter` does."""
-    from ..matting.devices import pick_device, pick_dtype
-    from ..matting.matter import Matter
+    runtime: str | None = None,
+) -> "Runtime":
+    """Load weights, or a graph, as the options say; raises what `open_runtime` does."""
+    from ..matting.opening import open_runtime
 
-    place = pick_device(device)
-    matter = Matter(
+    matter = open_runtime(
         weights,
-        device=place,
-        dtype=pick_dtype(dtype, device=place, depth=depth),
+        runtime=cast(Literal["torch", "onnx"] | None, runtime),
+        device=device,
+        dtype=dtype,
+        depth=depth,
         quality=cast(Literal["auto"], quality or "auto"),
         max_memory=max_memory,
     )
     if quality is None and not matter.suited:
         say(f"{weights} do not say what quality suits them: fast, unless --quality is given")
     return matter
+
+
+def load_matter(weights: str, **options: Any) -> "Matter":
+    """Load weights into torch, for what asks the network itself; as `load_runtime` does."""
+    return cast("Matter", load_runtime(weights, runtime="torch", **options))

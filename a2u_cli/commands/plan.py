@@ -10,7 +10,7 @@ from .terminal import show, show_json
 if TYPE_CHECKING:
     from ..jobs.options import Options
     from ..jobs.spreading import Team
-    from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
     from ..pairing import Pair
 
 LONG = 90  # of a unit are told in the next larger one
@@ -19,7 +19,7 @@ LONG = 90  # of a unit are told in the next larger one
 def show_plan(
     pairs: tuple["Pair", ...],
     out: Path,
-    matter: "Matter",
+    matter: "Runtime",
     options: "Options",
     team: "Team",
     facts: dict[str, Any],

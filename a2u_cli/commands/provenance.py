@@ -10,7 +10,7 @@ from .. import __version__
 from ..errors import A2UError
 from ..weights import registry
 from .laying import Words, read_words
-from .options import AsJson, Device, MaxMemory, Weights, bound_memory, choose, load_matter
+from .options import AsJson, Device, MaxMemory, Weights, bound_memory, choose, load_runtime
 from .pictures import BoxHint, Hint
 from .terminal import say, show, show_json
 from .trimap import CHECK as TRIMAP
@@ -113,7 +113,7 @@ def _make(
         if note.command == "matte":
             how = {name: note.options[name] for name in ("dtype", "quality")}
             weights = str(facts.pop("weights"))
-            return remake(note, files, lambda: load_matter(weights, **how, **facts), tell)
+            return remake(note, files, lambda: load_runtime(weights, **how, **facts), tell)
         if note.command == "trimap":
             bound = bound_memory(facts["max_memory"], **TRIMAP)
             return make_trimap(_read_hint(note, files), Path(result.name), bound, tell)

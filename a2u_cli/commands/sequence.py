@@ -33,7 +33,7 @@ from .options import (
     Strict,
     Weights,
     choose_target,
-    load_matter,
+    load_runtime,
     refuse_idle,
 )
 from .progress import progress
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ..images.meaning import Looks
     from ..jobs.options import Options
     from ..jobs.sequence import Making
-    from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
     from ..units import Trimap
 
 RATE = "24"
@@ -157,7 +157,7 @@ def sequence(
     _check_film(film, rate, options, force=force)
     keys = _find_keys(found, trimaps, masks, options, band=band, invert=invert, strict=strict)
     say_list([f"no frame {gap}: the numbers leave it out" for gap in gaps(found.numbers)])
-    matter = load_matter(
+    matter = load_runtime(
         weights,
         device=device,
         dtype=dtype,
@@ -238,7 +238,9 @@ def _find_keys(
     return keys
 
 
-def _run(making: "Making", keys: _Keys, matter: "Matter", *, fail_fast: bool, as_json: bool) -> int:
+def _run(
+    making: "Making", keys: _Keys, matter: "Runtime", *, fail_fast: bool, as_json: bool
+) -> int:
     """Matte the frames and report each; gives how many failed."""
     from ..jobs.scouting import Scout
     from ..jobs.sequence import run_sequence

@@ -73,7 +73,10 @@ def _load(file: Path, extra: dict[str, str]) -> torch.jit.ScriptModule:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.jit.load(file, map_location="cpu", _extra_files=extra)
+            network: torch.jit.ScriptModule = torch.jit.load(
+                file, map_location="cpu", _extra_files=extra
+            )
+            return network
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise WeightsError(f"{file} is no TorchScript file ({reason}); export it again") from error

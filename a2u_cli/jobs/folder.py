@@ -33,7 +33,7 @@ from .provenance import Origin, Tell, note_of, origin_of, telling
 from .results import make_results
 
 if TYPE_CHECKING:
-    from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def share_of_free(_size: Size) -> int:
     return int(SHARE * free_memory())
 
 
-def room_beside(matter: "Matter") -> Room:
+def room_beside(matter: "Runtime") -> Room:
     """Give pictures in flight what a matter's bound leaves beside the matting of one."""
     bound = matter.max_memory
     if bound is None:

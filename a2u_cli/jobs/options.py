@@ -13,7 +13,7 @@ from ..matting.finishing import UNFINISHED, Finish, padding_pixels
 from ..trimap import band_pixels
 
 if TYPE_CHECKING:
-    from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
 
 OUTPUTS = ("alpha", "cutout", "foreground", "composite")
 FRAMED = ("cutout", "composite")  # what is cropped; the others are used beside the picture
@@ -82,7 +82,7 @@ class Options:
         facts: dict[str, Any] = target._asdict()
         return replace(self, **(facts | {"depth": depth or target.depth}))
 
-    def by(self, matter: "Matter") -> "Options":
+    def by(self, matter: "Runtime") -> "Options":
         """Give the options with what a matter adds to them."""
         made = {"dtype": matter.dtype_name, "quality": matter.quality}
         return replace(self, weights=matter.sha256, licence=matter.licence, **made)  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ from .places import Places, hash_file
 from .spreading import Team, hired, setups
 
 if TYPE_CHECKING:
-    from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
 
 LEAST_SIDE, MOST_SIDE = 64, 512  # pixels of a sample
 STRIPES = 32  # pixels from one to the next, of which an eighth is unknown
@@ -53,7 +53,7 @@ class Outlook:
 def look_ahead(
     pairs: Iterable[Pair],
     folder: Path,
-    matter: "Matter",
+    matter: "Runtime",
     options: Options,
     team: Team,
     prepare: Callable[[], object],
@@ -92,7 +92,7 @@ def look_ahead(
     return Outlook(seconds, done, tuple(shares))
 
 
-def _count(trimap: Trimap, matter: "Matter") -> Cost:
+def _count(trimap: Trimap, matter: "Runtime") -> Cost:
     """Count a picture's pixels, those that are decoded, and the unknown ones."""
     unknown = trimap == UNKNOWN
     decoded = matter.decoded_share(unknown) if unknown.any() else 0.0
@@ -109,7 +109,7 @@ def measure_here(options: Options, side: int) -> tuple[float, ...]:
     return _measure(hired(), options, side)
 
 
-def _measure(matter: "Matter", options: Options, side: int) -> tuple[float, ...]:
+def _measure(matter: "Runtime", options: Options, side: int) -> tuple[float, ...]:
     """Tell the seconds that a pixel of each kind costs, and how long it took to find out.
 
     All unknown, stripes and a small square cost alike for each pixel, but not for each that is

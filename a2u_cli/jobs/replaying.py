@@ -30,7 +30,7 @@ from .places import hash_file
 from .provenance import PICTURE, Input, Note, NoteError, Origin, Tell
 
 if TYPE_CHECKING:
-    from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
 
 SIDES = ("inside", "outside")
 SHORT = 12  # letters of a sha256 that are shown
@@ -171,7 +171,7 @@ def find_weights(note: Note, given: str) -> Path:
 
 
 def remake(
-    note: Note, files: Mapping[str, Path], load: Callable[[], "Matter"], tell: Tell
+    note: Note, files: Mapping[str, Path], load: Callable[[], "Runtime"], tell: Tell
 ) -> bytes:
     """Make a result of `matte` again, from files by their roles; raises what making it does.
 

@@ -37,7 +37,7 @@ from .options import Options
 from .places import Places
 
 if TYPE_CHECKING:
-    from ..matting.matter import Matter
+    from ..matting.runtime import Runtime
 
 SMALL = 1_500_000  # pixels: a thread alone keeps busy with it; of larger pictures all do a part
 WORTH = 3_000_000  # pixels to do for each worker: its start costs as much as half a million
@@ -75,7 +75,7 @@ class _Made:
 def share_out(
     pairs: Iterable[Pair],
     folder: Path,
-    matter: "Matter",
+    matter: "Runtime",
     options: Options,
     *,
     workers: int | None = None,
@@ -111,7 +111,7 @@ def share_out(
     return Team(places, max(1, threads // len(each)), taken) if taken else Team()
 
 
-def _most(matter: "Matter", sizes: set[Size]) -> int:
+def _most(matter: "Runtime", sizes: set[Size]) -> int:
     """Tell for how many workers there is memory."""
     from ..matting.planning import PROCESS
 
@@ -131,7 +131,7 @@ def _pixels(size: Size) -> int:
     return size[0] * size[1]
 
 
-def _share(matter: "Matter", count: int) -> int | None:
+def _share(matter: "Runtime", count: int) -> int | None:
     """Give the bytes that each of so many workers on a device may take; None: as one process."""
     from ..matting.planning import PROCESS
 
@@ -140,7 +140,7 @@ def _share(matter: "Matter", count: int) -> int | None:
     return (matter.budget() - PROCESS) // count  # beside them there is this process
 
 
-def _fits(matter: "Matter", size: Size, places: tuple[tuple[str, int | None], ...]) -> bool:
+def _fits(matter: "Runtime", size: Size, places: tuple[tuple[str, int | None], ...]) -> bool:
     """Tell whether every worker would walk a picture as one process does."""
     try:
         whole = matter.plan(size)
@@ -157,7 +157,7 @@ def _fits(matter: "Matter", size: Size, places: tuple[tuple[str, int | None], ..
 def run_team(
     pairs: Iterable[Pair],
     folder: Path,
-    matter: "Matter",
+    matter: "Runtime",
     options: Options,
     *,
     team: Team,
@@ -241,19 +241,19 @@ class _Told(logging.Handler):
         self.lines.append((record.levelno, record.getMessage()))
 
 
-_hired: "Matter | None" = None  # of this process, if it is a worker
+_hired: "Runtime | None" = None  # of this process, if it is a worker
 _told = _Told()
 
 
 def setups(
-    matter: "Matter", team: Team, prepare: Callable[[], object]
+    matter: "Runtime", team: Team, prepare: Callable[[], object]
 ) -> list[Callable[[], object]]:
     """Give what makes workers of a team's processes; `prepare` is what each does first."""
     facts = str(matter.path), matter.sha256, matter.dtype_name, matter.quality
     return [partial(_hire, prepare, *facts, team.threads, *place) for place in team.places]
 
 
-def hired() -> "Matter":
+def hired() -> "Runtime":
     """Give the matter of this process, which is a worker."""
     assert _hired
     return _hired
@@ -271,12 +271,17 @@ def _hire(
 ) -> None:
     """Make this process a worker."""
     global _hired
-    from ..matting.devices import use_threads
-    from ..matting.matter import Matter
+    from ..matting.opening import open_runtime
 
     prepare()
-    use_threads(threads)
-    matter = Matter(path, device=device, dtype=dtype, quality=quality, max_memory=max_memory)  # type: ignore[arg-type]
+    matter = open_runtime(
+        path,
+        device=device,
+        dtype=dtype,
+        quality=quality,  # type: ignore[arg-type]
+        max_memory=max_memory,
+        threads=threads,
+    )
     if matter.sha256 != sha256:
         raise WeightsError(f"{path} was changed while the run began; run the same command again")
     logging.getLogger("a2u_cli").handlers = [_told]

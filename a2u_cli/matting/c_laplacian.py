@@ -82,7 +82,8 @@ class _Strips:
 
 
 def _padded(plane: NDArray[Any]) -> NDArray[Any]:
-    return np.pad(plane, [(REACH, REACH)] * 2 + [(0, 0)] * (plane.ndim - 2))
+    padded = np.pad(plane, [(REACH, REACH)] * 2 + [(0, 0)] * (plane.ndim - 2))
+    return np.ascontiguousarray(padded)  # C goes by rows, whatever order was handed in
 
 
 def _sorted(ties: Ties, free: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import A2UError, OutOfMemory, WeightsError, is_memory
 from ..images import memory
-from ..operators.fused.library import threads
+from ..operators.fused.library import threads as cores
 from ..units import STRIDE, FloatArray, Mask, Size, Trimap
 from ..weights.cache import sha256_of
 from .pacing import Tell
@@ -38,7 +38,8 @@ class OnnxMatter(Runtime):
     """Hold an exported graph as `Matter` holds weights: the same mattes, to 1e-4.
 
     `file` is what `a2u export onnx` has written; `device` "auto", "cpu", or "cuda" where the
-    runtime has it. A picture is walked in one piece.
+    runtime has it; on a CPU it computes in so many `threads`, by default one a core. A picture is
+    walked in one piece.
 
     Raises WeightsError where the file is missing, damaged, changed, or of another kind, A2UError
     where onnxruntime or the device is not there.
@@ -51,14 +52,15 @@ class OnnxMatter(Runtime):
         device: str = "auto",
         quality: Quality | Literal["auto"] = "auto",
         max_memory: int | str | None = None,
+        threads: int | None = None,
     ) -> None:
         self.weights, self.path = str(file), Path(file)
         if quality != "auto":
             quality = require_quality(quality)
         self.max_memory = parse_bytes(max_memory) if isinstance(max_memory, str) else max_memory
-        self._place = _pick_device(device)
-        self.session = _open_session(self.path, self._place)
-        facts = self.session.get_modelmeta().custom_metadata_map
+        self._place, self._threads = _pick_device(device), threads or cores()
+        self.session = _open_session(self.path, self._place, self._threads)
+        facts: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         _require_own(self.path, facts)
         self.sha256, self._dtype = sha256_of(self.path), facts["dtype"]
         self.licence, self.suited = facts.get("licence", ""), facts.get("quality", "")
@@ -81,7 +83,7 @@ class OnnxMatter(Runtime):
     @property
     def threads(self) -> int:
         """How many threads it computes in on a CPU."""
-        return threads()
+        return self._threads
 
     def matte(self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None) -> FloatArray:
         """Estimate the alpha matte: float32 (H, W) in [0, 1], the trimap's known pixels kept.
@@ -166,7 +168,7 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def _open_session(path: Path, device: Device) -> Any:
+def _open_session(path: Path, device: Device, threads: int) -> Any:
     """Load a graph; raises WeightsError where that cannot be."""
     runtime = _runtime()
     if path.suffix != SUFFIX:
@@ -179,7 +181,7 @@ def _open_session(path: Path, device: Device) -> Any:
             f"{path} is not there; where torch is, make it with: a2u export onnx {path}"
         )
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     own = {"device_id": device.number} if device.type == "cuda" else {}
     try:
