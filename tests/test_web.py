@@ -28,7 +28,7 @@ from a2u_cli.weights.cache import sha256_of
 pytest_plugins = "exported"
 
 HEIGHT, WIDTH = 90, 134
-PATIENCE = 240_000  # milliseconds, for a slow machine
+PATIENCE = 120_000  # milliseconds, for a slow machine
 ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -365,7 +365,7 @@ def test_the_page_is_as_narrow_as_a_phone(visit: Any, pictures: Path) -> None:
         ("words.png", "words.png is no picture that this browser can open"),
         ("small_trimap.png", "small_trimap.png is 60x40 but sun.png is 134x90; resize one."),
         ("sun.png", "sun.png has colours, expected a trimap"),
-        ("white.png", "white.png has no edge"),
+        ("white.png", "white.png has no edge to matte along"),
     ],
 )
 def test_wrong_files_are_refused_in_one_line(
@@ -382,12 +382,46 @@ def test_a_large_picture_is_scaled_down_only_on_demand_and_can_be_cancelled(
     visit: Any, pictures: Path
 ) -> None:
     give(visit, pictures / "large.png", pictures / "large_trimap.png")
-    visit.locator("#wrong", has_text="large.png is 1206x1080, 1.3 megapixels").wait_for()
+    visit.locator("#wrong", has_text="large.png is 1206x1080, 1.32 megapixels").wait_for()
     assert visit.locator("#run").is_disabled()
     visit.locator("#smaller").click()
     visit.locator("#state", has_text="Matting ").wait_for()
     visit.keyboard.press("Escape")
     visit.locator("#state", has_text="Cancelled.").wait_for()
+
+
+@pytest.mark.requires_chromium
+def test_what_is_dropped_finds_its_place_by_its_name(visit: Any, pictures: Path) -> None:
+    names = ("sun_trimap.png", "sun.png")
+    files = [[name, list((pictures / name).read_bytes())] for name in names]
+    dropped = visit.evaluate_handle(
+        """(files) => {
+            const held = new DataTransfer();
+            for (const [name, bytes] of files) {
+                held.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+            }
+            return held;
+        }""",
+        files,
+    )
+    visit.dispatch_event("main", "drop", {"dataTransfer": dropped})
+    visit.locator("#state", has_text="Ready.").wait_for()
+    assert visit.locator("#picture-facts").inner_text().startswith("sun.png")
+    assert visit.locator("#trimap-facts").inner_text().startswith("sun_trimap.png")
+
+
+@pytest.mark.requires_chromium
+def test_what_is_scaled_down_has_its_own_size_again(visit: Any, site: Path, pictures: Path) -> None:
+    told = json.loads((site / web.FACTS).read_text()) | {"most_pixels": 4000}
+    visit.route("**/model.json", lambda route: route.fulfill(json=told))
+    visit.reload()
+    visit.locator("#facts", has_text="a2u-open").wait_for()
+    give(visit, pictures / "sun.png", pictures / "sun_trimap.png")
+    visit.locator("#smaller", has_text="Scale down to 72x48 and matte").click()
+    alpha, trimap = matted(visit), read_trimap(pictures / "sun_trimap.png")
+    assert (alpha[trimap != 128] == trimap[trimap != 128] / 255).all()
+    assert len(np.unique(alpha[trimap == 128])) > 100
+    assert "134x90, matted at 72x48" in visit.locator("#matte-facts").inner_text()
 
 
 @pytest.mark.requires_chromium

@@ -91,7 +91,7 @@ export class Engine {
     }
   }
 
-  /** Open the runtime that computes soonest and rightly; the processor's is what is compared with. */
+  /** Open the runtime that computes soonest and rightly, as the processor's does. */
   async choose(signal) {
     this.graph ??= await this.fetchGraph(signal);
     if (this.wanted === "webgpu") return this.keep(await this.open("webgpu", signal), "");
@@ -130,7 +130,7 @@ export class Engine {
       gpu = await this.open("webgpu", hurry);
       this.tell("Comparing the GPU with the processor on a small picture", null);
       const [one, other] = [await trial(plain, signal), await trial(gpu, hurry)];
-      const apart = one.alpha.reduce((most, v, at) => Math.max(most, Math.abs(v - other.alpha[at])), 0);
+      const apart = farthest(one.alpha, other.alpha);
       const good = apart <= AGREE && other.seconds < one.seconds;
       this.rate = (good ? other : one).seconds / (TRIAL.width * TRIAL.height);
       (good ? plain : gpu).end();
@@ -176,7 +176,7 @@ async function findGpu() {
   return Boolean(adapter) && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
 }
 
-/** Matte a small picture twice: the first run prepares; gives the alpha, and the second's seconds. */
+/** Matte a small picture twice, as the first prepares; give the alpha and the second's seconds. */
 async function trial(runtime, signal) {
   const { width, height } = TRIAL;
   const pixels = new Uint8ClampedArray(4 * width * height);
@@ -193,6 +193,11 @@ async function trial(runtime, signal) {
   return { alpha, seconds: (performance.now() - begin) / 1000 };
 }
 
+/** Give the largest difference of two alphas. */
+function farthest(one, other) {
+  return one.reduce((most, value, at) => Math.max(most, Math.abs(value - other[at])), 0);
+}
+
 function megabytes(bytes) {
   return Math.round(bytes / 1e6);
 }
@@ -205,7 +210,8 @@ function firstLine(error) {
 function inWords(error, width, height) {
   const text = firstLine(error);
   if (/memory|alloc|out of bounds|^\d+$|buffer/i.test(text)) {
-    return `${width}x${height} does not fit into this browser's memory; close other tabs, or scale it down (${text}).`;
+    const found = `${width}x${height} does not fit into this browser's memory (${text})`;
+    return `${found}; close other tabs, or scale it down.`;
   }
   return `The network could not be run: ${text}.`;
 }

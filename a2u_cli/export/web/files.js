@@ -1,4 +1,4 @@
-// Files that were dropped or chosen: pictures, and the greys of trimaps and masks, or why they are not.
+// Files that come in: pictures, and the greys of trimaps and masks, or why they are neither.
 
 import { decode } from "./png.js";
 
@@ -45,7 +45,7 @@ async function open(file, decoded) {
   }
 }
 
-/** Take transparency as greys: whether what can be seen is of one colour, and whether there is any. */
+/** Take transparency as greys; tell whether what can be seen is of one colour, and any is there. */
 function readAlpha(pixels, greys) {
   let [least, low, high] = [255, 255, 0];
   for (let at = 0; at < greys.length; at++) {

@@ -11,7 +11,7 @@ const STRIDE = 16;
 const element = (id) => document.getElementById(id);
 const percent = (share) => `${Math.round(100 * share)} %`;
 const sized = ({ width, height }) => `${width}x${height}`;
-const hand = { picture: null, greys: null, trimap: null, alpha: null, working: null };
+const hand = { picture: null, greys: null, trimap: null, alpha: null, working: null, fits: null };
 const given = new URLSearchParams(location.search);
 const facts = await (await fetch("model.json")).json();
 const engine = new Engine(facts, { wanted: given.get("runtime") ?? "auto", tell: showWork });
@@ -73,7 +73,7 @@ function makeTrimap() {
   element("band-pixels").textContent = `of the diagonal: ${Math.round(reach)} pixels`;
   const { unknown } = shares(hand.trimap);
   if (unknown || !isMask) return `${sized(hand.greys)}, ${percent(unknown)} unknown`;
-  throw new Error(`${name} has no edge, so there is nothing to matte; give a mask that is white on the object.`);
+  throw new Error(`${name} has no edge to matte along; give a mask that is white on the object.`);
 }
 
 /** Throw unless picture and trimap belong together. */
@@ -85,7 +85,9 @@ function requirePair() {
     );
   }
   if (!shares(hand.trimap).unknown) {
-    throw new Error(`${greys.name} has no unknown pixels; paint the soft edges grey, or take it as a mask.`);
+    throw new Error(
+      `${greys.name} has no unknown pixels; paint the soft edges grey, or take it as a mask.`,
+    );
   }
 }
 
@@ -105,7 +107,7 @@ function refresh() {
     if (picture && greys) {
       requirePair();
       invite();
-    } else say(picture ? "Now choose its trimap, or a mask." : "Now choose the picture that it belongs to.");
+    } else say(`Now choose ${picture ? "its trimap, or a mask" : "the picture that it belongs to"}.`);
   } catch (error) {
     say("");
     complain(error.message);
@@ -116,22 +118,24 @@ function refresh() {
 function invite() {
   const { picture } = hand;
   const { background, foreground } = shares(hand.trimap);
-  const fits = pixelsOf(picture) <= facts.most_pixels;
-  element("run").disabled = !fits;
-  element("smaller").hidden = fits;
-  if (fits) {
+  hand.fits = pixelsOf(picture) <= facts.most_pixels;
+  element("run").disabled = !hand.fits;
+  setWorking(false);
+  if (hand.fits) {
     const lacks = [!background && "background", !foreground && "foreground"].filter(Boolean);
-    const warning = lacks.length ? `The trimap has no ${lacks.join(" and no ")}; the matte may be a guess. ` : "";
-    const fetched = engine.graph ? "" : ` The network, ${Math.round(facts.bytes / 1e6)} MB, is fetched first.`;
-    say(`${warning}Ready.${fetched}`);
+    const words = ["Ready."];
+    const lacking = `The trimap has no ${lacks.join(" and no ")}; the matte may be a guess.`;
+    if (lacks.length) words.unshift(lacking);
+    const size = Math.round(facts.bytes / 1e6);
+    if (!engine.graph) words.push(`The network, ${size} MB, is fetched first.`);
+    say(words.join(" "));
     return;
   }
   const small = sized(smaller(picture));
   element("smaller").textContent = `Scale down to ${small} and matte`;
-  say("The matte is then enlarged to the picture's own size; a2u on the command line takes it whole.");
-  complain(
-    `${picture.name} is ${sized(picture)}, ${megapixels(pixelsOf(picture))} megapixels; a browser has memory for ${megapixels(facts.most_pixels)}.`,
-  );
+  say("The matte is then enlarged to the picture's own size; a2u matte takes the picture whole.");
+  const found = `${picture.name} is ${sized(picture)}, ${megapixels(pixelsOf(picture))} megapixels`;
+  complain(`${found}; a browser has memory for ${megapixels(facts.most_pixels)}.`);
 }
 
 function pixelsOf({ width, height }) {
@@ -140,7 +144,7 @@ function pixelsOf({ width, height }) {
 }
 
 function megapixels(pixels) {
-  return (pixels / 1e6).toFixed(1);
+  return Number((pixels / 1e6).toFixed(2));
 }
 
 /** Give the largest size that fits, of the same shape but for rounding. */
@@ -212,18 +216,19 @@ function setWorking(isWorking) {
   if (!isWorking) hand.working = null;
   element("progress").hidden = !isWorking;
   element("cancel").hidden = !isWorking;
-  element("run").hidden = isWorking;
-  element("smaller").hidden = isWorking || !hand.picture || pixelsOf(hand.picture) <= facts.most_pixels;
+  element("run").hidden = isWorking || hand.fits === false;
+  element("smaller").hidden = isWorking || hand.fits !== false;
   if (isWorking) element("cancel").focus();
-  else if (atCancel) element("run").focus();
+  else if (atCancel) element(hand.fits === false ? "smaller" : "run").focus();
 }
 
 function forgetMatte() {
+  hand.fits = null;
   setWorking(false);
   hand.alpha = null;
   if (element("save").href) URL.revokeObjectURL(element("save").href);
   element("save").hidden = element("matte-view").hidden = true;
-  element("run").disabled = element("views").disabled = element("smaller").hidden = true;
+  element("run").disabled = element("views").disabled = true;
   element("matte-facts").textContent = "";
   element("matte-place").removeAttribute("data-full");
 }
@@ -267,7 +272,8 @@ async function drop(event) {
   if (files.length === 1) return take(slot ?? free, files[0]);
   const trimaps = files.filter((file) => NAMED.test(file.name));
   if (files.length !== 2 || trimaps.length !== 1) {
-    complain(`${files.length} files were dropped; drop a picture and its trimap, called NAME_trimap, or one by one.`);
+    const wanted = "drop a picture and its trimap, called NAME_trimap, or one by one";
+    complain(`${files.length} files were dropped; ${wanted}.`);
     return;
   }
   await take("picture", files.find((file) => file !== trimaps[0]));
@@ -284,7 +290,7 @@ function bind() {
     });
   }
   const mark = (place) => {
-    for (const other of document.querySelectorAll("[data-over]")) other.removeAttribute("data-over");
+    document.querySelector("[data-over]")?.removeAttribute("data-over");
     place?.setAttribute("data-over", "");
   };
   addEventListener("dragover", (event) => {
@@ -304,14 +310,15 @@ function bind() {
       refresh();
     });
   }
-  for (const input of document.querySelectorAll('[name="view"]')) input.addEventListener("change", showMatte);
+  element("views").addEventListener("change", showMatte);
   element("run").addEventListener("click", () => run(hand.picture));
   element("smaller").addEventListener("click", () => run(smaller(hand.picture)));
   element("cancel").addEventListener("click", stop);
   addEventListener("keydown", (event) => event.key === "Escape" && stop());
   element("facts").textContent =
     `Network ${facts.name}, ${facts.licence}; made by a2u-cli ${facts.made_by}. ` +
-    `sha256 of its weights ${facts.weights_sha256.slice(0, 16)}…; it runs in onnxruntime-web ${facts.runtime}, MIT.`;
+    `sha256 of its weights ${facts.weights_sha256.slice(0, 16)}…; ` +
+    `it runs in onnxruntime-web ${facts.runtime}, MIT.`;
 }
 
 bind();
