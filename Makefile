@@ -25,7 +25,7 @@ lint: .venv/dev
 # What needs extras, or programs beside Python: those are installed first, by Debian's apt where they
 # are missing.
 test-extras: .venv/dev
-	missing=; for it in ffmpeg chromium; do command -v $$it >/dev/null || missing="$$missing $$it"; done; \
+	missing=; for it in ffmpeg chromium npm; do command -v $$it >/dev/null || missing="$$missing $$it"; done; \
 	test -z "$$missing" || { apt-get -qq update; apt-get -qq install -y $$missing; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[ray,stores]' 'moto[server]>=5.1'
 	$(BIN)/python -m pytest -m '$(EXTRAS)' -ra

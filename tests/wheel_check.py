@@ -38,12 +38,12 @@ def check(python: Path, folder: Path) -> None:
     installed = Path(where.strip()).parent.parent
     for path in sorted((ROOT / "a2u_cli").rglob("__init__.py")):
         assert (installed / path.relative_to(ROOT)).is_file(), f"{path.parent} is not in the wheel"
-    page = sorted(path.name for path in (ROOT / "a2u_cli/serve/static").iterdir())
-    for data in (
-        "scoring/report.html.j2",
-        "serve/openapi.json",
-        *(f"serve/static/{p}" for p in page),
-    ):
+    pages = [
+        path.relative_to(ROOT / "a2u_cli")
+        for folder in ("serve/static", "export/web")
+        for path in sorted((ROOT / "a2u_cli" / folder).iterdir())
+    ]
+    for data in ("scoring/report.html.j2", "serve/openapi.json", *pages):
         assert (installed / "a2u_cli" / data).is_file(), f"{data} is not in the wheel"
     for library in ("operators/fused/_compiled", "rendering/_raster"):
         assert list((installed / "a2u_cli").glob(f"{library}*")), f"{library} is not in the wheel"

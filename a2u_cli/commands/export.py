@@ -1,5 +1,6 @@
 """The commands `a2u export ...`: the network for other runtimes, each file with its certificate."""
 
+import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -58,6 +59,60 @@ def torchscript(out: Out, *, weights: Weights = registry.DEFAULT, force: Force =
 
 
 @app.command()
+def web(
+    out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
+    *,
+    weights: Weights = registry.DEFAULT,
+    graph: Annotated[
+        Path | None,
+        typer.Option(
+            help="What a2u export onnx wrote, its .json beside it; else that is made anew.",
+            show_default=False,
+        ),
+    ] = None,
+    runtime_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The dist folder of onnxruntime-web, where there is no npm to fetch it.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Write a page that mattes in its visitor's browser: a folder for any static host.
+
+    Example: a2u export web demo --graph a2u-open.onnx
+    """
+    from ..export import web as page
+    from ..export.onnx_files import require_packages
+
+    page.require_place(out, force=force)
+    require_packages()
+    if graph is not None:
+        facts = _certified_facts(graph)
+    if runtime_from is not None:
+        page.require_runtime(runtime_from)
+    parent = out.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=parent, prefix=".a2u-") as temporary:
+        made, work = Path(temporary) / "page", Path(temporary) / "work"
+        for folder in (made, work):
+            folder.mkdir()
+        if runtime_from is None:
+            say(f"fetching {page.RUNTIME} {page.VERSION} by npm")
+            page.fetch_runtime(work)
+        name = Path(weights).stem if graph is None else graph.stem
+        if graph is None:
+            graph, facts = _export_for_page(work, weights)
+        page.write_page(made, graph, facts, name, runtime_from or work)
+        page.put(made, out.absolute())
+    show_path(out)
+    say(f"look at it: {shlex.join(['python', '-m', 'http.server', '--directory', str(out)])}")
+    say("then open http://127.0.0.1:8000/")
+
+
+@app.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="What a2u export wrote, its .json beside it.")],
     *,
@@ -79,6 +134,30 @@ def verify(
         show_json(asdict(measured), indent=2)
         return
     show(str(measured))
+
+
+def _certified_facts(graph: Path) -> dict[str, str]:
+    """Check a graph for a page against its certificate; give the graph's own facts."""
+    from ..export.certificate import read, require_same
+    from ..export.onnx_files import read_facts
+
+    certificate, facts = read(graph), read_facts(graph)
+    require_same(certificate, graph, facts)
+    if certificate.dtype != "float32":
+        raise A2UError(f"{graph} is of {certificate.dtype}, the page takes float32; export that")
+    return facts
+
+
+def _export_for_page(folder: Path, weights: str) -> tuple[Path, dict[str, str]]:
+    """Export a graph with its certificate into a folder; give it, and its own facts."""
+    from ..export import certificate
+    from ..export.onnx_files import read_facts, write_onnx
+
+    source, graph = registry.locate(weights), folder / "model.onnx"
+    say("exporting; this takes a minute or two")
+    write_onnx(source, graph)
+    certificate.write(_compare(graph, source, costs=False), graph)
+    return graph, read_facts(graph)
 
 
 def _require_place(out: Path, suffix: str, *, force: bool) -> Path:
