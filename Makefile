@@ -5,7 +5,7 @@ BIN := .venv/bin
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
 # Tests of programs and packages that a2u does without: `make test-extras` installs them.
-EXTRAS := requires_ffmpeg or requires_chromium or requires_s3 or requires_ray
+EXTRAS := requires_ffmpeg or requires_chromium or requires_s3 or requires_ray or exports
 
 .PHONY: demo test test-extras test-cuda check lint wheel-test container-test campaign bench eval-dev reconstruct clean
 

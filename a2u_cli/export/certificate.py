@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import A2UError, WeightsError
 from ..images.writing import write_bytes
 from ..units import BACKGROUND, FOREGROUND, UNKNOWN, FloatArray, Size, Trimap
+from ..weights.cache import sha256_of as digest
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2}  # the largest difference of alpha
 # From one pixel on; odd ones and thin ones, of which few divide by 6 or by 16.
@@ -105,26 +106,24 @@ def certify(
     exported: Make,
     original: Make,
     runtime: str,
-    sizes: Sequence[Size] = SIZES,
+    sizes: Sequence[Size] | None = None,
     costs: bool = True,
 ) -> Certificate:
-    """Compare an exported file with torch at `sizes`, each (height, width).
+    """Compare an exported file with torch at `sizes`, each (height, width); by default `SIZES`.
 
     `facts` are the file's own; `exported` and `original` load the two, as one pass. Raises
     ParityError where a difference is larger than `TOLERANCE`.
     """
     import torch
 
-    from ..weights.cache import sha256_of
-
     one, other = exported(), original()
     rows = []
-    for height, width in sizes:
+    for height, width in sizes or SIZES:
         picture = draw((height, width))
         apart = np.abs(one.matte(*picture) - other.matte(*picture)).astype(np.float64)
         rows.append(Row(height, width, float(apart.max()), float(apart.mean())))
     certificate = Certificate(
-        sha256_of(file),
+        digest(file),
         facts["weights_sha256"],
         facts["dtype"],
         int(facts["opset"]),
@@ -216,9 +215,7 @@ def read(file: Path) -> Certificate:
 
 def require_same(certificate: Certificate, file: Path, facts: dict[str, str]) -> None:
     """Refuse a file that is not the one that was certified; raises ParityError."""
-    from ..weights.cache import sha256_of
-
-    if sha256_of(file) != certificate.file_sha256:
+    if digest(file) != certificate.file_sha256:
         raise ParityError(
             f"{file} was changed since it was certified: its sha256 is another; export it again"
         )
