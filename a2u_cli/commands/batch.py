@@ -168,8 +168,8 @@ def batch(
     options = replace(options, **given, provenance=provenance)  # type: ignore[arg-type]
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
-        refuse_idle("--dry-run plans for this machine without Ray", on=on)
         refuse_idle("--dry-run mattes nothing to report", report=report)
+        refuse_idle("--dry-run plans for this machine without Ray", on=on)
     if "alpha" not in options.save:
         refuse_idle("it is about mattes; let --save have alpha, too", report=report)
     if on:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ImageError
-from ..pairing import folder_above
 from ..weights import registry
 from .manifest import find
 from .options import (
@@ -100,6 +99,7 @@ def check(
 def _folder_of(out: Path) -> Path:
     """Give the folder whose pictures a run into its a2u_output has matted; raises ImageError."""
     from ..images.listing import OUTPUT_FOLDER
+    from ..pairing import folder_above
 
     if out.absolute().name == OUTPUT_FOLDER:
         return folder_above(out)
