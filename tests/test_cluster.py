@@ -176,6 +176,19 @@ def test_a_picture_that_kills_its_worker_twice_fails_and_the_others_are_done(
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_a_part_that_comes_between_does_not_hide_who_killed_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actor, "hired", lambda: SimpleNamespace(matte=None))
+    (bad, good), done = ([Pair(n, Path(n), Path(n))] for n in ("bad", "good")), list[str]()
+    for _ in range(2):
+        with pytest.raises(Killed):
+            list(life(tmp_path, {"bad"}, done)._rows(bad))
+    last = life(tmp_path, {"bad"}, done)
+    assert [row.state for row in (*last._rows(good), *last._rows(bad))] == ["done", "failed"]
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_what_goes_wrong_in_an_actor_is_a_row_that_ends_the_run(tmp_path: Path) -> None:
     def begin(sign: str, version: str) -> Row:
         facts = (tmp_path, Options(), 2, lambda _: None, "weights", None, {}, sign, str(tmp_path))
@@ -322,7 +335,7 @@ def test_a_picture_that_kills_its_worker_again_and_again_is_one_that_failed(
                     if under_way not in met and "p4" in json.loads(under_way)["names"]:
                         for worker in workers(process.pid):
                             os.kill(worker, signal.SIGKILL)
-                        met.add(under_way)
+                            met.add(under_way)
             time.sleep(0.002)
 
     killer = threading.Thread(target=kill)

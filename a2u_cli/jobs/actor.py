@@ -140,7 +140,7 @@ class Actor:
                 if outcome.state == "skipped" and outcome.name in self.before:
                     outcome = Outcome(outcome.name, "done")  # by this actor, before its death
                 yield Row(**vars(outcome))
-            self.under_way.clear()
+            self.under_way.clear([pair.name for pair in pairs])
         except Exception as error:  # the journal cannot be written
             yield _stopped(error)
 
@@ -196,10 +196,14 @@ class UnderWay:
         """Say what is under way now; a process that is ended takes nothing of it along."""
         self.path.write_bytes(json.dumps({"names": names, "deaths": self.deaths}).encode())
 
-    def clear(self) -> None:
-        """Say that a part is through."""
-        self.path.unlink(missing_ok=True)
-        self.deaths.clear()
+    def clear(self, names: list[str]) -> None:
+        """Say that a part is through; others may still have to come again."""
+        for name in names:
+            self.deaths.pop(name, None)
+        if self.deaths:
+            self.write([])
+        else:
+            self.path.unlink(missing_ok=True)
 
 
 def _claim(kit: Kit) -> "tuple[str, BaseFileLock | None]":
