@@ -12,11 +12,13 @@ import typer
 from . import __version__
 from .commands import (
     batch,
+    check,
     composite,
     doctor,
     evaluate,
     explain,
     export,
+    manifest,
     matte,
     provenance,
     render,
@@ -44,6 +46,8 @@ app = typer.Typer(
 )
 app.command()(matte.matte)
 app.command()(batch.batch)
+app.command()(manifest.plan)
+app.command()(check.check)
 app.command()(sequence.sequence)
 app.command()(serve.serve)
 app.command()(composite.composite)

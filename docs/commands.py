@@ -21,7 +21,7 @@ What `--help` says, a section a command; `python docs/commands.py` writes this p
 | 2 | misuse: the last line says what was found, what was expected, what to do |
 | 3 | weights are missing or bad |
 | 4 | out of memory |
-| 5 | a `--fail-if` condition held |
+| 5 | a `--fail-if` condition held, or `--fail-above` |
 | 130 | interrupted (Ctrl-C); 143: terminated (SIGTERM) |
 
 Results go to stdout, progress and messages to stderr. What comes from outside, such as the names of

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +42,9 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-2, to
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {
         "requires_cuda": not torch.cuda.is_available() and "no CUDA device on this machine",
+        "requires_ray": not find_spec("ray") and "no Ray here: see make test-extras",
         "requires_ffmpeg": not shutil.which("ffmpeg") and "no ffmpeg here: see make test-extras",
+        "requires_s3": not all(map(find_spec, ("s3fs", "moto"))) and "no s3fs or no moto here",
         "requires_chromium": not CHROMIUM and "no chromium here: see make test-extras",
     }
     for item in items:

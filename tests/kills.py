@@ -1,12 +1,14 @@
-"""Kill `a2u batch`, `sequence` or `train` at random moments: python tests/kills.py [sequence|train]
+"""Kill `a2u` at random moments: python tests/kills.py [batch|ray|sequence|train]
 
 Signals are SIGKILL, SIGTERM and SIGINT, at moments drawn from the whole life of the process, start
 and writing included. After each, every file that is there must be whole; at the end the results
-must equal, byte for byte, those of a run that nobody disturbed.
+must equal, byte for byte, those of a run that nobody disturbed. On Ray a worker is killed first,
+and what is compared with is a run without Ray.
 """
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -30,12 +32,14 @@ CODES = {-signal.SIGKILL, -signal.SIGTERM, 130, 143, 0}  # -SIGTERM: before Pyth
 class Batch:
     """Matte a folder of small pictures."""
 
+    size = 40, 60
+
     def __init__(self, root: Path, pictures: int) -> None:
         self.folder = root / "in"
         rng = np.random.default_rng(5)
         for number in range(pictures):
-            write_image(self.folder / f"{number:03}.png", rng.random((40, 60, 3), np.float32))
-            trimap = np.full((40, 60), 128, np.uint8)
+            write_image(self.folder / f"{number:03}.png", rng.random((*self.size, 3), np.float32))
+            trimap = np.full(self.size, 128, np.uint8)
             trimap[:, :15], trimap[:, -15:] = 0, 255
             write_image(self.folder / f"{number:03}_trimap.png", trimap)
 
@@ -46,10 +50,40 @@ class Batch:
         """Read every result, and every line of the journal but a torn last one."""
         for path in out.rglob("*.png"):
             read_image(path)
-        _read_lines(out / "journal.jsonl")
+        for path in out.glob("journal*.jsonl"):
+            _read_lines(path)
+
+    def hurt(self, process: "subprocess.Popen[bytes]", life: float) -> None:
+        """Do what comes before the signal."""
 
     def contents(self, out: Path) -> dict[str, object]:
         return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*.png")}
+
+
+class Ray(Batch):
+    """Matte a folder by two workers of Ray, one of which is killed."""
+
+    size = 96, 96
+
+    def command(self, out: Path) -> list[str]:
+        on = [] if out.name == "whole" else ["--on", "ray"]
+        words = ["batch", str(self.folder), "--quality", "fast", "-o", str(out)]
+        return [*words, "--workers", "2", *on]
+
+    def hurt(self, process: "subprocess.Popen[bytes]", life: float) -> None:
+        """Kill an actor, and give the others time to go on."""
+        deadline = time.monotonic() + life
+        while not (actors := _actors(process.pid)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if actors:
+            os.kill(actors[0], signal.SIGKILL)
+        time.sleep(0.2 * life)
+
+    def contents(self, out: Path) -> dict[str, object]:
+        lines = [line for path in out.glob("journal*.jsonl") for line in _read_lines(path)]
+        done = [line["name"] for line in lines if line["state"] == "done"]
+        print(f"{out.name}: {len(done)} lines of {len({*done})} pictures that are done")
+        return super().contents(out)
 
 
 class Sequence(Batch):
@@ -87,6 +121,9 @@ class Train:
         options = ["--batch", "2", "--size", "32", "--save-every", "2"]
         return ["train", str(out), "--steps", str(self.steps), *options]
 
+    def hurt(self, process: "subprocess.Popen[bytes]", life: float) -> None:
+        """Do nothing: there is nobody else."""
+
     def check(self, out: Path) -> None:
         """Read the checkpoint, and every line of the curve but a torn last one."""
         _read_lines(out / "curve.jsonl")
@@ -101,13 +138,24 @@ class Train:
         return {"curve": curve, "weights": weights, "preview": (out / "preview.png").read_bytes()}
 
 
-JOBS = {"batch": (Batch, 150), "sequence": (Sequence, 200), "train": (Train, 10)}
+JOBS = {
+    "batch": (Batch, 150),
+    "ray": (Ray, 2000),
+    "sequence": (Sequence, 200),
+    "train": (Train, 10),
+}
 
 
-def _read_lines(path: Path) -> None:
-    for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
-        if line:
-            json.loads(line)
+def _read_lines(path: Path) -> list[dict[str, object]]:
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines if line]
+
+
+def _actors(session: int) -> list[int]:
+    """List the processes of a run's actors."""
+    text = subprocess.run(["ps", "-eo", "pid=,sess=,args="], capture_output=True, text=True).stdout
+    rows = [line.split(maxsplit=2) for line in text.splitlines()]
+    return [int(pid) for pid, own, args in rows if int(own) == session and "MapWorker" in args]
 
 
 def main() -> int:
@@ -137,9 +185,13 @@ def main() -> int:
             out = root / f"out{rounds}"
             while sum(tally.values()) < given.kills:
                 process = subprocess.Popen(
-                    command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                    command(out),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
                 )
                 time.sleep(rng.uniform(0.2, 0.9) * life)
+                job.hurt(process, life)
                 sent = rng.choice(SIGNALS)
                 process.send_signal(sent)
                 text = process.communicate()[1].decode()
@@ -150,11 +202,15 @@ def main() -> int:
                 if process.returncode == 0:
                     break  # it was done before the signal came
                 tally[sent.name] += 1
+                while _actors(process.pid):
+                    time.sleep(0.2)
             subprocess.run(command(out), check=True, capture_output=True)
             if job.contents(out) != expected or list(out.rglob("*.part")):
                 print(f"round {rounds}: the results are others")
                 return 1
-    what = {"batch": "pictures", "sequence": "frames", "train": "steps"}[given.job]
+    what = {"batch": "pictures", "ray": "pictures", "sequence": "frames", "train": "steps"}[
+        given.job
+    ]
     print(f"{dict(tally)} in {rounds} rounds of {amount} {what}: nothing lost")
     return 0
 

@@ -17,6 +17,7 @@ import torch
 from conftest import sane_network
 from PIL import Image
 
+from a2u_cli.matting.inference import matte
 from a2u_cli.network.folding import fold_norms
 from a2u_cli.serve.gallery import open_gallery
 from a2u_cli.serve.running import Server, listen
@@ -73,6 +74,15 @@ class FakeMatter:
     def network(self) -> torch.nn.Module:
         """A network for drafts, which are passes of their own."""
         return folded_network()
+
+    def pass_once(
+        self,
+        image: np.ndarray,
+        trimap: np.ndarray,
+        watch: Callable[[str, float], object] | None = None,
+    ) -> np.ndarray:
+        """Draft by a real network."""
+        return matte(self.network, image, trimap, dtype=self.dtype, watch=watch)
 
     def matte(
         self,

@@ -17,6 +17,7 @@ from a2u_cli.operators.affinity import KernelGenerator
 from a2u_cli.scoring.metrics import Scores
 from benchmarks import (
     Timing,
+    checking,
     describe_machine,
     eval_dev,
     failures,
@@ -415,3 +416,29 @@ def test_a_ranking_is_scored_by_how_often_the_wrong_rank_above_the_right() -> No
     wrong = np.array([True, False, True, False])
     assert area_under_curve(np.array([4.0, 3.0, 2.0, 1.0]), wrong) == 0.75
     assert area_under_curve(np.ones(4), wrong) == 0.5
+
+
+def test_ranks_are_correlated_as_spearman_does() -> None:
+    assert checking.rank_correlation([1, 2, 3, 10], [0.1, 0.2, 5, 6]) == pytest.approx(1)
+    assert checking.rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    # By hand: the ranks are 1.5, 1.5, 3 and 1, 2, 3.
+    assert checking.rank_correlation([5, 5, 9], [1, 2, 3]) == pytest.approx(3**0.5 / 2)
+
+
+def test_weights_are_fitted_without_negative_ones() -> None:
+    rows = [
+        {"true": str(2 * a), "border": str(a), "beyond": str(b)}
+        for a, b in ((0.1, 0.3), (0.2, 0.1), (0.4, 0.2))
+    ]
+    fitted = checking.fit(rows, ("border", "beyond"))
+    assert fitted["border"] == pytest.approx(2)
+    assert fitted.get("beyond", 0) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_score_of_a_check_ranks_photographs_by_the_committed_rows() -> None:
+    rows = [row for row in checking.read_rows(checking.RESULTS) if row["set"] == "dev"]
+    right = [row for row in rows if row["trimap"] == "right"]
+    assert len(right) == 19
+    for some in (right, rows):
+        scores = [checking.expected(row) for row in some]
+        assert checking.rank_correlation(scores, [float(row["true"]) for row in some]) > 0.8

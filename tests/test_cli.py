@@ -26,7 +26,7 @@ from PIL.ExifTags import Base
 
 from a2u_cli import __version__, cli
 from a2u_cli.images import read_image
-from a2u_cli.matting import devices, inference, matter
+from a2u_cli.matting import devices, inference, matter, runtime
 from a2u_cli.rendering import raster
 
 SIZE = (40, 56)
@@ -783,7 +783,7 @@ def test_memory_that_runs_out_elsewhere_is_exit_code_4_too(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(matter, "estimate_foreground", fail)
+    monkeypatch.setattr(runtime, "estimate_foreground", fail)
     run = matte(photo, "-t", trimap, "--cutout", tmp_path / "cut.png")
     assert_refused(run, 4, "out of memory")
     assert not (tmp_path / "cut.png").exists()

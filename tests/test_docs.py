@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -34,8 +35,11 @@ TREE = ("cat", "trip/dog")  # pictures of a folder, as the README draws it
 # Commands that are parsed and not run, by what tells them, and why.
 NOT_RUN = {
     r"\bhf://": "downloads",
+    r"\bs3://": "needs a store; test_s3.py has a server of one",
     r"^a2u weights get\b": "downloads",
+    r"^a2u weights publish\b.* --to\b": "asks the Hub; test_publishing.py asks one of its own",
     r"^a2u weights import\b": "takes the authors' file, which nobody may hand on",
+    r"--on ray\b": "needs an extra; test_cluster.py runs it",
     r"^a2u export web\b": "downloads; test_web.py lays out pages",
     r"^a2u render\b": "takes minutes; test_render.py renders small ones",
     r"^a2u serve\b": "goes on until it is stopped; test_serve.py sends what the page shows",
@@ -158,6 +162,13 @@ def test_the_commands_of_a_page_run_in_their_order(page: Path, desk: Path, run_a
         parse(command)
         if not reason_not_to_run(command):
             run(command, run_a2u)
+
+
+def test_scripts_for_a_shell_can_be_read_by_one() -> None:
+    scripts = [code for page in PAGES for code in blocks(page, "bash")]
+    assert scripts
+    for code in scripts:
+        subprocess.run(["bash", "-n"], input=code, text=True, check=True)
 
 
 def test_a_command_with_an_unknown_option_would_be_noticed() -> None:

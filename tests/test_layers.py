@@ -26,6 +26,7 @@ DOORS = ("__init__", "affinity", "inference", "metrics")  # hand on names from t
 WITHOUT_TORCH = (
     *("errors", "lazy", "units", "images", "pairing", "trimap", "backgrounds", "scoring", "jobs"),
     *("rendering", "weights/registry", "weights/cache", "weights/header", "weights/download"),
+    *("weights/card", "weights/publishing"),
     *("matting/windows", "matting/planning", "matting/finishing", "matting/box"),
     *("matting/motion", "matting/propagation", "matting/steadying"),
     *("matting/quality", "matting/refinement", "matting/runtime", "matting/onnx_matter"),

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -21,13 +22,16 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from a2u_cli import weights
 from a2u_cli.errors import WeightsError
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.weights.cache import sha256_of
 
+LARGE = (".safetensors", ".onnx")  # what the Hub wants by itself, not within a commit
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 HIDE_SHIPPED = "from a2u_cli.weights import registry; registry.SHIPPED_FOLDERS = ()"
 PIN = """
 from dataclasses import replace
@@ -48,6 +52,9 @@ class Hub:
     drips: str = ""  # what comes a byte every `pause` seconds: HEAD, GET (their heads), or body
     pause: float = 0.02
     status: int = 200  # of downloads
+    refuses: int = 0  # with which status it answers whoever writes
+    token: str = ""  # that whoever writes must have, where one is set
+    commits: list[dict[str, Any]] = field(default_factory=list)  # their heads
     address: str = ""
 
     def asked(self, method: str) -> list[dict[str, str]]:
@@ -99,6 +106,9 @@ class Handler(BaseHTTPRequestHandler):
         self.resolve()
 
     def resolve(self) -> None:
+        if self.path.startswith("/api/models/"):
+            self.describe("/".join(self.path.split("?")[0].split("/")[3:5]))
+            return
         if "/resolve/" not in self.path:  # the library's own curiosity
             self.answer(404)
             return
@@ -133,6 +143,17 @@ class Handler(BaseHTTPRequestHandler):
             cut, self.hub.cuts = self.hub.cuts > 0, self.hub.cuts - 1
             self.wfile.write(data[start : len(data) * 3 // 4 if cut else None])
 
+    def describe(self, repository: str) -> None:
+        """Tell what a repository holds."""
+        self.note()
+        files = [key for key in self.hub.files if key.startswith(f"{repository}/")]
+        if not files:
+            self.answer(404, X_Error_Code="RepoNotFound")
+            return
+        siblings = [{"rfilename": key.removeprefix(f"{repository}/")} for key in files]
+        told = {"id": repository, "sha": COMMIT, "siblings": siblings}
+        self.answer(200, json.dumps(told).encode(), Content_Type="application/json")
+
     def do_PUT(self) -> None:
         data = self.note()
         self.hub.blobs[hashlib.sha256(data).hexdigest()] = data
@@ -140,19 +161,26 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.note()
-        self.answer(200, json.dumps(self.reply(body)).encode(), Content_Type="application/json")
+        said = str(self.headers.get("Authorization"))
+        status = self.hub.refuses
+        if self.hub.token and said != f"Bearer {self.hub.token}":
+            status = 401
+        reply = {"error": f"not with {said}"} if status else self.reply(body)
+        status = status or (400 if reply.get("errors") else 200)
+        self.answer(status, json.dumps(reply).encode(), Content_Type="application/json")
 
     def reply(self, body: bytes) -> dict[str, Any]:
         if self.path == "/api/repos/create":
             asked = json.loads(body)
             return {"url": f"{self.hub.address}/{asked['organization']}/{asked['name']}"}
         if self.path == "/api/validate-yaml":
-            return {"errors": [], "warnings": []}
+            errors = [{"message": text} for text in faults(json.loads(body)["content"])]
+            return {"errors": errors, "warnings": []}
         if "/preupload/" in self.path:
             files = [
                 {
                     "path": file["path"],
-                    "uploadMode": "lfs" if file["path"].endswith(".safetensors") else "regular",
+                    "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
                     "shouldIgnore": False,
                 }
                 for file in json.loads(body)["files"]
@@ -167,12 +195,32 @@ class Handler(BaseHTTPRequestHandler):
         for line in body.splitlines():
             operation = json.loads(line)
             value = operation["value"]
+            if operation["key"] == "header":
+                self.hub.commits.append(value)
             if operation["key"] == "file":
                 content = base64.b64decode(value["content"])
                 self.hub.files[f"{repository}/{value['path']}"] = content
             elif operation["key"] == "lfsFile":
                 self.hub.files[f"{repository}/{value['path']}"] = self.hub.blobs[value["oid"]]
         return {"commitUrl": f"{self.hub.address}/{repository}/commit/1", "commitOid": COMMIT}
+
+
+def faults(card: str) -> list[str]:
+    """Name what the Hub refuses in a card's front matter; of its rules those that we know."""
+    block = card.split("---\n")[1] if card.startswith("---\n") else ""
+    facts = yaml.safe_load(block)
+    if not isinstance(facts, dict):
+        return ["empty or missing yaml metadata in repo card"]
+    found = []
+    if facts.get("license") not in (None, "apache-2.0", "cc0-1.0", "mit", "other"):
+        found.append('"license" must be one of those that are known')
+    if not re.fullmatch(r"[a-z0-9.-]+", facts.get("license_name", "none")):
+        found.append('"license_name" must be of small letters')
+    if facts.get("colorTo") not in (None, *COLOURS) or len(facts.get("emoji", "x")) > 2:
+        found.append('"colorTo" or "emoji" must be one of those that are known')
+    if "model-index" in facts and not all("results" in entry for entry in facts["model-index"]):
+        found.append('"model-index[0].results" is required')
+    return found
 
 
 @pytest.fixture

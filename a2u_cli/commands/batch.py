@@ -1,6 +1,7 @@
 """`a2u batch`: matte a folder, overnight if need be, and say in the morning what became of each."""
 
 from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +12,7 @@ import typer
 
 from ..errors import A2UError, Interrupted
 from ..weights import registry
+from .manifest import Masks, Out, Trimaps, choose_source, read, take_all
 from .options import (
     BAND,
     Background,
@@ -31,11 +33,13 @@ from .options import (
     NoLock,
     Provenance,
     Quality,
+    Report,
     Strict,
     Weights,
     checking,
     choose_target,
     load_runtime,
+    path,
     refuse_idle,
 )
 from .plan import show_plan
@@ -45,10 +49,11 @@ from .terminal import say, show_json
 
 if TYPE_CHECKING:
     from ..jobs.journal import Outcome
+    from ..jobs.manifest import Manifest
     from ..jobs.options import Options
     from ..jobs.spreading import Team
     from ..matting.runtime import Runtime
-    from ..pairing import Pair, Pairs
+    from ..pairing import Pair
 
 
 @dataclass(frozen=True)
@@ -74,17 +79,17 @@ class _Work:
 
 
 def batch(
-    folder: Annotated[Path, typer.Argument(help="The pictures, also in folders below.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="The pictures, also in folders below.", parser=path)
+    ] = None,
     *,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="[default: DIR/a2u_output]")
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="A CSV, JSONL or Parquet file of pictures, in place of a folder."),
     ] = None,
-    trimaps: Annotated[
-        Path | None, typer.Option(help="Trimaps, by the pictures' names. [default: found by name]")
-    ] = None,
-    masks: Annotated[
-        Path | None, typer.Option(help="Masks to make trimaps from, where there is none.")
-    ] = None,
+    output: Out = None,
+    trimaps: Trimaps = None,
+    masks: Masks = None,
     band: Band = None,
     invert: Invert = False,
     save: Annotated[
@@ -118,6 +123,14 @@ def batch(
             callback=checking(lambda text: _read_workers(text)),
         ),
     ] = "auto",
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="Worker processes by Ray: ray, on this machine; ray://HOST:PORT, or ray://auto "
+            "from one of its nodes, on a cluster that shares the folders.",
+            callback=checking(lambda text: _read_on(text)),
+        ),
+    ] = None,
     strict: Strict = False,
     shard: Annotated[
         str | None, typer.Option(help="Do part I of N, as 2/8; all parts share the output folder.")
@@ -131,6 +144,7 @@ def batch(
     provenance: Provenance = True,
     force: Force = False,
     no_lock: NoLock = False,
+    report: Report = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each picture, or the plan.")
     ] = False,
@@ -139,8 +153,11 @@ def batch(
 
     Example: a2u batch photos/ -o mattes/ --save alpha,cutout
     """
-    from ..backgrounds import list_backgrounds
     from ..images.listing import OUTPUT_FOLDER
+    from ..jobs.checking import check_rest
+    from ..jobs.findings import Findings, require_report, write_report
+    from ..jobs.spreading import run_team
+    from ..scoring.contact_sheet import Entry
 
     options = choose_results(
         save, background=background, fit=fit, linear=linear, colours=colours, max_memory=max_memory
@@ -151,16 +168,26 @@ def batch(
     options = replace(options, **given, provenance=provenance)  # type: ignore[arg-type]
     if dry_run:
         refuse_idle("--dry-run mattes nothing that could fail", fail_fast=fail_fast)
-    out = output or folder / OUTPUT_FOLDER
+        refuse_idle("--dry-run mattes nothing to report", report=report)
+        refuse_idle("--dry-run plans for this machine without Ray", on=on)
+    if "alpha" not in options.save:
+        refuse_idle("it is about mattes; let --save have alpha, too", report=report)
+    if on:
+        refuse_idle("--on shares the work out by itself", shard=shard)
+        refuse_idle("Ray hands out devices by itself", device="," in device and device)
+    source = choose_source(folder, manifest, trimaps=trimaps, masks=masks)
+    out = output or (source.parent if manifest else source) / OUTPUT_FOLDER
     part, parts = _read_shard(shard)
     work = _Work(out, part, parts, force=force, no_lock=no_lock)
-    found = _find(folder, trimaps, masks, out)
-    inputs = (*found.files, *list_backgrounds(options.background))
+    found = read(source, options.save) if manifest else take_all(source, trimaps, masks, out)
+    inputs = found.inputs(options.background)
     pairs = _take(found, work, options, inputs)
     if band is not None and not any(pair.is_mask for pair in pairs):
         say("warning: --band does nothing here: no picture has a mask")
     if invert and not any(pair.is_mask for pair in pairs):
         say("warning: --invert does nothing here: no picture has a mask")
+    if report:
+        require_report(report, len(pairs), inputs, force=force)
     number = _read_workers(workers)
     devices = _read_devices(device, number)
     matter = load_runtime(
@@ -178,20 +205,31 @@ def batch(
         matter.quality = "fast"
         options = replace(options, quality="fast")
     rest = _rest(found, part)
-    team = _share_out(pairs, matter, options, out, number, devices)
+    findings = Findings() if report else None
+    if on:
+        spread = _on_ray(on, number, lock=not no_lock)
+    else:
+        team = _share_out(pairs, matter, options, out, number, devices)
+        spread = partial(run_team, team=team, findings=findings)
     if dry_run:
         rest.say()
         show_plan(pairs, out, matter, options, team, {"not_matted": rest.facts}, as_json=as_json)
         return
+    if fail_fast and rest.failed:
+        pairs = ()
     tally, failures = _run(
-        pairs, inputs, matter, options, work, team=team, fail_fast=fail_fast, as_json=as_json
+        pairs, inputs, matter, options, work, spread, fail_fast=fail_fast, as_json=as_json
     )
+    if report and findings is not None:
+        for outcome in (*rest.failed, *failures):
+            findings.add(Entry.unchecked(outcome.name, outcome.reason, kind="failed"))
+        check_rest(pairs, findings, out, matter, options)
+        for page in write_report(report, findings):
+            say(page)
     _report(tally, failures, rest, as_json=as_json)
 
 
-def _began_fast(
-    pairs: tuple["Pair", ...], matter: "Runtime", options: "Options", out: Path
-) -> bool:
+def _began_fast(pairs: Sequence["Pair"], matter: "Runtime", options: "Options", out: Path) -> bool:
     """Tell whether a run began with one pass, which was the default before weights said theirs."""
     from ..jobs.journal import Journal
     from ..jobs.outlook import was_made_by
@@ -218,6 +256,24 @@ def _read_workers(text: str) -> int | None:
     return int(text)
 
 
+def _read_on(text: str) -> str:
+    """Read where a run goes by Ray, which says nothing of its own; raises A2UError."""
+    from ..jobs.connection import read_address
+    from .process import quiet_ray
+
+    quiet_ray()
+    return read_address(text)
+
+
+def _on_ray(
+    on: str, workers: int | None, *, lock: bool
+) -> Callable[..., "Generator[Outcome, None, None]"]:
+    """Give what does a run by Ray."""
+    from ..jobs.cluster import run_on_ray
+
+    return partial(run_on_ray, address=_read_on(on), workers=workers, tell=say, lock=lock)
+
+
 def _read_devices(text: str, workers: int | None) -> tuple[str, ...]:
     """Read one device, or several that get a worker each; raises A2UError where one is not there.
 
@@ -232,7 +288,7 @@ def _read_devices(text: str, workers: int | None) -> tuple[str, ...]:
 
 
 def _share_out(
-    pairs: tuple["Pair", ...],
+    pairs: Sequence["Pair"],
     matter: "Runtime",
     options: "Options",
     out: Path,
@@ -250,22 +306,9 @@ def _share_out(
     return team
 
 
-def _find(folder: Path, trimaps: Path | None, masks: Path | None, out: Path) -> "Pairs":
-    """Find all pictures with their trimaps or masks, and those that have none."""
-    from ..jobs.journal import find_own, find_painted, find_results
-    from ..jobs.options import OUTPUTS
-    from ..pairing import find_pairs
-
-    results, own = partial(find_results, folder), find_own(out, OUTPUTS)
-    painted = {} if trimaps else find_painted(out)
-    return find_pairs(
-        folder, trimaps=trimaps, masks=masks, results=results, own=own, painted=painted
-    )
-
-
 def _take(
-    found: "Pairs", work: _Work, options: "Options", inputs: tuple[Path, ...]
-) -> tuple["Pair", ...]:
+    found: "Manifest", work: _Work, options: "Options", inputs: Iterable[Path]
+) -> Sequence["Pair"]:
     """Take a part's pictures, and say what there is to do; one part counts what there is not.
 
     Raises ImageError where the output of one is an input.
@@ -282,45 +325,48 @@ def _take(
         f"{sum(pair.is_mask for pair in pairs)} trimaps to make from masks"
     )
     say_sources(pairs)
+    if found.failed:
+        say(f"warning: {len(found.failed)} rows cannot be followed; they are named at the end")
     return pairs
 
 
-def _rest(found: "Pairs", part: int) -> Rest:
+def _rest(found: "Manifest", part: int) -> Rest:
     """Give what is not matted; one part of a whole tells it for all."""
-    return Rest(found.unpaired, found.left_out) if part == 1 else Rest()
+    return Rest(found.unpaired, found.left_out, found.failed) if part == 1 else Rest()
 
 
 def _run(
-    pairs: tuple["Pair", ...],
-    inputs: tuple[Path, ...],
+    pairs: Sequence["Pair"],
+    inputs: Iterable[Path],
     matter: "Runtime",
     options: "Options",
     work: _Work,
+    spread: Callable[..., "Generator[Outcome, None, None]"],
     *,
-    team: "Team",
     fail_fast: bool,
     as_json: bool,
 ) -> "tuple[Counter[str], list[Outcome]]":
     """Matte the pictures and report each; count what became of them, and keep the failures."""
     from ..images.files import locked
     from ..jobs.journal import Journal
-    from ..jobs.spreading import run_team
     from .process import prepare_process
 
     tally: Counter[str] = Counter()
     failures = []
-    hints = {p.name: {"mask" if p.is_mask else "trimap": str(p.hint)} for p in pairs}
+    hints = {
+        p.name: {"mask" if p.is_mask else "trimap": str(p.hint)} for p in (pairs if as_json else ())
+    }
     try:
         lock = locked(work.out, work.journal, beside=work.beside, lock=not work.no_lock)
         with lock, progress(len(pairs)) as advance:
-            outcomes = run_team(
+            journal = Journal(work.out, work.journal)
+            outcomes = spread(
                 pairs,
                 work.out,
                 matter,
                 options,
-                team=team,
                 prepare=prepare_process,
-                journal=Journal(work.out, work.journal),
+                journal=journal,
                 inputs=inputs,
                 force=work.force,
                 fail_fast=fail_fast,
@@ -333,6 +379,7 @@ def _run(
                         show_json(vars(outcome) | hints[outcome.name])
                     if outcome.state == "failed":
                         failures.append(outcome)
+            journal.close()
     except Interrupted as stop:
         raise Interrupted(
             f"interrupted after {sum(tally.values())} of {len(pairs)} pictures; "
@@ -347,9 +394,10 @@ def _report(tally: "Counter[str]", failures: "list[Outcome]", rest: Rest, *, as_
     for outcome in failures:
         say(f"failed: {outcome.name}: {outcome.reason}")
     rest.say()
+    tally["failed"] += len(rest.failed)
     for facts in rest.facts if as_json else ():
         show_json(facts)
     states = ", ".join(f"{tally[state]} {state}" for state in ("done", "skipped", "failed"))
     say(f"{states}, {rest.counts}")
-    if failures or rest.unpaired or rest.left_out:
+    if tally["failed"] or rest.unpaired or rest.left_out:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, get_args
 import typer
 
 from ..errors import A2UError
-from .options import Force, MaxMemory, bound_memory, choose, refuse_idle
+from .options import Force, MaxMemory, bound_memory, choose, path, refuse_idle
 from .progress import progress
 from .terminal import say, show, show_json, show_list, show_table, show_text
 
@@ -63,12 +63,17 @@ class _Work:
 
 def evaluate(
     predictions: Annotated[
-        Path, typer.Argument(help="The folder of mattes to score.")
+        Path, typer.Argument(help="The folder of mattes to score.", parser=path)
     ] = PREDICTIONS,
     *,
     gt: Annotated[
         Path,
-        typer.Option("--gt", help="The true alphas, or a data set's root.", show_default=False),
+        typer.Option(
+            "--gt",
+            help="The true alphas, or a data set's root.",
+            show_default=False,
+            parser=path,
+        ),
     ],
     trimap: Annotated[
         Path | None,
@@ -76,6 +81,7 @@ def evaluate(
             "--trimap",
             "--trimaps",
             help="The trimaps; all for each of a data set's. [default: those beside the truth]",
+            parser=path,
         ),
     ] = None,
     region: Annotated[
@@ -83,7 +89,8 @@ def evaluate(
         typer.Option(help="unknown (of the trimaps), whole, or auto: unknown if there are any."),
     ] = "auto",
     images: Annotated[
-        Path | None, typer.Option(help="The pictures, to show on the page of --html.")
+        Path | None,
+        typer.Option(help="The pictures, to show on the page of --html.", parser=path),
     ] = None,
     sequence: Annotated[
         bool, typer.Option("--sequence", help="Score clips: numbered frames, or folders of them.")
@@ -221,11 +228,11 @@ def _require_places(reports: list[Path | None], inputs: list[Path | None], *, fo
     """Refuse reports that cannot be written, or would replace what is read, before any work."""
     from ..images import require_free
 
-    taken = [path for path in inputs if path]
-    for path in reports:
-        if path and path != STDOUT:
-            require_free(path, taken, force=force)
-            taken.append(path)
+    taken = [*filter(None, inputs)]
+    for report in reports:
+        if report and report != STDOUT:
+            require_free(report, taken, force=force)
+            taken.append(report)
 
 
 def _write_reports(
@@ -253,11 +260,11 @@ def _write_reports(
         _write(html, report.page(work.data_set, rows, work.conn_rule, max_memory=bound))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(file: Path, text: str) -> None:
     from ..images.writing import write_bytes
 
-    write_bytes(path, text.encode(errors="backslashreplace"))  # names that are not UTF-8
-    say(path)
+    write_bytes(file, text.encode(errors="backslashreplace"))  # names that are not UTF-8
+    say(file)
 
 
 def _show(work: _Work, rows: "list[Row]", shown: "list[Row]") -> None:

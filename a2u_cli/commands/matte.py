@@ -33,6 +33,7 @@ from .options import (
     choose_finish,
     choose_target,
     load_runtime,
+    path,
 )
 from .pictures import STDOUT_AS, Hint, choose_hint, output_path, read_pair
 from .progress import watching
@@ -76,7 +77,9 @@ def matte(
     ] = None,
     cutout: Annotated[
         Path | None,
-        typer.Option(help="Also write the cut-out: straight RGBA with foreground colours."),
+        typer.Option(
+            help="Also write the cut-out: straight RGBA with foreground colours.", parser=path
+        ),
     ] = None,
     levels: Levels = None,
     choke: Choke = None,
@@ -140,12 +143,12 @@ def matte(
     if foreground is not None:
         files.write_cutout(foreground, alpha, metadata, notes)
     files.write_alpha(alpha, metadata, notes)
-    outputs = [path for path in (alpha_path, cutout) if path]
+    outputs = [file for file in (alpha_path, cutout) if file]
     if as_json:
-        show_json(facts | {"outputs": [str(path) for path in outputs]}, err=alpha_path is None)
+        show_json(facts | {"outputs": [*map(str, outputs)]}, err=alpha_path is None)
         return
-    for path in outputs:
-        say(path) if alpha_path is None else show_path(path)
+    for output_file in outputs:
+        say(output_file) if alpha_path is None else show_path(output_file)
 
 
 @dataclass(frozen=True)
@@ -189,11 +192,11 @@ class _Files:
         images.output_format(self.matte, channels=1, depth=self.bits(self.matte))
         if self.cutout:
             images.output_format(self.cutout, channels=4, depth=self.bits(self.cutout))
-        taken = [Path(name) for name in inputs if name != "-"]
-        for path in (self.alpha, self.cutout):
-            if path:
-                images.require_free(path, taken, force=force)
-                taken.append(path)
+        taken = [path(name) for name in inputs if name != "-"]
+        for output in (self.alpha, self.cutout):
+            if output:
+                images.require_free(output, taken, force=force)
+                taken.append(output)
 
     def write_cutout(
         self,

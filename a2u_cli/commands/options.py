@@ -23,6 +23,13 @@ DEPTHS = (8, 16, 32)
 Word = TypeVar("Word", bound=str)
 
 
+def path(text: str | Path) -> Path:
+    """Take the path of a file or folder, on a disk or in a store; raises A2UError."""
+    from ..images.stores import place
+
+    return place(str(text))  # a default is a path already
+
+
 def completing(words: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     """Complete an option's value on Tab from the words that there are."""
 
@@ -175,6 +182,10 @@ NoLock = Annotated[
     typer.Option(
         "--no-lock", help="Go on where the disk knows no locks; see that no other run is there."
     ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(help="Write a page of all mattes to look at, the worst first, as report.html."),
 ]
 Provenance = Annotated[
     bool,

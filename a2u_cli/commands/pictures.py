@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageError, TrimapError
-from .options import BAND, refuse_idle
+from .options import BAND, path, refuse_idle
 from .terminal import say, show_path
 
 if TYPE_CHECKING:
@@ -187,7 +187,10 @@ def output_path(
     """
     if str(output) == STDOUT or (output is None and str(image) == STDIN):
         return None
-    return Path(output) if output else Path(image).parent / f"{Path(image).stem}_{kind}{suffix}"
+    if output:
+        return path(str(output))
+    picture = path(str(image))
+    return picture.parent / f"{picture.stem}_{kind}{suffix}"
 
 
 def put(path: Path | None, data: bytes) -> None:
@@ -219,7 +222,7 @@ def file_source(argument: str | Path, max_memory: "int | Bound | None" = None) -
     """Give a file's path, or what comes in on stdin; raises ImageError, OutOfMemory."""
     argument = str(argument)
     if argument != STDIN:
-        return Path(argument)
+        return path(argument)
     from ..images import read_stream
 
     return read_stream(sys.stdin.buffer, file_name(argument), max_memory=max_memory)

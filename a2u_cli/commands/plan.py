@@ -1,5 +1,6 @@
 """`--dry-run`: what a run would take, before it begins."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ LONG = 90  # of a unit are told in the next larger one
 
 
 def show_plan(
-    pairs: tuple["Pair", ...],
+    pairs: Sequence["Pair"],
     out: Path,
     matter: "Runtime",
     options: "Options",

@@ -25,6 +25,14 @@ def prepare_process() -> None:
     reuse_memory()
 
 
+def quiet_ray() -> None:
+    """Keep Ray from sending anything, and from speaking beside us; before it is imported."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_DATA_LOG_LEVEL"] = "CRITICAL"
+    os.environ["RAY_BACKEND_LOG_LEVEL"] = "fatal"
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # it would warn of that at length
+
+
 def reuse_memory() -> None:
     """Let glibc hand out again the memory of tiles, instead of fresh pages that cost more to touch.
 

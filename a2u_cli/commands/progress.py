@@ -15,6 +15,7 @@ from .terminal import plain, say, say_list, show_path, telling_once
 
 if TYPE_CHECKING:
     from ..images.listing import LeftOut
+    from ..jobs.journal import Outcome
     from ..pairing import Pair, Pairs
 
 PATIENCE = 2.0  # seconds before it is shown what one picture is at
@@ -34,13 +35,16 @@ class Filling:
 
 @dataclass(frozen=True)
 class Rest:
-    """What is not matted: pictures without a trimap, and files that are taken for no pictures."""
+    """What is not matted: pictures without a trimap, files that are none, rows that failed."""
 
     unpaired: tuple[Path, ...] = ()
     left_out: "LeftOut" = ()
+    failed: "tuple[Outcome, ...]" = ()  # of a manifest's rows
 
     def say(self) -> None:
         """Name them."""
+        for row in self.failed:
+            say(f"failed: {row.name}: {row.reason}")
         say_list([f"no trimap or mask: {path}" for path in self.unpaired])
         say_left_out(self.left_out)
 
@@ -55,7 +59,11 @@ class Rest:
         """Give them as a run gives its outcomes."""
         alone = [(path, "unpaired", "no trimap or mask") for path in self.unpaired]
         every = (*alone, *((path, "left out", why) for path, why in self.left_out))
-        return [{"name": str(path), "state": state, "reason": why} for path, state, why in every]
+        rows = [(row.name, row.state, row.reason) for row in self.failed]
+        return [
+            {"name": str(name), "state": state, "reason": why}
+            for name, state, why in (*rows, *every)
+        ]
 
 
 def make_each(

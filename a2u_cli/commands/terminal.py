@@ -101,10 +101,15 @@ def show(text: object) -> None:
 
 def show_path(path: Path) -> None:
     """Print a result's path on stdout: plain on a terminal, byte by byte where a script reads."""
+    show_exact(str(path))
+
+
+def show_exact(text: str) -> None:
+    """Print a line with names of files on stdout: byte by byte where no terminal is."""
     if sys.stdout is None or sys.stdout.isatty():
-        _echo(plain(path))
+        _echo(plain(text))
     else:
-        typer.echo(os.fsencode(path))
+        typer.echo(os.fsencode(text))
 
 
 def show_text(text: str) -> None:

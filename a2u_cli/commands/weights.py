@@ -1,19 +1,27 @@
-"""The commands `a2u weights ...`: list, get, import, describe, check, find and remove weights."""
+"""The commands `a2u weights ...`: list, get, import, describe, check, publish, remove weights."""
 
 import dataclasses
+import re
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import WeightsError
+from ..errors import A2UError, WeightsError, listed
 from ..weights import registry
-from ..weights.cache import cached
+from ..weights.cache import SUFFIX, cached, sha256_of
+from ..weights.download import HubFile
 from ..weights.header import read_header
 from .options import AsJson, complete_weights
 from .terminal import confirm, say, show, show_json, show_path
 
-app = typer.Typer(help="Weights: list, get, import, describe and check them.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from ..weights.publishing import Made, Repository
+
+app = typer.Typer(
+    help="Weights: list, get, import, describe, check, publish.", no_args_is_help=True
+)
 
 Weights = Annotated[
     str,
@@ -117,6 +125,59 @@ def verify(weights: Weights = registry.DEFAULT, *, as_json: AsJson = False) -> N
         show(f"{weights}: good ({facts.variant}, sha256 {facts.sha256}, {facts.pin})")
 
 
+@app.command()
+def publish(
+    weights: Weights = registry.DEFAULT,
+    *,
+    to: Annotated[
+        str | None, typer.Option(metavar="OWNER/NAME", help="The repository on the Hub.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to make it. [default: OWNER--NAME]")
+    ] = None,
+    onnx: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="What a2u export onnx made of these weights; may be repeated."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Upload it; without, nothing is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model repository of weights in a folder, show it, and upload it if told so.
+
+    Example: a2u weights publish mine.safetensors --to me/mine --onnx mine.onnx
+    """
+    from ..weights import publishing
+
+    if to is not None:
+        publishing.require_name(to)
+    elif yes:
+        raise A2UError("--yes uploads, and nothing says where to; add --to OWNER/NAME")
+    path, name = publishing.find(weights), to.split("/")[1] if to else _name(weights)
+    out = folder or Path(to.replace("/", "--") if to else f"{name}-hub")
+    more = _certified(onnx or [], sha256_of(path))
+    made = publishing.make_folder(path, out, name=name, repository=to, more=more)
+    if made.unlinked:
+        say(f"the card names files that do not come along: {listed(made.unlinked)}")
+    there = _see(to, made, needed=yes) if to else None
+    address = _upload(made, there) if there and yes else None
+    if as_json:
+        show_json({**dataclasses.asdict(made), "folder": str(made.folder), "address": address})
+    else:
+        for part in made.parts:
+            show(f"{part.sha256}  {part.bytes:>10}  {part.name}")
+        show_path(made.folder)
+    if address:
+        say(f"published: {address}; to get it: a2u weights get hf://{to}")
+    else:
+        words = ["--to", to or publishing.SOMEWHERE]
+        words += ["--folder", str(folder)] if folder and to else []  # the card names where it goes
+        words += [word for file in onnx or [] for word in ("--onnx", str(file))]
+        command = shlex.join(["a2u", "weights", "publish", weights, *words, "--yes"])
+        say(f"nothing was uploaded; to upload it: {command}")
+
+
 @app.command("path")
 def path_(weights: Weights = registry.DEFAULT) -> None:
     """Print the file of weights.
@@ -137,6 +198,83 @@ def rm(
     Example: a2u weights rm a2u-official
     """
     say(f"removed {registry.remove(name)}")
+
+
+def _name(weights: str) -> str:
+    """Call weights by their name, their file's, or their repository's."""
+    if weights.startswith("hf://"):
+        weights = HubFile.parse(weights).repository
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(weights).name.removesuffix(SUFFIX))
+
+
+def _certified(files: list[Path], weights_sha256: str) -> dict[Path, str]:
+    """Name exported files and their certificates, with what a card says of each.
+
+    Raises A2UError where one was changed since, or was made of other weights.
+    """
+    if not files:
+        return {}
+    from ..export import certificate
+    from ..export.onnx_files import read_facts
+
+    said = {}
+    for file in files:
+        if file.suffix != ".onnx":
+            raise A2UError(f"{file} is no .onnx file; make one with: a2u export onnx")
+        told = certificate.read(file)
+        certificate.require_same(told, file, read_facts(file))
+        if told.weights_sha256 != weights_sha256:
+            raise certificate.ParityError(
+                f"{file} was made of other weights (sha256 {told.weights_sha256}, expected "
+                f"{weights_sha256}); export these: a2u export onnx"
+            )
+        if not told.largest <= told.tolerance:
+            raise certificate.ParityError(
+                f"{file} differs from torch by {told.largest:.2g}, expected at most "
+                f"{told.tolerance:g}; export it again"
+            )
+        said[file] = (
+            f"the network for onnxruntime at every size, {told.dtype}, opset {told.opset}; alpha "
+            f"is at most {told.largest:.1e} from torch's"
+        )
+        said[certificate.place(file)] = f"its certificate, of {told.runtime}"
+    return said
+
+
+def _see(to: str, made: "Made", *, needed: bool) -> "Repository | None":
+    """Tell what a repository holds already; in a dry run, that it cannot be seen is told too."""
+    from ..weights.publishing import look
+
+    try:
+        there = look(to)
+    except WeightsError as error:
+        if needed:
+            raise
+        say(f"warning: {error}")
+        return None
+    if there.commit is None:
+        say(f"{to} is not on the Hub yet, or not to be seen without a token; it will be public")
+        return there
+    ours = {part.name for part in made.parts}
+    if replaced := [name for name in there.files if name in ours]:
+        say(f"{to} is there; to be replaced where they differ: {listed(replaced)}")
+    if others := [name for name in there.files if name not in ours]:
+        say(f"{to} holds other files, which stay: {listed(others)}")
+    return there
+
+
+def _upload(made: "Made", there: "Repository") -> str:
+    """Upload a folder; a bar of the Hub's library would stay on the line of an error."""
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, and unmarked
+        disable_progress_bars,
+    )
+
+    from ..weights.publishing import upload
+
+    disable_progress_bars()
+    size = sum(part.bytes for part in made.parts)
+    say(f"uploading {len(made.parts)} files, {size / 1e6:.1f} MB")
+    return upload(made, there)
 
 
 def _place(name: str) -> dict[str, str | None]:

@@ -5,14 +5,17 @@ import os
 import re
 import secrets
 import stat
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import A2UError, ImageError
+from .leases import leased
+from .stores import in_store
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -102,11 +105,17 @@ def locked(
     run left of files under way is removed where nobody else is at work: in a folder that is this
     run's as a `whole`, of single files too. Without `lock` nobody is kept out, nothing removed.
 
+    A folder in a store has a lease for a lock: see `leases`.
+
     Raises A2UError where another run is at work or the disk knows no locks, ImageError where the
     folder cannot be written.
     """
     from filelock import Timeout
 
+    if stored := in_store(folder):
+        with leased(stored, name, beside=beside) if lock else nullcontext():
+            yield
+        return
     own = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -140,17 +149,32 @@ def _take_lock(folder: Path, name: str, beside: str | None, *, whole: bool) -> "
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of a second best where the disk knows no locks
         with FileLock(folder / GATE, timeout=GATE_SECONDS):
-            busy = [
-                path.name
-                for path in folder.glob(LOCKS)
-                if path.name != f".{name}.lock" and not _is_free(path)
-            ]
+            busy = _busy(folder, name)
             if any(beside is None or not fnmatch(there, f".{beside}.lock") for there in busy):
                 raise Timeout(str(folder))
             own.acquire()
             if not busy:
                 _sweep(folder, whole=whole)
     return own
+
+
+def sweep_behind(folder: Path, name: str, patience: float) -> None:
+    """Remove what others left under way who are gone, or will be in so many seconds.
+
+    The folder is locked, by this `name`. Where somebody is still at work, nothing is removed.
+    """
+    end = time.monotonic() + patience
+    while _busy(folder, name):
+        if time.monotonic() > end:
+            return
+        time.sleep(0.05)
+    _sweep(folder, whole=False)
+
+
+def _busy(folder: Path, name: str) -> list[str]:
+    """List the locks of others that are at work in a folder."""
+    own = f".{name}.lock"
+    return [p.name for p in folder.glob(LOCKS) if p.name != own and not _is_free(p)]
 
 
 def _is_free(path: Path) -> bool:

@@ -12,6 +12,7 @@ from .exr import is_exr
 from .files import require_regular, words
 from .optional_formats import is_heic
 from .reading import SUFFIXES
+from .stores import StorePath, in_store
 
 OUTPUT_FOLDER = "a2u_output"
 OTHER_SUFFIXES = {  # pictures that are not read
@@ -49,6 +50,8 @@ def list_files(folder: Path, apart: Collection[Path] = ()) -> Listing:
     Passed by are hidden files and folders, any `a2u_output` below, and what is in `apart`: folders
     and files as they are without links.
     """
+    if stored := in_store(folder):
+        return _list_stored(stored, apart)
     found: list[Path] = []
     left_out: list[tuple[Path, str]] = []
     seen: set[Path] = set()
@@ -75,6 +78,34 @@ def list_files(folder: Path, apart: Collection[Path] = ()) -> Listing:
                 if not name.startswith(".") and real / name not in apart
             ]
     return Listing(tuple(found), tuple(left_out))
+
+
+def _list_stored(folder: StorePath, apart: Collection[Path]) -> Listing:
+    """List the objects below what is a folder by their keys, in the order that a disk has."""
+    found: list[Path] = []
+    left_out: list[tuple[Path, str]] = []
+    passed = {*filter(None, map(in_store, apart)), *folder.parents}
+    shown = {folder: True}
+
+    def is_listed(place: StorePath) -> bool:
+        if place not in shown:
+            above = is_listed(place.parent)
+            shown[place] = above and _is_shown(place.name) and place not in passed
+        return shown[place]
+
+    for key in folder.objects():
+        path = folder.of(key)
+        if path.key != key:
+            left_out.append((path.path, f"no path is called {key!r}, as the object is"))
+        elif is_listed(path.parent) and not path.name.startswith(".") and path not in passed:
+            found.append(path.path)
+    return Listing(tuple(sorted(found, key=_in_turn)), tuple(left_out))
+
+
+def _in_turn(path: Path) -> list[tuple[bool, str]]:
+    """Order a folder's own files before those in folders below."""
+    *folders, name = path.parts
+    return [*((True, folder) for folder in folders), (False, name)]
 
 
 def pictures_in(folders: Iterable[Path]) -> list[Path]:
@@ -119,6 +150,8 @@ def _why_unread(path: Path) -> str:
         return ""
     if path.suffix.lower() in OTHER_SUFFIXES:
         return "a2u reads no such files"
+    if in_store(path):  # to look into it is a request
+        return ""
     try:
         require_regular(path)
         with path.open("rb") as file:

@@ -27,6 +27,7 @@ from .metadata import read_exif, turn_upright
 from .png import SIGNATURE
 from .profiles import to_srgb
 from .signals import other_colours
+from .stores import as_path
 from .tiff import (
     count_pages,
     decode_floats,
@@ -164,8 +165,9 @@ def read_grey(
 def picture_size(path: str | Path) -> tuple[int, int] | None:
     """Tell (height, width) of an upright picture by its file's head; None where it has none."""
     try:
-        require_regular(Path(path))
-        with Path(path).open("rb") as file, open_picture(file) as picture:
+        path = as_path(path)
+        require_regular(path)
+        with path.open("rb") as file, open_picture(file) as picture:
             width, height = picture.size
             # to find a PNG's EXIF all of it is decoded
             orientation = read_exif(picture)[0] if width * height <= pixel_limit() else 1
@@ -349,7 +351,7 @@ def read_bytes(path: str | Path, name: str) -> bytes:
         raise ImageError(
             f"found {kind_of(path)} to read, expected a path or the bytes of a file; give its path"
         )
-    path = Path(path)
+    path = as_path(path)
     try:
         require_regular(path, most=BYTES_A_PIXEL * pixel_limit() + OTHER_BYTES)
         return path.read_bytes()

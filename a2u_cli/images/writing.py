@@ -1,7 +1,6 @@
 """Write picture files: the whole file or nothing, in the format of the extension."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from .exr_header import ExrHeader
 from .exr_writing import encode_exr
 from .files import replacing, words
 from .formats import HOLDS, Format, choose_depth, holds_light, output_format
+from .stores import as_path, in_store, is_there
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def require_free(path: Path, taken: list[Path], *, force: bool) -> None:
             raise ImageError(f"{path} is an input or another output; choose another output")
         if path.is_dir():
             raise ImageError(f"{path} is a folder; give a file name for the output")
-        if os.path.lexists(path) and not force:  # also a link to nothing
+        if is_there(path) and not force:  # also a link to nothing
             raise ImageError(f"{path} exists; choose another output, or --force to replace it")
         above = next(folder for folder in path.absolute().parents if folder.exists())
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
@@ -68,7 +68,7 @@ def write_image(
 
     Raises: ImageError where the format cannot hold the picture or the file cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
     metadata: dict[str, Any] = {"icc": icc, "exif": exif, "header": header, "note": note}
     metadata |= {"premultiplied": premultiplied, "light": light}
     write_bytes(path, encode_for(path, array, alpha=alpha, depth=depth, **metadata))
@@ -155,6 +155,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises: ImageError where it cannot be written.
     """
     try:
+        if stored := in_store(path):
+            stored.write_bytes(data)
+            return
         with replacing(path) as temporary:
             temporary.write_bytes(data)
     except (OSError, ValueError) as error:

@@ -8,27 +8,28 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import A2UError, OutOfMemory, in_words
+from ..errors import A2UError, ImageError, OutOfMemory, in_words
 from ..images.decoding import DAMAGE, open_picture
 from ..images.exr_header import crop_header
 from ..images.files import require_regular
 from ..images.formats import extension, holds_light
 from ..images.meaning import Looks, read_matte
 from ..images.memory import free_memory
-from ..images.reading import Picture, read_bytes, read_image, tell_of_hidden
+from ..images.reading import Picture, read_image, tell_of_hidden
 from ..images.writing import encode_for
 from ..pairing import Pair
 from ..trimap import band_pixels, check_pair, make_trimap, read_trimap
 from ..units import FloatArray, Size, Trimap
+from .fetching import fetch_ahead
 from .journal import Journal, JournalError, Outcome
 from .options import Options
-from .places import Places, hash_file, make_recipe
+from .places import Places, Source, hash_file, make_recipe, tell_version
 from .provenance import Origin, Tell, note_of, origin_of, telling
 from .results import make_results
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Matte = Callable[[FloatArray, Trimap], FloatArray]
+Check = Callable[["Loaded", FloatArray], object]  # told of every matte, as it is made
 Room = Callable[[Size], int]  # bytes for pictures in flight while one of a size is matted
 
 AHEAD = 2  # pictures read before their turn, and mattes not yet written
@@ -56,6 +58,7 @@ class Job:
     places: Places
     room: Room
     max_memory: int | None
+    check: Check | None = None
     backgrounds: dict[str, str] = field(default_factory=dict)  # the hashes of their pictures
 
 
@@ -101,7 +104,7 @@ def outputs(pair: Pair, folder: Path, options: Options) -> dict[str, Path]:
     return {kind: folder / kind / f"{pair.name}{suffix}" for kind in options.save}
 
 
-def shard(pairs: tuple[Pair, ...], number: int, count: int) -> tuple[Pair, ...]:
+def shard(pairs: Sequence[Pair], number: int, count: int) -> Sequence[Pair]:
     """Take every `count`-th pair, beginning with the `number`-th (from 1).
 
     Raises A2UError where there is no such part.
@@ -147,15 +150,18 @@ def run(
     fail_fast: bool = False,
     room: Room = share_of_free,
     max_memory: int | None = None,
+    check: Check | None = None,
 ) -> Iterator[Outcome]:
     """Matte pair after pair and give their outcomes in order; a failure is one of them.
 
     `inputs` are files that no output may replace; with `force` it may what else is there.
     Reading, the network and writing overlap, as far as the pictures in flight fit into the `room`
     there is beside the one that is matted; at most a few are in memory in any case. A picture that
-    takes more than `max_memory` to read, or than there is, is not read.
+    takes more than `max_memory` to read, or than there is, is not read. `check` is told of every
+    matte, in its picture's turn.
     """
-    job = Job(folder, matte, options, Places(journal, inputs, force=force), room, max_memory)
+    places = Places(journal, inputs, force=force)
+    job = Job(folder, matte, options, places, room, max_memory, check)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         try:
             flight = _Flight(job, pairs, reader, writer)
@@ -179,7 +185,7 @@ class _Flight:
         writer: ThreadPoolExecutor,
     ) -> None:
         self.job, self.reader, self.writer = job, reader, writer
-        self.coming = ((pair, size_in_head(pair.image)) for pair in pairs)
+        self.coming = ((pair, size_in_head(pair.image)) for pair in fetch_ahead(pairs))
         self.next = next(self.coming, None)
         self.reading: deque[_Reading] = deque()
         self.writing: deque[_Writing] = deque()
@@ -230,6 +236,8 @@ class _Flight:
         except Exception as error:  # of one picture: the others go on
             return _settled(failed(loaded.pair, error, self.job))
         seconds = time.perf_counter() - start
+        if self.job.check:
+            self.job.check(loaded, alpha)
         colours = COLOURS if self.job.options.saves_colours else 0
         memory = _memory(loaded.picture.size, IN_FLIGHT + colours)
         return _Writing(memory, self.writer.submit(_write, loaded, alpha, seconds, self.job))
@@ -269,12 +277,21 @@ def _load(pair: Pair, job: Job) -> Loaded | Outcome:
 
 def take(pair: Pair, job: Job) -> Taken | Outcome:
     """Read a pair's files, or say that it is done; raises A2UError where that cannot be."""
-    image, hint = (read_bytes(path, str(path)) for path in (pair.image, pair.hint))
-    hashes = [hashlib.sha256(part).digest() for part in (image, hint)]
+    image, hint = Source(pair.image), Source(pair.hint)
+    hashes = [image.digest, hint.digest]
     missing = {} if is_held(pair, hashes, job) else find_missing(pair, hashes, job)
     if not missing:
         return Outcome(pair.name, "skipped", "done before")
-    return Taken(pair, missing, (image, hint))
+    return Taken(pair, missing, (image.data, hint.data))
+
+
+def is_done(pair: Pair, job: Job) -> bool:
+    """Tell whether a pair that lies in a store is done: by what its list tells, unread."""
+    versions = [version for path in (pair.image, pair.hint) if (version := tell_version(path))]
+    try:
+        return len(versions) == 2 and not find_missing(pair, versions, job)
+    except ImageError:  # its turn will tell
+        return False
 
 
 def decode(taken: Taken, options: Options, max_memory: int | None) -> Loaded:
@@ -299,9 +316,10 @@ def decode(taken: Taken, options: Options, max_memory: int | None) -> Loaded:
 
 def is_held(pair: Pair, hashes: list[bytes], job: Job) -> bool:
     """Tell whether a version that kept no hashes of outputs did a picture."""
-    options = job.options.of_picture(is_mask=pair.is_mask)
+    given = job.options.with_own(pair.own)
+    options = given.of_picture(is_mask=pair.is_mask)
     inputs = hashlib.sha256(b"".join(hashes)).hexdigest()
-    return job.places.journal.held(pair.name, inputs, {options.digest, job.options.digest})
+    return job.places.journal.held(pair.name, inputs, {options.digest, given.digest})
 
 
 def find_missing(pair: Pair, hashes: list[bytes], job: Job) -> dict[str, str]:
@@ -309,12 +327,13 @@ def find_missing(pair: Pair, hashes: list[bytes], job: Job) -> dict[str, str]:
 
     Raises ImageError where one has no place.
     """
-    places = outputs(pair, job.folder, job.options)
+    options = job.options.with_own(pair.own)
+    places = outputs(pair, job.folder, options)
     read = [part.hex() for part in hashes] + ["mask" if pair.is_mask else "trimap"]
     recipes = {}
     for kind in places:
         behind = [_hash_background(pair, job)] if kind == "composite" else []
-        shaping = job.options.of_output(kind, is_mask=pair.is_mask)
+        shaping = options.of_output(kind, is_mask=pair.is_mask)
         recipes[kind] = make_recipe([*read, *behind], shaping.digest)
     missing = job.places.missing({path: recipes[kind] for kind, path in places.items()})
     return {kind: recipes[kind] for kind, path in places.items() if path in missing}
@@ -324,7 +343,8 @@ def _hash_background(pair: Pair, job: Job) -> str:
     """Hash the picture behind a composite; what is no file is told by the options."""
     from ..backgrounds import choose_background
 
-    chosen = choose_background(job.options.background, pair.name)
+    options = job.options.with_own(pair.own)
+    chosen = choose_background(options.background, pair.name)
     if not Path(chosen).is_file():
         return ""
     if chosen not in job.backgrounds:
@@ -341,7 +361,7 @@ def read_hint(
     guess: bool | Looks = True,
 ) -> Trimap:
     """Give a pair's trimap, drawn or made of its mask, read by `read_matte`; raises A2UError."""
-    name = str(pair.hint)
+    name, options = str(pair.hint), options.with_own(pair.own)
     if not pair.is_mask:
         strict = options.strict
         return read_trimap(data, strict=strict, name=name, max_memory=max_memory, guess=guess)
@@ -376,7 +396,7 @@ def encode(
     """
     tell = tell or telling(options.provenance)
     picture, pair = loaded.picture, loaded.pair
-    options = replace(options, save=tuple(loaded.recipes))
+    options = replace(options.with_own(pair.own), save=tuple(loaded.recipes))
     light = picture.light is not None or holds_light(options.format, options.depth)
     metadata: dict[str, Any] = {"depth": options.depth, "icc": picture.icc, "exif": picture.exif}
     metadata |= {"light": light}

@@ -82,6 +82,10 @@ class Options:
         facts: dict[str, Any] = target._asdict()
         return replace(self, **(facts | {"depth": depth or target.depth}))
 
+    def with_own(self, own: tuple[tuple[str, Any], ...]) -> "Options":
+        """Give the options with those that a picture has of its own, by their names."""
+        return replace(self, **dict(own)) if own else self
+
     def by(self, matter: "Runtime") -> "Options":
         """Give the options with what a matter adds to them."""
         made = {"dtype": matter.dtype_name, "quality": matter.quality}

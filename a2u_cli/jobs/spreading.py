@@ -6,26 +6,33 @@ process alone. So whatever becomes of a worker, what is on disk is what one proc
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
+from itertools import compress, takewhile
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 from ..errors import A2UError, OutOfMemory, WeightsError, in_words, is_memory
+from ..images.stores import in_store
 from ..pairing import Pair
-from ..units import Size
+from ..scoring.contact_sheet import Entry
+from ..units import FloatArray, Size
+from .checking import examine_made
 from .crew import Closed, Crew, WorkerDied
+from .findings import Findings
 from .folder import (
     IN_FLIGHT,
     Job,
+    Loaded,
     Taken,
     are_there,
     decode,
     encode,
     failed,
+    is_done,
     keep,
     room_beside,
     run,
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
 
 SMALL = 1_500_000  # pixels: a thread alone keeps busy with it; of larger pictures all do a part
 WORTH = 3_000_000  # pixels to do for each worker: its start costs as much as half a million
+ASKED = 32  # heads of pictures that are asked a store for at once
 EACH = 16_000  # pixels that take as long as what is done once a picture
 
 
@@ -69,6 +77,7 @@ class _Made:
     seconds: float = 0.0
     failure: str = ""
     is_short: bool = False  # of memory: all of it may be enough
+    entry: Entry | None = None  # what a check has found
     told: tuple[tuple[int, str], ...] = ()
 
 
@@ -93,7 +102,7 @@ def share_out(
     threads = matter.threads if matter.device.type == "cpu" else 1
     if (workers or threads) == 1 and not devices:
         return Team()
-    sizes = {pair: size for pair in pairs if (size := size_in_head(pair.image))}
+    sizes = {pair: size for pair, size in _heads(pairs, folder, options) if size}
     told = bool(workers or devices)
     if not told:
         sizes = {pair: size for pair, size in sizes.items() if _pixels(size) <= SMALL}
@@ -111,15 +120,32 @@ def share_out(
     return Team(places, max(1, threads // len(each)), taken) if taken else Team()
 
 
+def _heads(
+    pairs: Iterable[Pair], folder: Path, options: Options
+) -> Iterable[tuple[Pair, Size | None]]:
+    """Tell the sizes of pictures; in a store that is a request each, so what is there is passed."""
+    pairs = tuple(pairs)
+    near = [pair for pair in pairs if not in_store(pair.image)]
+    far = [p for p in pairs if in_store(p.image) and not are_there(p, folder, options)]
+    yield from ((pair, size_in_head(pair.image)) for pair in near)
+    with ThreadPoolExecutor(ASKED) as asking:
+        yield from zip(far, asking.map(lambda pair: size_in_head(pair.image), far), strict=True)
+
+
 def _most(matter: "Runtime", sizes: set[Size]) -> int:
     """Tell for how many workers there is memory."""
     from ..matting.planning import PROCESS
 
     try:
-        need = max((matter.plan(size).memory + _waiting(size) for size in sizes), default=1)
+        most = max((need(matter, size) for size in sizes), default=1)
     except OutOfMemory:
         return 0
-    return (matter.budget() - PROCESS) // need
+    return (matter.budget() - PROCESS) // most
+
+
+def need(matter: "Runtime", size: Size) -> int:
+    """Tell how many bytes a worker needs for a picture; raises OutOfMemory."""
+    return matter.plan(size).memory + _waiting(size)
 
 
 def _waiting(size: Size) -> int:
@@ -163,24 +189,31 @@ def run_team(
     team: Team,
     prepare: Callable[[], object],
     journal: Journal,
-    inputs: tuple[Path, ...] = (),
+    inputs: Iterable[Path] = (),
     force: bool = False,
     fail_fast: bool = False,
+    findings: Findings | None = None,
 ) -> Generator[Outcome, None, None]:
     """Do what `folder.run` does, with a team; `prepare` is what a worker's process does first.
 
     Where workers are, their pictures come first, in order; with `fail_fast` what is under way at a
     failure is finished. A picture that a worker is ended for is tried once more; one that it has
-    too little memory for is matted by this process, when the workers are gone.
+    too little memory for is matted by this process, when the workers are gone. What a check finds
+    of every matte goes to `findings`, if there are any.
     """
-    pairs, late, stopped = tuple(pairs), set[Pair](), Event()
+    pairs = pairs if isinstance(pairs, Sequence) else tuple(pairs)
+    late, stopped = set[Pair](), Event()
+    places = Places(journal, inputs, force=force)
+    job = Job(folder, matter.matte, options, places, room_beside(matter), matter.max_memory)
+    todo = bytearray(not is_done(pair, job) for pair in pairs)
+    for pair in (pair for pair, left in zip(pairs, todo, strict=True) if not left):
+        yield Outcome(pair.name, "skipped", "done before")
     if team.places:
-        places = Places(journal, inputs, force=force)
-        job = Job(folder, matter.matte, options, places, room_beside(matter), matter.max_memory)
         crew = Crew(setups(matter, team, prepare))
-        theirs = (pair for pair in pairs if pair in team.pairs)
+        theirs = (pair for pair in compress(pairs, todo) if pair in team.pairs)
         coming = takewhile(lambda _: not stopped.is_set(), theirs)
-        for pair, outcome in crew.each(lambda pair: (pair, _make(pair, job, crew)), coming):
+        make = partial(_make, job=job, crew=crew, findings=findings)
+        for pair, outcome in crew.each(lambda pair: (pair, make(pair)), coming):
             if outcome is None:
                 late.add(pair)
                 continue
@@ -189,7 +222,7 @@ def run_team(
             yield outcome
     if stopped.is_set():
         return
-    rest = [pair for pair in pairs if pair not in team.pairs or pair in late]
+    rest = (p for p in compress(pairs, todo) if p not in team.pairs or p in late)
     yield from run(
         rest,
         folder,
@@ -201,25 +234,40 @@ def run_team(
         fail_fast=fail_fast,
         room=room_beside(matter),
         max_memory=matter.max_memory,
+        check=None if findings is None else partial(_check, matter, options, folder, findings),
     )
 
 
-def _make(pair: Pair, job: Job, crew: Crew) -> Outcome | None:
+def _check(
+    matter: "Runtime",
+    options: Options,
+    folder: Path,
+    findings: Findings,
+    loaded: Loaded,
+    alpha: FloatArray,
+) -> None:
+    findings.add(examine_made(loaded, alpha, matter, options, folder))
+
+
+def _make(pair: Pair, job: Job, crew: Crew, findings: Findings | None = None) -> Outcome | None:
     """Read a picture, let a worker make its files, and write them; None: all memory is needed."""
     try:
         taken = take(pair, job)
         if isinstance(taken, Outcome):
             return taken
+        make = _make_here if findings is None else partial(_make_here, checked=job.folder)
         try:
-            made = crew.call(_make_here, taken, job.options)
+            made = crew.call(make, taken, job.options)
         except WorkerDied:  # perhaps beside another that took much
-            made = crew.call(_make_here, taken, job.options)
+            made = crew.call(make, taken, job.options)
         if made.is_short:
             return None
         for level, text in made.told:
             logging.getLogger(__name__).log(level, text)
         if made.failure:
             return failed(pair, A2UError(made.failure), job)
+        if findings is not None and made.entry:
+            findings.add(made.entry)
         return keep(taken, made.files, made.seconds, job)
     except (JournalError, Closed):
         raise
@@ -250,7 +298,7 @@ def setups(
 ) -> list[Callable[[], object]]:
     """Give what makes workers of a team's processes; `prepare` is what each does first."""
     facts = str(matter.path), matter.sha256, matter.dtype_name, matter.quality
-    return [partial(_hire, prepare, *facts, team.threads, *place) for place in team.places]
+    return [partial(hire, prepare, *facts, team.threads, *place) for place in team.places]
 
 
 def hired() -> "Runtime":
@@ -259,7 +307,14 @@ def hired() -> "Runtime":
     return _hired
 
 
-def _hire(
+def tell_again() -> tuple[tuple[int, str], ...]:
+    """Give what was told in this process, which is a worker, since the call before."""
+    told = tuple(_told.lines)
+    del _told.lines[: len(told)]
+    return told
+
+
+def hire(
     prepare: Callable[[], object],
     path: str,
     sha256: str,
@@ -288,8 +343,8 @@ def _hire(
     _hired = matter
 
 
-def _make_here(taken: Taken, options: Options) -> _Made:
-    """Make what is missing of a picture's files."""
+def _make_here(taken: Taken, options: Options, checked: Path | None = None) -> _Made:
+    """Make what is missing of a picture's files; `checked` is the folder of one that is checked."""
     matter, told = hired(), _told.lines
     told.clear()
     try:
@@ -298,7 +353,8 @@ def _make_here(taken: Taken, options: Options) -> _Made:
         alpha = matter.matte(loaded.picture.image, loaded.trimap)
         seconds = time.perf_counter() - start
         files = tuple(encode(loaded, alpha, options, matter.max_memory))
-        return _Made(files, seconds, told=tuple(told))
+        entry = examine_made(loaded, alpha, matter, options, checked) if checked else None
+        return _Made(files, seconds, told=tuple(told), entry=entry)
     except Exception as error:  # of one picture: the others go on
         text, code = in_words(error)
         short = is_memory(error) or code == OutOfMemory.exit_code

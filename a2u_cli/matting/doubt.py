@@ -6,8 +6,8 @@ import numpy as np
 from ..trimap import require_trimap
 from ..units import UNKNOWN, FloatArray, Trimap
 from .drafting import shrink, small_pass
-from .matter import Matter
 from .quality import Watch
+from .runtime import Runtime
 
 SPREAD = 2.0  # pixels of a draft: a view is off beside the edge that the other sees
 SOFT = 0.1  # what a half-transparent pixel counts of itself: these err most often
@@ -16,7 +16,7 @@ STROKE = 1 / 40  # of a draft's longer side: what one stroke settles around it
 
 
 def doubt(
-    matter: Matter,
+    matter: Runtime,
     image: FloatArray,
     trimap: Trimap,
     alpha: FloatArray | None = None,

@@ -1,22 +1,20 @@
 """A coarse matte in a moment, while a trimap is painted: one pass over a small picture."""
 
 from math import sqrt
-from typing import Any
 
 import cv2
 import numpy as np
 
 from ..trimap import shrink_trimap
 from ..units import FloatArray, Size, Trimap
-from .inference import matte
-from .matter import Matter
 from .quality import Watch
+from .runtime import Runtime
 
 MOST = 250_000  # pixels: a pass over them takes one core 0.7 s where all is unknown, half that two
 
 
 def draft(
-    matter: Matter, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
+    matter: Runtime, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
 ) -> FloatArray:
     """Estimate a coarse alpha matte: float32 (h, w) in [0, 1], of the size that `draft_size` gives.
 
@@ -43,8 +41,7 @@ def shrink(image: FloatArray, trimap: Trimap) -> tuple[FloatArray, Trimap]:
 
 
 def small_pass(
-    matter: Matter, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
+    matter: Runtime, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
 ) -> FloatArray:
     """Run one pass, whatever quality the matter has."""
-    how: dict[str, Any] = {"dtype": matter.dtype, "max_memory": matter.max_memory}
-    return matte(matter.network, image, trimap, watch=watch, **how)
+    return matter.pass_once(image, trimap, watch=watch)

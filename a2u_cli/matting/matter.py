@@ -1,7 +1,7 @@
 """The one object to hold: weights on a device, ready to matte one picture or a million."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -81,15 +81,20 @@ class Matter(Runtime):
 
         Raises what `inference.matte` does.
         """
-        return matte(
-            self.network,
-            image,
-            trimap,
-            dtype=self.dtype,
-            max_memory=self.max_memory,
-            quality=self.quality,
-            watch=watch,
-        )
+        return self._matte(image, trimap, self.quality, watch)
+
+    def pass_once(
+        self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
+    ) -> FloatArray:
+        """Do what `matte` does in one pass, whatever quality it has."""
+        return self._matte(image, trimap, "fast", watch)
+
+    def _matte(
+        self, image: FloatArray, trimap: Trimap, quality: Quality, watch: Watch | None
+    ) -> FloatArray:
+        bound = self.max_memory
+        how: dict[str, Any] = {"dtype": self.dtype, "max_memory": bound, "quality": quality}
+        return matte(self.network, image, trimap, watch=watch, **how)
 
     def plan(self, size: Size, *, max_memory: int | None = None) -> Plan:
         """Tell how a picture of (height, width) would be walked, and in how much memory.

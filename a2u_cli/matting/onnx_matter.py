@@ -90,9 +90,20 @@ class OnnxMatter(Runtime):
 
         `image`, `trimap` and `watch` are as in `inference.matte`. Raises what that does.
         """
+        return self._matte(image, trimap, self.quality, watch)
+
+    def pass_once(
+        self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
+    ) -> FloatArray:
+        """Do what `matte` does in one pass, whatever quality it has."""
+        return self._matte(image, trimap, "fast", watch)
+
+    def _matte(
+        self, image: FloatArray, trimap: Trimap, quality: Quality, watch: Watch | None
+    ) -> FloatArray:
         require_inputs(image, trimap)
         self.plan((trimap.shape[0], trimap.shape[1]))
-        return compose(self._view, image, trimap, self.quality, watch=watch)
+        return compose(self._view, image, trimap, quality, watch=watch)
 
     def _view(self, image: FloatArray, trimap: Trimap, tell: Tell) -> FloatArray:
         """Run the graph once; it can say nothing on the way."""

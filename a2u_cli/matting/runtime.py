@@ -54,6 +54,12 @@ class Runtime(ABC):
         Raises what `inference.matte` does.
         """
 
+    @abstractmethod
+    def pass_once(
+        self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
+    ) -> FloatArray:
+        """Do what `matte` does in one pass, whatever quality it has."""
+
     def cut_out(
         self,
         image: FloatArray,

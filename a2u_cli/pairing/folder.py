@@ -37,7 +37,8 @@ PAINTED = "painted with a2u serve"
 class Pair:
     """A picture, its trimap or mask, and its name: the relative path without extension.
 
-    `source` says in words where the trimap or the mask was found.
+    `source` says in words where the trimap or the mask was found; `own` are options of this picture
+    alone, by their names.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Pair:
     hint: Path
     is_mask: bool = False
     source: str = ""
+    own: tuple[tuple[str, str | bool], ...] = ()
 
 
 @dataclass(frozen=True)

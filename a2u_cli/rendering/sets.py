@@ -19,7 +19,7 @@ from ..foreground import composite
 from ..images import encode_image, quantise, write_bytes
 from ..images.files import replacing, words
 from ..jobs.crew import Crew
-from ..jobs.journal import read_lines
+from ..jobs.lines import read_lines
 from ..trimap import make_trimap
 from ..units import FloatArray
 from .scenes import KINDS, render_scene
@@ -224,7 +224,7 @@ def _list_files(folder: Path) -> set[str]:
 
 
 def _entries(folder: Path) -> Iterator[Any]:
-    for line in read_lines(folder / JOURNAL):
+    for _, line in read_lines(folder / JOURNAL):
         with suppress(ValueError, RecursionError):
             yield json.loads(line)
 
@@ -232,7 +232,7 @@ def _entries(folder: Path) -> Iterator[Any]:
 def _require_own(folder: Path) -> None:
     """Refuse to go on with another's journal, as that of a batch; raises A2UError."""
     known = (isinstance(entry, dict) and "order" in entry for entry in _entries(folder))
-    if read_lines(folder / JOURNAL) and not any(known):
+    if any(True for _ in read_lines(folder / JOURNAL)) and not any(known):
         raise A2UError(
             f"{folder / JOURNAL} is no journal of a render, expected none or that of one; move it "
             "away, or choose another folder"

@@ -32,17 +32,17 @@ KINDS = (*OUTPUTS, "trimap")
 class Standing:
     """How far a folder's pictures are, by what lies in the output folder and its journal.
 
-    `made` are the times of results by kind and name, `outcomes` states and reasons by name.
+    `made` are the times of results by kind and name.
     """
 
     made: dict[str, dict[str, float]]
-    outcomes: dict[str, tuple[str, str]]
+    journal: Journal
 
     def of(self, job: Job, drafted: float | None) -> dict[str, Any]:
         """Tell the state of a picture whose draft was written at a time, or never."""
         name = job.title
         times = [kind[name] for kind in self.made.values() if name in kind]
-        outcome, reason = self.outcomes.get(name, ("", ""))
+        outcome, reason = self.journal.outcome(name)
         if drafted is not None and drafted > max(times, default=0.0):
             state = "draft"
         elif outcome == "failed":
@@ -74,7 +74,7 @@ class Saver:
     def standing(self) -> Standing:
         """Look through the output folder; raises JournalError."""
         made = {kind: _list_times(self.out / kind) for kind in OUTPUTS}
-        return Standing(made, Journal(self.out).outcomes)
+        return Standing(made, Journal(self.out))
 
     def save(self, job: Job, wish: Wish, *, trimap: bool, force: bool, watch: Watch) -> list[Path]:
         """Save a job's results, and its trimap if asked or painted; give where they lie.

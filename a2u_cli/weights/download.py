@@ -87,7 +87,7 @@ def download(
     try:
         if offline:
             raise ConnectionError("only what is here was asked for")
-        facts = _within(PATIENCE, lambda: hub.get_hf_file_metadata(address, token=token))
+        facts = within(PATIENCE, lambda: hub.get_hf_file_metadata(address, token=token))
     except Exception as error:  # the Hub's HTTP library, and so its errors, differ by version
         if isinstance(here, str):
             return Path(here)
@@ -235,7 +235,7 @@ def _receive_more(
     timeout = hub.constants.HF_HUB_DOWNLOAD_TIMEOUT  # seconds for one read; by itself none
     asked = hub.get_session().stream("GET", address, headers=headers, timeout=timeout)
     with ExitStack() as stack:
-        response = _within(PATIENCE, lambda: stack.enter_context(asked))
+        response = within(PATIENCE, lambda: stack.enter_context(asked))
         code, range_ = response.status_code, str(response.headers.get("content-range"))
         elsewhere = code == 206 and not range_.startswith(f"bytes {file.tell()}-")
         if code not in (200, 206, 416):  # its words may have no end
@@ -257,7 +257,7 @@ def _receive_more(
                 looked, before = now, file.tell()
 
 
-def _within(seconds: float, call: Callable[[], T]) -> T:
+def within(seconds: float, call: Callable[[], T]) -> T:
     """Wait so long for a call, and leave it to itself when it takes longer; raises TimeoutError."""
     result: Future[T] = Future()
 

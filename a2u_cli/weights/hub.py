@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from ..errors import WeightsError
 from ..network.model import MattingNetwork
 from . import registry
+from .card import LIBRARY, PAPER, TAGS, TASK
 from .download import HubFile, download
 from .format import open_weights, save_weights, variant_of
 from .header import Header
@@ -21,10 +22,10 @@ from .registry import DEFAULT
 class HubMattingNetwork(
     MattingNetwork,
     PyTorchModelHubMixin,
-    library_name="a2u-cli",
-    pipeline_tag="image-segmentation",
-    tags=["image-matting"],
-    paper_url="https://arxiv.org/abs/2011.14288",
+    library_name=LIBRARY,
+    pipeline_tag=TASK,
+    tags=list(TAGS),
+    paper_url=PAPER,
 ):
     """The matting network with the Hub's own methods; `header` describes its weights."""
 
