@@ -170,6 +170,11 @@ def test_a_folder_that_is_no_page_is_never_replaced(
     assert not (out / "stale.js").exists() and (out / "index.html").exists()
 
 
+def test_weights_beside_a_graph_would_do_nothing(a2u: RunA2U, tmp_path: Path) -> None:
+    run = a2u("export", "web", tmp_path / "page", "--graph", "x.onnx", "--weights", "a2u-open")
+    assert run.code == 2 and "--weights would do nothing" in run.stderr
+
+
 def test_a_missing_npm_is_named_with_the_way_around(
     a2u: RunA2U, graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

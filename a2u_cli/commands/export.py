@@ -11,7 +11,7 @@ import typer
 
 from ..errors import A2UError
 from ..weights import registry
-from .options import AsJson, Force, Weights
+from .options import AsJson, Force, Weights, refuse_idle
 from .terminal import say, show, show_json, show_path
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def torchscript(out: Out, *, weights: Weights = registry.DEFAULT, force: Force =
 
 @app.command()
 def web(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(help="The folder to write.", show_default=False)],
     *,
     weights: Weights = registry.DEFAULT,
@@ -87,6 +88,9 @@ def web(
     from ..export import web as page
     from ..export.onnx_files import require_packages
 
+    source = context.get_parameter_source("weights")
+    if graph is not None and source is not None and source.name == "COMMANDLINE":
+        refuse_idle("--graph has its own", weights=weights)
     page.require_place(out, force=force)
     require_packages()
     if graph is not None:

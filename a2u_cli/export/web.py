@@ -70,9 +70,9 @@ def write_page(out: Path, graph: Path, facts: dict[str, str], name: str, runtime
 
 def _licence() -> str:
     """Give the licence that the page is under: of a checkout, or of what is installed."""
-    file = Path(__file__).parents[2] / "LICENSE"
-    if file.is_file():
-        return file.read_text()
+    root = Path(__file__).parents[2]
+    if (root / "pyproject.toml").is_file():
+        return (root / "LICENSE").read_text()
     text = distribution("a2u-cli").read_text("licenses/LICENSE")
     assert text is not None
     return text
