@@ -41,6 +41,7 @@ NOT_RUN = {
     r"^a2u weights import\b": "takes the authors' file, which nobody may hand on",
     r"--on ray\b": "needs an extra; test_cluster.py runs it",
     r"^a2u export web\b": "downloads; test_web.py lays out pages",
+    r"a2u-open\.onnx\b": "takes a minute to export; test_onnx.py runs one",
     r"^a2u render\b": "takes minutes; test_render.py renders small ones",
     r"^a2u serve\b": "goes on until it is stopped; test_serve.py sends what the page shows",
     r"^a2u train\b": "takes from minutes to days; test_examples.py runs a short one",

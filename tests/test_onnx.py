@@ -55,7 +55,10 @@ def test_a_changed_graph_is_refused_by_its_certificate(
     copy = tmp_path / "copy.onnx"
     shutil.copy(certificate.place(exported_graph), certificate.place(copy))
     model = onnx.load(exported_graph)
-    for change, part in ((tamper, "changed since it was certified"), (lower_opset, "export it again")):
+    for change, part in (
+        (tamper, "changed since it was certified"),
+        (lower_opset, "export it again"),
+    ):
         changed = onnx.ModelProto()
         changed.CopyFrom(model)
         change(changed)
