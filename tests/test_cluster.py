@@ -100,14 +100,6 @@ def test_what_does_nothing_on_ray_is_refused(
     assert not (tmp_path / "a2u_output").exists()
 
 
-def test_results_in_a_store_are_refused(a2u: RunA2U, tmp_path: Path, extra: None) -> None:
-    pytest.importorskip("fsspec")
-    put(tmp_path, "p", 0)
-    told = a2u("batch", tmp_path, "-o", "memory://mattes", "--on", "ray")
-    assert told.code == 2
-    assert "memory://mattes lies in a store, and --on writes to a disk" in told.stderr
-
-
 def test_parts_hold_all_pictures_in_order_and_get_smaller_towards_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,6 +175,55 @@ def test_a_killed_run_goes_on(
         assert server.count("GET", f"/bucket/in/{name}") == 0
         assert server.count("PUT", f"/bucket/out/alpha/{name}") == 0
     assert {*done(files)} == {*NAMES}
+
+
+@pytest.mark.requires_ray
+def test_a_run_on_ray_whose_worker_and_whose_driver_are_killed_fills_the_bucket(
+    server: Server,
+    files: Any,
+    begin: Callable[..., subprocess.Popen[str]],
+    plain: Path,
+    local: dict[str, bytes],
+) -> None:
+    upload(files, plain / "in")
+    slow = threading.Event()
+
+    def fault(method: str, path: str) -> None:
+        if method == "PUT" and path.endswith(".png") and not slow.is_set():
+            time.sleep(0.5)  # else all is done before anybody is killed
+
+    server.fault = fault
+    command = "batch", "s3://bucket/in", "-o", "s3://bucket/out", *SAVE
+    command += "--on", "ray", "--workers", "2"
+    with begin(*command) as process:
+        wait_for(lambda: server.count("PUT", "/bucket/out/alpha") >= 1, process)
+        os.kill(actors()[0], signal.SIGKILL)
+        wait_for(lambda: server.count("PUT", "/bucket/out/alpha") >= 5, process)
+        process.send_signal(signal.SIGKILL)
+    before = stored(files)
+    assert before == {name: local[name] for name in before}  # nothing is half-written
+    assert 0 < len(before) < len(local)
+    slow.set()
+    with begin(*command) as process:
+        told = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, told
+    assert stored(files) == local
+    names = done(files)
+    assert {*names} == {*NAMES} and len(names) <= len(NAMES) + 4  # what each was just writing
+    assert files.exists("bucket/out/outcomes.parquet")
+
+
+def wait_for(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while not holds():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def actors() -> list[int]:
+    """List the processes of a run's actors."""
+    text = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True).stdout
+    rows = [line.split(maxsplit=1) for line in text.splitlines()]
+    return [int(pid) for pid, args in rows if args.startswith("ray::") and "MapWo" in args]
 
 
 def test_faults_that_pass_are_not_noticed(

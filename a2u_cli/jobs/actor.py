@@ -1,7 +1,8 @@
 """What runs on a cluster's nodes: an actor that mattes part after part of a table of pictures.
 
-It reads, mattes and writes by itself, into a folder that all nodes share, and keeps a journal of
-its own there, so nothing depends on whoever asked for it. What goes wrong is a row, too.
+It reads, mattes and writes by itself, into a folder that all nodes share or one in a store, and
+keeps a journal of its own there, so nothing depends on whoever asked for it. What goes wrong is a
+row, too.
 """
 
 import json
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import __version__
 from ..backgrounds import list_backgrounds
 from ..errors import A2UError, in_words
-from ..images.stores import place
+from ..images.stores import in_store, place
 from ..pairing import Pair
 from .crew import WorkerDied
 from .folder import Job, failed, room_beside, run
@@ -92,7 +93,7 @@ class Actor:
             )
         with suppress(OSError):  # else it is told of what does not lie there
             os.chdir(kit.here)
-        if not (kit.folder / kit.sign).is_file():
+        if not in_store(kit.folder) and not (kit.folder / kit.sign).is_file():
             raise A2UError(
                 f"{kit.folder} on {_node()} is another folder than here; choose an output folder "
                 "that all nodes share"
@@ -211,7 +212,7 @@ def _claim(kit: Kit) -> "tuple[str, BaseFileLock | None]":
     import ray
     from filelock import FileLock, Timeout
 
-    if not kit.lock:  # the disk knows none: a number that nobody else has
+    if not kit.lock or in_store(kit.folder):  # no locks there: a number that nobody else has
         number = int(ray.get_runtime_context().get_actor_id()[:12], 16)
         return f"journal-{number}-of-{kit.count}.jsonl", None
     for number in count(1):

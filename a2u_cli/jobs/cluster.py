@@ -7,6 +7,7 @@ actor: Ray begins it again, and what it was at is tried once more.
 
 import logging
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -61,14 +62,8 @@ def run_on_ray(
     that. `lock` says that the folder is locked by the `journal`'s name. On this machine, a picture
     that an actor has too little memory for is matted by this process, when they are gone.
 
-    Raises A2UError where the cluster cannot be reached, or its nodes do not share the folder; none
-    in a store is shared in that sense.
+    Raises A2UError where the cluster cannot be reached, or its nodes do not share the folder.
     """
-    if in_store(folder):
-        raise A2UError(
-            f"{folder} lies in a store, and --on writes to a disk that all nodes share; name a "
-            "folder there, or give --shard in place of --on"
-        )
     pairs = tuple(pairs)
     here = _share_here(pairs, folder, matter, options, workers) if address == HERE else None
     with _swept(folder, journal, lock=lock) as sign, _table(folder) as write:
@@ -145,8 +140,11 @@ def _share_there(pairs: tuple[Pair, ...], matter: "Runtime", workers: int | None
 def _swept(folder: Path, journal: Journal, *, lock: bool) -> Iterator[str]:
     """Lay a sign into the folder, by which actors know it; at the end remove what is half-written.
 
-    An actor that is ended removes nothing.
+    An actor that is ended removes nothing. In a store nothing is half-written, and no sign needed.
     """
+    if in_store(folder):
+        yield ""
+        return
     sign = folder / f".a2u-0-{secrets.token_hex(8)}.part"
     sign.touch()
     try:
@@ -300,7 +298,7 @@ def _table(folder: Path) -> Iterator[Callable[[Outcome], object]]:
     schema = pa.schema({**kinds, "seconds": pa.float64()})
     waiting: list[dict[str, object]] = []
 
-    with replacing(folder / OUTCOMES, root=folder) as file, ParquetWriter(file, schema) as writer:
+    with _written(folder / OUTCOMES) as file, ParquetWriter(file, schema) as writer:
 
         def put() -> None:
             writer.write_table(pa.Table.from_pylist(waiting, schema))
@@ -314,6 +312,19 @@ def _table(folder: Path) -> Iterator[Callable[[Outcome], object]]:
 
         yield write
         put()
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Give a file that becomes `path` when all went well; in a store, once it is closed."""
+    if not in_store(path):
+        with replacing(path, root=path.parent) as file:
+            yield file
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, path.name)
+        yield file
+        path.write_bytes(file.read_bytes())
 
 
 def _text(text: str) -> str:
