@@ -5,6 +5,7 @@ BIN := .venv/bin
 CONSTRAINTS := $(shell command -v nvidia-smi >/dev/null 2>&1 || echo -c constraints-cpu.txt)
 
 # Tests of programs and packages that a2u does without: `make test-extras` installs them.
+NEEDED := -e '.[ray,stores]' 'moto[server]>=5.1'
 EXTRAS := requires_ffmpeg or requires_chromium or requires_s3 or requires_ray or exports
 
 .PHONY: demo test test-extras test-cuda check lint wheel-test container-test campaign bench eval-dev reconstruct clean
@@ -27,7 +28,7 @@ lint: .venv/dev
 test-extras: .venv/dev
 	missing=; for it in ffmpeg chromium npm; do command -v $$it >/dev/null || missing="$$missing $$it"; done; \
 	test -z "$$missing" || { apt-get -qq update; apt-get -qq install -y $$missing; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[ray,stores]' 'moto[server]>=5.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) $(NEEDED)
 	$(BIN)/python -m pytest -m '$(EXTRAS)' -ra
 
 # Install the built wheel into an empty environment outside the checkout, and matte there.
@@ -44,8 +45,9 @@ campaign: .venv/dev
 	$(BIN)/python tests/folder_campaign.py --folders 2100
 	$(BIN)/python tests/kills.py
 	$(BIN)/python tests/kills.py sequence --kills 5
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) $(NEEDED)
 	$(BIN)/python tests/kills.py ray --kills 1
+	$(BIN)/python tests/kills.py bucket --kills 1
 	$(BIN)/python -m benchmarks.soak --pictures 10000
 
 # The tests that need a CUDA device, alone.

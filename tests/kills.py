@@ -1,4 +1,4 @@
-"""Kill `a2u` at random moments: python tests/kills.py [batch|ray|sequence|train]
+"""Kill `a2u` at random moments: python tests/kills.py [batch|ray|bucket|sequence|train]
 
 Signals are SIGKILL, SIGTERM and SIGINT, at moments drawn from the whole life of the process, start
 and writing included. After each, every file that is there must be whole; at the end the results
@@ -16,12 +16,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from moving import moving
+from s3_server import ENVIRONMENT, serving
 
 from a2u_cli.images import read_image, write_image
 
@@ -86,6 +88,52 @@ class Ray(Batch):
         return super().contents(out)
 
 
+class Bucket(Ray):
+    """Do so from and to a bucket, of a server of S3 on this machine."""
+
+    def __init__(self, root: Path, pictures: int) -> None:
+        import s3fs
+
+        super().__init__(root, pictures)
+        self.open = ExitStack()  # for as long as this process lives
+        server = self.open.enter_context(serving())
+        os.environ.update(ENVIRONMENT | {"AWS_ENDPOINT_URL": server.url})
+        self.files = s3fs.S3FileSystem(use_listings_cache=False)
+        self.files.mkdir("bucket")
+        self.files.put(f"{self.folder}/", "bucket/in/", recursive=True)
+
+    def command(self, out: Path) -> list[str]:
+        words = super().command(out)
+        if out.name == "whole":
+            return words
+        places = {str(self.folder): "s3://bucket/in", str(out): f"s3://bucket/{out.name}"}
+        return [places.get(word, word) for word in words]
+
+    def check(self, out: Path) -> None:
+        """Read every result."""
+        for data in self._objects(out, ".png").values():
+            read_image(data)
+
+    def contents(self, out: Path) -> dict[str, object]:
+        if out.name == "whole":
+            return super().contents(out)
+        lines = [
+            json.loads(x)
+            for d in self._objects(out, ".jsonl").values()
+            for x in d.split(b"\n")
+            if x
+        ]
+        done = [line["name"] for line in lines if line["state"] == "done"]
+        print(f"{out.name}: {len(done)} lines of {len({*done})} pictures that are done")
+        return dict(self._objects(out, ".png"))
+
+    def _objects(self, out: Path, suffix: str) -> dict[str, bytes]:
+        folder = f"bucket/{out.name}/"
+        found = self.files.find(folder) if self.files.exists(folder) else []
+        names = [name for name in found if name.endswith(suffix)]
+        return {name.removeprefix(folder): self.files.cat_file(name) for name in names}
+
+
 class Sequence(Batch):
     """Matte frames of 640x360, a key at every twelfth; one cut, and a gap."""
 
@@ -141,6 +189,7 @@ class Train:
 JOBS = {
     "batch": (Batch, 150),
     "ray": (Ray, 2000),
+    "bucket": (Bucket, 2000),
     "sequence": (Sequence, 200),
     "train": (Train, 10),
 }
@@ -208,9 +257,7 @@ def main() -> int:
             if job.contents(out) != expected or list(out.rglob("*.part")):
                 print(f"round {rounds}: the results are others")
                 return 1
-    what = {"batch": "pictures", "ray": "pictures", "sequence": "frames", "train": "steps"}[
-        given.job
-    ]
+    what = {"sequence": "frames", "train": "steps"}.get(given.job, "pictures")
     print(f"{dict(tally)} in {rounds} rounds of {amount} {what}: nothing lost")
     return 0
 
