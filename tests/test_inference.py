@@ -22,6 +22,7 @@ from a2u_cli import weights
 from a2u_cli.cli import app
 from a2u_cli.errors import A2UError, ImageError, OutOfMemory, TrimapError
 from a2u_cli.matting import devices, inference
+from a2u_cli.matting import quality as composing
 from a2u_cli.matting.inference import matte
 from a2u_cli.matting.planning import PROCESS
 from a2u_cli.matting.quality import Quality, require_quality
@@ -442,8 +443,8 @@ def test_the_colours_settle_the_mean_of_the_matte_and_the_mirrored_one(
 
     monkeypatch.setattr(inference, "raw_alpha", ramp)
     given = []
-    settle = inference.refine
-    monkeypatch.setattr(inference, "refine", lambda *a, **k: given.append(a[2]) or settle(*a, **k))
+    settle = composing.refine
+    monkeypatch.setattr(composing, "refine", lambda *a, **k: given.append(a[2]) or settle(*a, **k))
     alpha = matte(network, image, trimap, quality="best")
     assert (seen[1] == image[:, ::-1]).all()
     np.testing.assert_allclose(given[0][:, 20:180], 0.5, atol=1e-6)

@@ -155,6 +155,7 @@ def batch(
     """
     from ..images.listing import OUTPUT_FOLDER
     from ..jobs.checking import check_rest
+    from ..jobs.connection import require_extra
     from ..jobs.findings import Findings, require_report, write_report
     from ..jobs.spreading import run_team
     from ..scoring.contact_sheet import Entry
@@ -173,6 +174,7 @@ def batch(
     if "alpha" not in options.save:
         refuse_idle("it is about mattes; let --save have alpha, too", report=report)
     if on:
+        require_extra()
         refuse_idle("--on shares the work out by itself", shard=shard)
         refuse_idle("Ray hands out devices by itself", device="," in device and device)
     source = choose_source(folder, manifest, trimaps=trimaps, masks=masks)

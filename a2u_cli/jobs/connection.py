@@ -26,7 +26,7 @@ SHORT = "/tmp"  # noqa: S108 - a folder of our own there: the names of sockets h
 def read_address(text: str) -> str:
     """Read where a run goes: ray, ray://auto or ray://HOST[:PORT]; gives Ray's own address.
 
-    Raises A2UError for anything else, or where Ray is not installed.
+    Raises A2UError for anything else.
     """
     parts = urlsplit(text)
     try:
@@ -35,13 +35,17 @@ def read_address(text: str) -> str:
         host = None
     if text != "ray" and (parts.scheme != "ray" or not host or parts.path):
         raise A2UError(f"--on {text!r} cannot be read; expected ray, ray://auto or ray://HOST:PORT")
-    if any(find_spec(package) is None for package in ("ray", "pyarrow", "pandas")):
-        raise A2UError("--on needs the packages of its extra; run: pip install 'a2u-cli[ray]'")
     if text == "ray":
         return HERE
     if host == MEMBER:
         return MEMBER
     return text if parts.port else f"{text.rstrip(':')}:{PORT}"
+
+
+def require_extra() -> None:
+    """Refuse to begin where Ray is not installed; raises A2UError."""
+    if any(find_spec(package) is None for package in ("ray", "pyarrow", "pandas")):
+        raise A2UError("--on needs the packages of its extra; run: pip install 'a2u-cli[ray]'")
 
 
 @contextmanager
