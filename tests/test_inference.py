@@ -535,7 +535,7 @@ def test_windows_are_taken_where_most_is_known(
     assert taken == ["stream", "run_whole"]
 
 
-@pytest.mark.parametrize("size", [(64, 64), (50, 37), (130, 190)])
+@pytest.mark.parametrize("size", [(24, 40), (64, 64), (50, 37), (130, 190)])
 @pytest.mark.parametrize("skip_known", [True, False])
 def test_the_number_of_threads_changes_no_byte(
     rng: np.random.Generator, size: tuple[int, int], skip_known: bool

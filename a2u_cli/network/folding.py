@@ -54,8 +54,9 @@ class Folded(nn.Module):
         return y.to(self.dtype)
 
     def _convolve(self, x: Tensor) -> Tensor:
-        if self.conv.kernel_size == self.conv.stride == (1, 1):
-            return convolve_point(x, self.conv.weight, self.conv.bias)
+        if self.conv.kernel_size == (1, 1):
+            rows, columns = self.conv.stride
+            return convolve_point(x[..., ::rows, ::columns], self.conv.weight, self.conv.bias)
         return cast(Tensor, self.conv(x))
 
     def _fast(self, x: Tensor, needed: Area | None) -> bool:
