@@ -121,7 +121,7 @@ def test_a_picture_and_a_folder_are_matted_by_a_graph(
     assert "onnxruntime on cpu" in run.stderr
     shipped = ("--weights", SHIPPED)
     assert a2u("matte", PLUSH, "-t", TRIMAP, "-o", tmp_path / "b.png", *how, *shipped).code == 0
-    run = a2u("batch", folder, "--weights", exported_graph, "--workers", "2", *how)
+    run = a2u("batch", folder, *graph, "--workers", "2", *how)
     assert run.code == 0, run.stderr
     found, expected = (read_grey(tmp_path / name) for name in ("a.png", "b.png"))
     assert np.abs(found - expected).max() < 1.5 / 255

@@ -34,6 +34,7 @@ from .options import (
     Provenance,
     Quality,
     Report,
+    RuntimeName,
     Strict,
     Weights,
     checking,
@@ -106,6 +107,7 @@ def batch(
     depth: Depth = None,
     target: For = None,
     weights: Weights = registry.DEFAULT,
+    runtime: RuntimeName = None,
     device: Annotated[
         str,
         typer.Option(
@@ -199,6 +201,7 @@ def batch(
         depth=options.depth,
         quality=quality,
         max_memory=max_memory,
+        runtime=runtime,
     )
     say(f"device: {matter}")
     options = options.by(matter)
