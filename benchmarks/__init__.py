@@ -5,7 +5,6 @@ table and writes its numbers to `results/<its name>.csv`.
 """
 
 import csv
-import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,12 +41,9 @@ def interleave(measures: Mapping[str, Callable[[], float]], runs: int) -> dict[s
 
 def describe_machine() -> str:
     """Name the processor and count its cores."""
-    name = platform.processor() or platform.machine()
-    facts = Path("/proc/cpuinfo")
-    if facts.exists():
-        models = [line for line in facts.read_text().splitlines() if line.startswith("model name")]
-        name = models[0].partition(":")[2].strip() if models else name
-    return f"{name}, {os.cpu_count()} cores"
+    from a2u_cli.export.certificate import processor
+
+    return processor()
 
 
 def report(title: str, timings: Mapping[str, Timing], path: Path) -> None:
