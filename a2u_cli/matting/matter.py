@@ -73,22 +73,6 @@ class Matter(Runtime):
         """The dtype's name, such as "float32", for journals and reports."""
         return str(self.dtype).removeprefix("torch.")
 
-    def matte(self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None) -> FloatArray:
-        """Estimate the alpha matte: float32 (H, W) in [0, 1], the trimap's known pixels kept.
-
-        `image` is float32 (H, W, 3) RGB in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}.
-        `watch` is as in `inference.matte`.
-
-        Raises what `inference.matte` does.
-        """
-        return self._matte(image, trimap, self.quality, watch)
-
-    def pass_once(
-        self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
-    ) -> FloatArray:
-        """Do what `matte` does in one pass, whatever quality it has."""
-        return self._matte(image, trimap, "fast", watch)
-
     def _matte(
         self, image: FloatArray, trimap: Trimap, quality: Quality, watch: Watch | None
     ) -> FloatArray:

@@ -85,19 +85,6 @@ class OnnxMatter(Runtime):
         """How many threads it computes in on a CPU."""
         return self._threads
 
-    def matte(self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None) -> FloatArray:
-        """Estimate the alpha matte: float32 (H, W) in [0, 1], the trimap's known pixels kept.
-
-        `image`, `trimap` and `watch` are as in `inference.matte`. Raises what that does.
-        """
-        return self._matte(image, trimap, self.quality, watch)
-
-    def pass_once(
-        self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
-    ) -> FloatArray:
-        """Do what `matte` does in one pass, whatever quality it has."""
-        return self._matte(image, trimap, "fast", watch)
-
     def _matte(
         self, image: FloatArray, trimap: Trimap, quality: Quality, watch: Watch | None
     ) -> FloatArray:

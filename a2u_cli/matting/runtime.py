@@ -44,7 +44,6 @@ class Runtime(ABC):
     def threads(self) -> int:
         """How many threads it computes in on a CPU."""
 
-    @abstractmethod
     def matte(self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None) -> FloatArray:
         """Estimate the alpha matte: float32 (H, W) in [0, 1], the trimap's known pixels kept.
 
@@ -53,12 +52,19 @@ class Runtime(ABC):
 
         Raises what `inference.matte` does.
         """
+        return self._matte(image, trimap, self.quality, watch)
 
-    @abstractmethod
     def pass_once(
         self, image: FloatArray, trimap: Trimap, *, watch: Watch | None = None
     ) -> FloatArray:
         """Do what `matte` does in one pass, whatever quality it has."""
+        return self._matte(image, trimap, "fast", watch)
+
+    @abstractmethod
+    def _matte(
+        self, image: FloatArray, trimap: Trimap, quality: Quality, watch: Watch | None
+    ) -> FloatArray:
+        """Do what `matte` does, in a given quality."""
 
     def cut_out(
         self,
