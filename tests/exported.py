@@ -7,12 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from a2u_cli.export import certificate
+from a2u_cli.export import certificate, web
 from a2u_cli.matting.matter import Matter
 from a2u_cli.matting.onnx_matter import OnnxMatter
 
 SHIPPED = Path(__file__).parent.parent / "weights" / "a2u-open.safetensors"
 SIZES = ((16, 16), (34, 50), (101, 37))
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    """Give a folder that looks like onnxruntime-web's, with nothing in it that could be run."""
+    return lay_stand_in(tmp_path / "dist")
+
+
+def lay_stand_in(folder: Path) -> Path:
+    folder.mkdir()
+    for name in web.RUNTIME_FILES:
+        (folder / name).write_text(f"/*!\n * ONNX Runtime Web v{web.VERSION}\n */")
+    return folder
 
 
 @pytest.fixture(scope="session")

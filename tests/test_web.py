@@ -72,16 +72,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Path:
-    """Give a folder that looks like onnxruntime-web's, with nothing in it that could be run."""
-    folder = tmp_path / "dist"
-    folder.mkdir()
-    for name in web.RUNTIME_FILES:
-        (folder / name).write_text(f"/*!\n * ONNX Runtime Web v{web.VERSION}\n */")
-    return folder
-
-
-@pytest.fixture
 def graph(tmp_path: Path) -> Path:
     """Write a sound graph that mattes nothing, with a certificate that is of it."""
     import onnx
