@@ -10,6 +10,7 @@ it downloads both.
 """
 
 import csv
+import os
 import platform
 import subprocess
 import sys
@@ -180,8 +181,9 @@ def install(environment: Path, lists: list[list[str]]) -> None:
     """Make an environment with what pip installs, list after list."""
     venv.create(environment, with_pip=True)
     for words in lists:
-        python = str(environment / "bin/python")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *words], check=True)
+        python = str(environment / "bin" / "python")
+        pip: list[str] = [python, "-m", "pip", "install", "--quiet", *words]
+        subprocess.run(pip, check=True, env=alone())
 
 
 def megabytes(environment: Path) -> float:
@@ -193,8 +195,14 @@ def megabytes(environment: Path) -> float:
 def seconds_of(environment: Path, *words: str) -> float:
     """Time an environment's `a2u`, which must succeed."""
     start = time.perf_counter()
-    subprocess.run([environment / "bin/a2u", *words], check=True, capture_output=True)
+    command = [str(environment / "bin" / "a2u"), *words]
+    subprocess.run(command, check=True, capture_output=True, env=alone())
     return time.perf_counter() - start
+
+
+def alone() -> dict[str, str]:
+    """Give the environment's variables without the checkout, which pip would take for installed."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def machine() -> str:
