@@ -155,8 +155,15 @@ def run(command: str, run_a2u: RunA2U) -> None:
         files[">"].write_bytes(result.stdout)
 
 
+def set_apart(page: Path) -> Any:
+    """Leave the page that exports graphs, a minute's work each, to the tests of exports."""
+    return pytest.param(page, marks=[pytest.mark.exports] if page.stem == "export" else [])
+
+
 @pytest.mark.parametrize(
-    "page", sorted({page for page, _ in COMMANDS} - {DOCS / "commands.md"}), ids=by_name
+    "page",
+    [*map(set_apart, sorted({page for page, _ in COMMANDS} - {DOCS / "commands.md"}))],
+    ids=by_name,
 )
 def test_the_commands_of_a_page_run_in_their_order(page: Path, desk: Path, run_a2u: RunA2U) -> None:
     for command in commands(page):
