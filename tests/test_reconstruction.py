@@ -9,6 +9,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
+from a2u_cli.operators.comparison import OPERATORS
 from benchmarks import reconstruction
 from benchmarks.autoencoder import READINGS, Autoencoder, Reading, cost
 from benchmarks.rebuilt import Job, Row, add_row, order_of_paper, read_rows, study_table, summary
@@ -100,9 +101,9 @@ def test_the_rate_rises_for_a_tenth_and_falls_to_nothing() -> None:
 
 def test_the_six_that_decide_are_run_first_and_with_three_seeds() -> None:
     jobs = reconstruction.plan(9)
-    assert len(jobs) == len(set(jobs)) == 18 + 12
+    assert len(jobs) == len(set(jobs)) == len(OPERATORS) + 12
     assert {job.operator for job in jobs[:6]} == set(reconstruction.DECIDING)
-    assert [job.seed for job in jobs] == [0] * 6 + [1] * 6 + [2] * 6 + [0] * 12
+    assert [job.seed for job in jobs] == [0] * 6 + [1] * 6 + [2] * 6 + [0] * (len(OPERATORS) - 6)
 
 
 def test_every_reading_takes_the_pictures_down_to_a_bottleneck_and_back() -> None:

@@ -197,7 +197,13 @@ OPERATORS: dict[str, Callable[[int], nn.Module]] = {
     "a2u-dynamic-shared-d2": partial(AffinityPair, rank=2),
     "a2u-dynamic-shared-d4": partial(AffinityPair, rank=4),
     "a2u-dynamic-shared-softmax": partial(AffinityPair, normalise=("softmax", "softmax")),
+    "a2u-dynamic-shared-sigmoid": partial(AffinityPair, normalise=("softmax", "sigmoid")),
+    "a2u-dynamic-shared-1x1": partial(AffinityPair, up_size=1, normalise=("softmax", "sigmoid")),
     "a2u-without-twin": AffinityWithoutTwin,
+    "a2u-without-twin-softmax": partial(AffinityWithoutTwin, normalise=("softmax", "softmax")),
+    "a2u-without-twin-1x1": partial(
+        AffinityWithoutTwin, up_size=1, normalise=("softmax", "sigmoid")
+    ),
 }
 
 
