@@ -11,7 +11,7 @@ from .autoencoder import READINGS, cost, same_network
 from .eval_dev import markdown_table
 
 OURS = "a2u-dynamic-shared"
-BEATEN = ("carafe", "transposed", "bilinear")  # by A2U, in the paper
+BEATEN = ("transposed", "carafe", "bilinear")  # by A2U, in the paper
 
 
 @dataclass(frozen=True)
@@ -106,18 +106,22 @@ def summary(rows: Sequence[Row]) -> str:
     order = ranked(rows)
     if OURS in order:
         sentences.append(f"{OURS} is number {order.index(OURS) + 1} of {len(order)} by PSNR.")
-    return "\n".join([*sentences, f"The paper's order: {order_of_paper(rows)}."])
+    return "\n".join([*sentences, f"Of the paper's order: {order_of_paper(rows)}."])
 
 
 def order_of_paper(rows: Iterable[Row]) -> str:
     """Say what of the paper's order these rows have: IndexNet first, A2U ahead of three."""
     order = ranked(rows)
-    claims = {"IndexNet first": order[0] == "indexnet"} if "indexnet" in order else {}
-    for name in BEATEN:
-        if {OURS, name} <= set(order):
-            claims[f"A2U ahead of {name}"] = order.index(OURS) < order.index(name)
-    said = (f"{claim}: {'yes' if holds else 'no'}" for claim, holds in claims.items())
-    return ", ".join(said) or "not run"
+    said = []
+    if "indexnet" in order:
+        said.append(f"IndexNet first: {'yes' if order[0] == 'indexnet' else 'no'}")
+    ahead: dict[str, list[str]] = {}
+    for place, name in enumerate(order):
+        if name.startswith("a2u"):
+            beaten = [other for other in BEATEN if other in order[place:]]
+            ahead.setdefault(", ".join(beaten) or "none", []).append(name)
+    said += [f"ahead of {beaten}: {', '.join(names)}" for beaten, names in ahead.items()]
+    return "; ".join(said) or "not run"
 
 
 def study_table(rows: Sequence[Row]) -> str:

@@ -50,11 +50,15 @@ QUICK_TEST = 2000  # test pictures that a quick run or a study is scored on
 SAVED = 250  # steps between checkpoints
 SHOWN = 12  # test pictures in the grid
 SEEDS = 3  # of the six that decide; the rest has one
-DECIDING = ("bilinear", "a2u-dynamic-shared", "transposed", "carafe", "unpooling", "indexnet")
+DECIDING = (
+    *("bilinear", "transposed", "carafe", "a2u-dynamic-shared", "a2u-without-twin-1x1"),
+    "indexnet",
+)
 STUDIED = (
     *DECIDING[:-1],
+    "unpooling",
     *(f"a2u-dynamic-shared-{way}" for way in ("softmax", "sigmoid", "1x1")),
-    *(f"a2u-without-twin{way}" for way in ("", "-softmax", "-1x1")),
+    *("a2u-without-twin", "a2u-without-twin-softmax"),
     DECIDING[-1],
 )
 

@@ -56,7 +56,7 @@ def test_the_reconstruction_ends_with_its_table(
     text = capsys.readouterr().out
     assert "a2u-dynamic-shared is number" in text
     assert "over the last fifth of 5 steps" in text
-    assert "A2U ahead of bilinear: " in text
+    assert "ahead of " in text
     assert (data.folder / "grid.png").exists()
     assert [row.operator for row in read_rows(data.folder / "rows.csv")] == names
     reconstruction.main(data.data, **options)
@@ -134,8 +134,13 @@ def test_rows_come_back_as_they_were_added(tmp_path: Path) -> None:
 def test_the_papers_order_is_looked_for_in_what_was_run() -> None:
     ours = replace(ROW, operator="a2u-dynamic-shared", psnr=21.0)
     assert order_of_paper([ROW]) == "not run"
-    assert order_of_paper([ROW, ours]) == "A2U ahead of bilinear: yes"
+    assert order_of_paper([ROW, ours]) == "ahead of bilinear: a2u-dynamic-shared"
     best = replace(ROW, operator="indexnet", psnr=30.0)
+    other = replace(ROW, operator="a2u-without-twin", psnr=19.0)
+    assert order_of_paper([ROW, ours, best, other]) == (
+        "IndexNet first: yes; ahead of bilinear: a2u-dynamic-shared; "
+        "ahead of none: a2u-without-twin"
+    )
     assert "number 2 of 3" in summary([ROW, ours, best])
 
 
@@ -152,8 +157,8 @@ def test_a_network_that_two_readings_share_is_run_once_and_shown_in_both(
     lines = study_table([ROW, replace(ROW, reading="pooled", psnr=22.0), ours]).splitlines()
     assert lines[2:4] == ["| bilinear | 20.00 | 22.00 |", "| a2u-dynamic-shared | 21.00 | 21.00 |"]
     assert lines[-2:] == [
-        "- tiny: A2U ahead of bilinear: yes",
-        "- pooled: A2U ahead of bilinear: no",
+        "- tiny: ahead of bilinear: a2u-dynamic-shared",
+        "- pooled: ahead of none: a2u-dynamic-shared",
     ]
 
 
