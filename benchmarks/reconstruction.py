@@ -1,84 +1,94 @@
 """How well each upsampler rebuilds a picture: the paper's toy experiment, on Fashion-MNIST.
 
-    python -m benchmarks.reconstruction [FOLDER] [--quick]
+    python -m benchmarks.reconstruction [FOLDER] [--quick | --study | --table]
 
 FOLDER holds the four standard files (train-images-idx3-ubyte.gz and so on) or
-fashion_mnist_{train,test}.npz. One small encoder-decoder, without skips but for what an operator's
-halves share; L1 loss, Adam 3e-3, batches of 100, the rate times 0.1 at 50, 70 and 85 % of the
-steps. The field takes 100 epochs of SGD 0.01, 60,000 steps; in the few hundred that two cores have
-time for Adam gets further. Finished runs are kept, so a stopped table goes on.
+fashion_mnist_{train,test}.npz. The network is in `autoencoder.py`; L1 loss, batches of 100. The
+field takes 60,000 steps of SGD 0.01, the rate times 0.1 at 50, 70 and 85 % of them; here Adam, its
+rate rising to 5e-3 and falling with a cosine, gets as far in fewer, and all operators have the
+same. Convolutions are in bfloat16, the last one, the kernels and the scores are not.
+
+A finished run adds its row to the CSV at once, and a run whose row is there is not made again; a
+stopped run goes on from its checkpoint. `--study` makes all the readings at a small budget.
 """
 
-import csv
 import gzip
-import json
 import time
-from collections.abc import Iterable
-from functools import partial
-from itertools import pairwise
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from math import cos, pi
+from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 import typer
-from torch import Tensor, nn
+from torch import Tensor
 
-from a2u_cli.images import write_image
-from a2u_cli.matting.devices import describe_device, pick_device
-from a2u_cli.operators.comparison import OPERATORS, make_pair
-from a2u_cli.operators.counting import count_operations, count_parameters
-from a2u_cli.operators.pair import as_pair
+from a2u_cli.images import read_grey, write_image
+from a2u_cli.images.files import replacing
+from a2u_cli.matting.devices import describe_device, pick_device, use_threads
+from a2u_cli.operators.comparison import OPERATORS
 
 from . import describe_machine
-from .eval_dev import markdown_table
+from .autoencoder import READINGS, SIDE, Autoencoder, same_network
+from .rebuilt import Job, Row, add_row, ranked, read_rows, study_table, summary, table
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data" / "fashion"
 RESULTS = ROOT / "benchmarks" / "results" / "reconstruction.csv"
-NAMES = tuple(OPERATORS)
-SIDE, BATCH, RATE = 32, 100, 3e-3
-FALLS = (0.5, 0.7, 0.85)
-WIDTHS = (16, 32, 64)
-STEPS, QUICK_STEPS = 300, 80
-QUICK_TEST = 2000  # test pictures that a quick run is scored on
-FIELDS = ("PSNR", "SSIM", "MSE x 1e3", "MAE x 1e3")
+STUDY = RESULTS.with_name("reconstruction_readings.csv")
+BATCH, RATE, WARM_UP = 100, 5e-3, 0.1
+READING = "convolution"
+STEPS, STUDY_STEPS, QUICK_STEPS = 9000, 300, 80
+QUICK_TEST = 2000  # test pictures that a quick run or a study is scored on
+SAVED = 250  # steps between checkpoints
 SHOWN = 12  # test pictures in the grid
+SEEDS = 3  # of the six that decide; the rest has one
+DECIDING = (
+    *("bilinear", "transposed", "carafe", "a2u-dynamic-shared", "a2u-without-twin-1x1"),
+    "indexnet",
+)
+STUDIED = (
+    *DECIDING[:-1],
+    "unpooling",
+    *(f"a2u-dynamic-shared-{way}" for way in ("softmax", "sigmoid", "1x1")),
+    *("a2u-without-twin", "a2u-without-twin-softmax"),
+    DECIDING[-1],
+)
 
 
-class Autoencoder(nn.Module):
-    """Three halvings and three doublings: (N, 1, 32, 32) in [0, 1] to the same."""
+@dataclass(frozen=True)
+class Setting:
+    """Where the runs of a table are made."""
 
-    def __init__(self, operator: str) -> None:
-        super().__init__()
-        ins = (1, *WIDTHS)
-        self.encoder = nn.ModuleList(_layer(a, b) for a, b in zip(ins, WIDTHS, strict=False))
-        self.pairs = nn.ModuleList(make_pair(operator, width) for width in WIDTHS)
-        self.middle = _layer(WIDTHS[-1], WIDTHS[-1])
-        self.decoder = nn.ModuleList(_layer(b, a) for a, b in pairwise(WIDTHS))
-        self.head = nn.Conv2d(WIDTHS[0], 1, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        states: list[Any] = []
-        for layer, pair in zip(self.encoder, self.pairs, strict=True):
-            x, state = as_pair(pair).down(layer(x))
-            states.append(state)
-        x = self.middle(x)  # (N, 64, 4, 4)
-        for level in reversed(range(len(WIDTHS))):
-            x = as_pair(self.pairs[level]).up(x, states[level])
-            x = self.decoder[level - 1](x) if level else self.head(x)
-        return x
+    data: Path
+    folder: Path
+    device: str
+    bfloat16: bool
+    tested: int | None  # pictures; all
 
 
-def _layer(inputs: int, outputs: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-    )
+def plan(steps: int, seeds: int = SEEDS) -> list[Job]:
+    """List the table's runs: the six first, and then what has one seed."""
+    rest = [name for name in OPERATORS if name not in DECIDING]
+    names = [(name, seed) for seed in range(seeds) for name in DECIDING]
+    return [Job(READING, name, seed, steps) for name, seed in [*names, *((r, 0) for r in rest)]]
 
 
+def plan_study(steps: int) -> list[Job]:
+    """List the study's runs, each network once."""
+    names = [(reading, name) for reading in READINGS for name in STUDIED]
+    jobs = [Job(same_network(reading, name), name, 0, steps) for reading, name in names]
+    return list(dict.fromkeys(jobs))
+
+
+@cache
 def read_pictures(folder: Path, part: str) -> Tensor:
     """Read the train or test pictures, (N, 1, 32, 32) in [0, 1], resized from 28x28."""
     packed = folder / f"fashion_mnist_{part}.npz"
@@ -95,32 +105,77 @@ def read_pictures(folder: Path, part: str) -> Tensor:
     return larger.contiguous(memory_format=torch.channels_last)
 
 
-def train(
-    operator: str, seed: int, steps: int, pictures: Tensor
-) -> tuple[Autoencoder, list[float]]:
-    """Train one network on pictures that lie on its device; also give every step's loss."""
-    torch.manual_seed(seed)
-    network = Autoencoder(operator).to(pictures.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    order = np.random.default_rng(seed)
-    optimiser = torch.optim.Adam(network.parameters(), RATE)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(
-        optimiser, [round(share * steps) for share in FALLS]
-    )
-    losses = []
-    for _ in range(steps):
-        batch = pictures[torch.from_numpy(order.integers(len(pictures), size=BATCH))]
-        loss = F.l1_loss(network(batch), batch)
-        optimiser.zero_grad()
+def rate(step: int, steps: int) -> float:
+    """Give a step's learning rate: up in the first tenth, then half a cosine down."""
+    done = (step + 0.5) / steps
+    if done < WARM_UP:
+        return RATE * done / WARM_UP
+    return RATE * (1 + cos(pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+class Trial:
+    """One run under way: a network, its optimiser, and what has been measured."""
+
+    def __init__(self, job: Job, setting: Setting) -> None:
+        self.job, self.setting = job, setting
+        self.device = pick_device(setting.device)
+        torch.manual_seed(job.seed)
+        network = Autoencoder(READINGS[job.reading], job.operator)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = torch.optim.Adam(self.network.parameters(), RATE, fused=True)
+        self.step, self.seconds, self.before = 0, 0.0, float("nan")
+        self.place = setting.folder / f"{job}.pt"
+        if self.place.exists():
+            state = torch.load(self.place, map_location=self.device, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.step, self.seconds, self.before = state["at"]
+
+    def finish(self, pictures: Tensor, test: Tensor) -> Row:
+        """Make the steps that remain, on pictures that lie on the device, and score the network."""
+        job, start = self.job, time.process_time() - self.seconds
+        order = np.random.default_rng(job.seed).integers(len(pictures), size=(job.steps, BATCH))
+        while self.step < job.steps:
+            if self.step == job.steps * 4 // 5:
+                self.before = measure(self.network, test)[0]
+            self.learn(pictures[torch.from_numpy(order[self.step])])
+            self.step += 1
+            if self.step % SAVED == 0 or self.step == job.steps:
+                self.seconds = time.process_time() - start
+                self.save()
+        psnr, similarity, mse, mae = measure(self.network, test)
+        where = f"{describe_machine()}, {describe_device(self.device)}"
+        precision = "bfloat16" if self.setting.bfloat16 else "float32"
+        return Row(
+            *(job.reading, job.operator, job.seed, job.steps),
+            *(psnr, similarity, mse, mae, psnr - self.before),
+            *(self.seconds / job.steps, len(test), precision, where),
+        )
+
+    def learn(self, batch: Tensor) -> None:
+        """Make one step."""
+        self.network.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.setting.bfloat16):
+            features = self.network.body(batch)
+        loss = F.l1_loss(self.network.head(features.float()), batch)
+        self.optimiser.zero_grad()
         loss.backward()
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.detach())
-    return network.eval(), torch.stack(losses).tolist()
+        self.optimiser.param_groups[0]["lr"] = rate(self.step, self.job.steps)
+        self.optimiser.step()
+
+    def save(self) -> None:
+        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        with replacing(self.place) as temporary:
+            torch.save({**state, "at": (self.step, self.seconds, self.before)}, temporary)
 
 
 @torch.inference_mode()
-def measure(network: Autoencoder, pictures: Tensor) -> dict[str, float]:
-    """Score the rebuilt pictures, cut to [0, 1]: means over the pictures, data range 1."""
+def measure(network: Autoencoder, pictures: Tensor) -> tuple[float, float, float, float]:
+    """Score the rebuilt pictures, cut to [0, 1]: PSNR, SSIM, and MSE and MAE times 1,000.
+
+    Means over the pictures, data range 1.
+    """
+    network.eval()
     rows = []
     for batch in pictures.split(500):
         rebuilt = network(batch).clamp(0, 1)
@@ -129,8 +184,8 @@ def measure(network: Autoencoder, pictures: Tensor) -> dict[str, float]:
         psnr = -10 * mse.clamp_min(1e-10).log10()
         mae = error.abs().mean((1, 2, 3))
         rows.append(torch.stack([psnr, ssim(rebuilt, batch), 1000 * mse, 1000 * mae]))
-    values = torch.cat(rows, 1).mean(1).tolist()
-    return dict(zip(FIELDS, values, strict=True))
+    psnr, similarity, mse, mae = torch.cat(rows, 1).mean(1).tolist()
+    return psnr, similarity, mse, mae
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
@@ -151,49 +206,6 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     return (top / bottom).mean((1, 2, 3))
 
 
-def late_gain(losses: list[float]) -> float:
-    """Tell by how much of itself the loss still fell over the last fifth of the steps."""
-    part = max(1, len(losses) // 20)
-    start = max(part, len(losses) - 4 * part)
-    before, after = fmean(losses[start - part : start]), fmean(losses[-part:])
-    return 1 - after / before
-
-
-def cost(operator: str) -> tuple[int, int]:
-    """Count an operator's share of the network: parameters, and multiply-adds for one picture."""
-    with torch.device("meta"):
-        network, bare = Autoencoder(operator).eval(), Autoencoder("nearest").eval()
-        x = torch.empty(1, 1, SIDE, SIDE)
-        operations = [count_operations(partial(net, x)) for net in (network, bare)]
-    return count_parameters(network) - count_parameters(bare), operations[0] - operations[1]
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Rank the operators by PSNR: mean and deviation over seeds, and what each costs."""
-    lines = []
-    for name in ranked(rows):
-        runs = [row for row in rows if row["operator"] == name]
-        cells = [_spread([run[field] for run in runs], field) for field in FIELDS]
-        parameters, operations = cost(name)
-        lines.append([name, *cells, f"{parameters:,}", f"{operations / 1e6:.2f}", str(len(runs))])
-    header = ["operator", *FIELDS, "parameters", "M multiply-adds", "seeds"]
-    return markdown_table(header, lines)
-
-
-def ranked(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Order the operators, the highest mean PSNR first."""
-    ratios: dict[str, list[float]] = {}
-    for row in rows:
-        ratios.setdefault(row["operator"], []).append(row["PSNR"])
-    return sorted(ratios, key=lambda name: -fmean(ratios[name]))
-
-
-def _spread(values: list[float], field: str) -> str:
-    digits = 4 if field == "SSIM" else 2
-    deviation = stdev(values) if len(values) > 1 else 0.0
-    return f"{fmean(values):.{digits}f} ± {deviation:.{digits}f}"
-
-
 @torch.inference_mode()
 def strip(network: Autoencoder, pictures: Tensor) -> npt.NDArray[np.float32]:
     """Lay rebuilt pictures side by side."""
@@ -201,64 +213,89 @@ def strip(network: Autoencoder, pictures: Tensor) -> npt.NDArray[np.float32]:
     return np.concatenate(list(rebuilt[:, 0].numpy()), 1)
 
 
+def shown(test: Tensor) -> Tensor:
+    """Pick the test pictures that a grid shows."""
+    return test[torch.linspace(0, len(test) - 1, SHOWN).long()]
+
+
+def make(job: Job, setting: Setting) -> Row:
+    """Make one run from start to row, or from its checkpoint on."""
+    trial = Trial(job, setting)
+    training, test = (
+        read_pictures(setting.data, part).to(trial.device) for part in ("train", "test")
+    )
+    if setting.tested:  # the file is grouped by class
+        test = test[:: max(1, len(test) // setting.tested)]
+    row = trial.finish(training, test)
+    write_image(setting.folder / f"{job}.png", strip(trial.network.eval(), shown(test)))
+    return row
+
+
+def make_all(jobs: list[Job], setting: Setting, workers: int) -> Iterator[Row]:
+    """Make runs in the order given, each worker in one thread; hand on what is finished."""
+    if workers == 1:
+        yield from (make(job, setting) for job in jobs)
+        return
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=use_threads, initargs=(1,)) as pool:
+        futures = [pool.submit(make, job, setting) for job in jobs]
+        yield from (future.result() for future in as_completed(futures))
+
+
+def draw_grid(jobs: list[Job], setting: Setting) -> None:
+    """Lay the originals over the pictures that these runs have left on this machine."""
+    strips = [
+        np.concatenate(list(shown(read_pictures(setting.data, "test"))[:, 0].numpy()), 1),
+        *(read_grey(place) for job in jobs if (place := setting.folder / f"{job}.png").exists()),
+    ]
+    grid = np.repeat(np.repeat(np.concatenate(strips), 2, 0), 2, 1)
+    write_image(setting.folder / "grid.png", grid)
+
+
 def main(
     data: Annotated[Path, typer.Argument(help="The folder of Fashion-MNIST.")] = DATA,
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help=f"{QUICK_STEPS} steps, {QUICK_TEST} test pictures.")
+        bool, typer.Option("--quick", help=f"{QUICK_STEPS} steps, one seed, {QUICK_TEST} pictures.")
     ] = False,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of each run.")] = STEPS,
-    seeds: Annotated[int, typer.Option(help="Runs of each operator.")] = 3,
+    study: Annotated[bool, typer.Option("--study", help="All readings, few steps.")] = False,
+    only_table: Annotated[bool, typer.Option("--table", help="Print, make no run.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps of each run.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Operators; repeatable.")] = None,
-    folder: Annotated[Path, typer.Option(help="Runs and grid.")] = ROOT / "runs/reconstruction",
-    results: Annotated[
-        Path | None,
-        typer.Option(help="The CSV; by default the table's own, or beside the grid if in part."),
-    ] = None,
+    workers: Annotated[int, typer.Option(help="Runs at a time, each in one thread.")] = 1,
+    folder: Annotated[Path, typer.Option(help="Checkpoints, grid.")] = ROOT / "runs/reconstruction",
+    results: Annotated[Path | None, typer.Option(help="The CSV that rows are added to.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    bfloat16: Annotated[
+        bool, typer.Option(help="In float32 a step can take twice as long.")
+    ] = True,
 ) -> None:
-    """Train every operator with every seed, write the CSV and the grid, print the table."""
-    steps = QUICK_STEPS if quick else steps
-    chosen = pick_device(device)
-    training, test = (read_pictures(data, part).to(chosen) for part in ("train", "test"))
-    if quick:  # the file is grouped by class
-        test = test[:: max(1, len(test) // QUICK_TEST)]
-    shown = test[torch.linspace(0, len(test) - 1, SHOWN).long()]
-    rows, strips = [], [np.concatenate(list(shown[:, 0].cpu().numpy()), 1)]
-    names = only or list(NAMES)
-    for seed in range(seeds):
-        for name in names:
-            place = folder / f"{name}-{seed}-{steps}.json"
-            if not place.exists():
-                start = time.monotonic()
-                network, losses = train(name, seed, steps, training)
-                row = {"operator": name, "seed": seed, "steps": steps, **measure(network, test)}
-                row |= {"gain": late_gain(losses), "seconds": time.monotonic() - start}
-                row |= {"device": describe_device(chosen)}
-                write_image(place.with_suffix(".png"), strip(network, shown))
-                place.write_text(json.dumps(row))
-                typer.echo(f"{name}, seed {seed}: {row['PSNR']:.2f} dB, {row['seconds']:.0f} s")
-            rows.append(json.loads(place.read_text()))
-    from a2u_cli.images import read_grey
-
-    best = ranked(rows)
-    strips += [read_grey(folder / f"{name}-0-{steps}.png") for name in best]
-    write_image(folder / "grid.png", np.repeat(np.repeat(np.concatenate(strips), 2, 0), 2, 1))
-    results = results or (folder / "rows.csv" if quick or only else RESULTS)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], "machine"])
-        writer.writeheader()
-        writer.writerows(row | {"machine": describe_machine()} for row in rows)
-    typer.echo(f"\n{table(rows)}\n")
-    settled = [row["gain"] for row in rows if row["operator"] == "bilinear"]
-    if settled:
-        gain = fmean(settled)
-        typer.echo(f"bilinear's loss fell by {gain:.1%} over the last fifth of the {steps} steps")
-    for rank, name in enumerate(best, 1):
-        if name.startswith("a2u"):
-            typer.echo(f"{name} is number {rank} of {len(best)} by PSNR")
-    typer.echo(f"rows: {results}; pictures: {folder / 'grid.png'}, the originals and then by rank")
+    """Make the runs whose rows are missing, and print the table."""
+    if study:
+        steps, results = steps or STUDY_STEPS, results or STUDY
+        jobs = plan_study(steps)
+    else:
+        steps = steps or (QUICK_STEPS if quick else STEPS)
+        results = results or (folder / "rows.csv" if quick else RESULTS)
+        jobs = plan(steps, 1 if quick else SEEDS)
+    jobs = [job for job in jobs if job.operator in (only or OPERATORS)]
+    setting = Setting(data, folder, device, bfloat16, QUICK_TEST if quick or study else None)
+    done = {row.job for row in read_rows(results)}
+    missing = [job for job in jobs if job not in done]
+    if not only_table:
+        for row in make_all(missing, setting, workers):
+            add_row(row, results)
+            typer.echo(f"{row.job}: {row.psnr:.2f} dB, {row.seconds * 1000:.0f} ms a step")
+    rows = [row for row in read_rows(results) if row.job in jobs]
+    typer.echo(f"{len(rows)} of {len(jobs)} runs; rows: {results}")
+    if not rows:
+        return
+    if study:
+        typer.echo(f"\n{study_table(rows)}")
+    else:
+        typer.echo(f"\n{table(rows)}\n\n{summary(rows)}")
+        if not only_table:
+            draw_grid([Job(READING, name, 0, steps) for name in ranked(rows)], setting)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
-"""The ablations and the reconstruction at tiny size, and their arithmetic."""
+"""The ablations at tiny size, and their arithmetic."""
 
-import json
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import structural_similarity
 
 from a2u_cli.images import write_image
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.training import trainer as training
 from a2u_cli.training.data.building import build_engine
 from a2u_cli.training.data.engine import WHOLE, DataEngine, Recipe
-from benchmarks import ablation, complexity, data_ablation, matting_ablation, reconstruction
+from benchmarks import ablation, complexity, data_ablation, matting_ablation
 from benchmarks.ablation import Budget, Judged, Variant, paired_change
 
 
@@ -135,47 +133,3 @@ def test_the_larger_networks_have_the_sizes_that_their_papers_print() -> None:
     assert sizes["GCA Matting"] == pytest.approx(25.27e6, rel=0.01)
     assert sizes["IndexNet Matting"] == pytest.approx(8.15e6, rel=0.01)
     assert sizes["A2U, channel-shared"] == 8_089_235
-
-
-def test_structural_similarity_is_that_of_its_paper(rng: np.random.Generator) -> None:
-    x = rng.random((3, 1, 32, 32), np.float32)
-    y = np.clip(x + rng.normal(0, 0.1, x.shape), 0, 1).astype(np.float32)
-    judged = reconstruction.ssim(torch.from_numpy(x), torch.from_numpy(y))
-    for number in range(3):
-        expected = structural_similarity(
-            *(x[number, 0].astype(np.float64), y[number, 0].astype(np.float64)),
-            data_range=1.0,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
-        assert judged[number].item() == pytest.approx(expected, abs=1e-4)
-
-
-def test_the_reconstruction_ends_with_its_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], rng: np.random.Generator
-) -> None:
-    for part, count in (("train", 120), ("test", 14)):
-        images = rng.integers(0, 256, (count, 28, 28), np.uint8)
-        np.savez(tmp_path / f"fashion_mnist_{part}.npz", images=images)
-    options = {
-        "steps": 2,
-        "seeds": 1,
-        "only": ["bilinear", "a2u-dynamic-shared"],
-        "folder": tmp_path / "runs",
-        "device": "cpu",
-    }
-    reconstruction.main(tmp_path, quick=False, **options)
-    text = capsys.readouterr().out
-    assert "a2u-dynamic-shared is number" in text
-    assert "over the last fifth of the 2 steps" in text
-    assert (tmp_path / "runs" / "grid.png").exists()
-    assert (tmp_path / "runs" / "rows.csv").read_text().count("bilinear") == 1
-    kept = json.loads((tmp_path / "runs" / "bilinear-0-2.json").read_text())
-    reconstruction.main(tmp_path, quick=False, **options)
-    assert f"{kept['PSNR']:.2f}" in capsys.readouterr().out
-
-
-def test_late_gain_is_the_loss_that_was_still_to_be_had() -> None:
-    assert reconstruction.late_gain([1.0] * 100) == pytest.approx(0.0)
-    assert reconstruction.late_gain([1.0] * 80 + [0.5] * 20) == pytest.approx(0.5)

@@ -23,7 +23,7 @@ from .steady import Moments as Moments
 SCALE = 2
 LEAK = 0.01
 Form = Literal["dynamic", "hybrid", "static"]
-Normalisation = Literal["softmax", "sigmoid-softmax", "none"]
+Normalisation = Literal["softmax", "sigmoid-softmax", "sigmoid", "none"]
 
 
 def downsample(x: Tensor, kernels: Tensor, *, groups: int = 1) -> Tensor:
@@ -102,6 +102,7 @@ def normalise_up(logits: Tensor, groups: int) -> Tensor:
 NORMALISATIONS: dict[Normalisation, Callable[[Tensor, int], Tensor]] = {
     "softmax": normalise_down,
     "sigmoid-softmax": normalise_up,
+    "sigmoid": lambda logits, groups: steady.sigmoid(logits),
     "none": lambda logits, groups: logits,
 }
 
@@ -126,7 +127,7 @@ class KernelGenerator(nn.Module):
     `form` says what is made from the picture: `dynamic` (the released code) the encoding filters
     U and V and the projection p; `hybrid` p alone, U and V being learned constants; `static`
     nothing, all three are learned. `normalise` are the rules of the down and up kernels' taps;
-    with `none` they need not sum to 1.
+    with `sigmoid` and `none` they need not sum to 1.
 
     Raises ValueError where channels do not split into groups, or for an unknown form or rule.
     """
@@ -263,7 +264,7 @@ class KernelGenerator(nn.Module):
 
     def _fast(self, at: int, affinity: Tensor, weights: Tensor) -> bool:
         """Tell whether C makes the kernels down (at 0) or up (at 1)."""
-        plain = self.groups == 1 and self.normalise[at] != "none"
+        plain = self.groups == 1 and self.normalise[at] in ("softmax", "sigmoid-softmax")
         return plain and fused_kernels.usable(affinity, weights)
 
     def _some_up_kernels(self, affinity: Tensor, mean: Tensor, needed: Area) -> Tensor:
@@ -290,6 +291,7 @@ class AffinityPair(nn.Module):
         self,
         channels: int,
         *,
+        up_size: int = 3,
         rank: int = 1,
         groups: int = 1,
         shared: bool = True,
@@ -299,6 +301,7 @@ class AffinityPair(nn.Module):
         super().__init__()
         self.generator = KernelGenerator(
             channels,
+            up_size=up_size,
             rank=rank,
             groups=groups,
             shared=shared,

@@ -25,14 +25,15 @@ from .pair import as_pair
 
 
 class PooledPair(nn.Module):
-    """A 2x2 max-pooling and an upsampler that needs nothing but its features."""
+    """A 2x2 max-pooling, or what `halve` is set to, and an upsampler of features alone."""
 
     def __init__(self, upsampler: nn.Module) -> None:
         super().__init__()
+        self.halve: nn.Module = nn.MaxPool2d(SCALE)
         self.upsampler = upsampler
 
     def down(self, x: Tensor) -> tuple[Tensor, None]:
-        return F.max_pool2d(x, SCALE), None
+        return self.halve(x), None
 
     def up(self, features: Tensor, state: None) -> Tensor:
         return cast(Tensor, self.upsampler(features))
@@ -131,16 +132,17 @@ class IndexPair(nn.Module):
 
 
 class AffinityWithoutTwin(AffinityPair):
-    """A2U's upsampling on its own: kernels from x before a 2x2 max-pooling."""
+    """A2U's upsampling on its own: kernels from x before a max-pooling, or what `halve` is."""
 
     def __init__(self, channels: int, **options: Any) -> None:
         super().__init__(channels, **options)
+        self.halve: nn.Module = nn.MaxPool2d(SCALE)
         del self.generator.project_down
 
     def down(self, x: Tensor) -> tuple[Tensor, Tensor]:
         affinity = self.generator.affinity(x)
         mean = x.mean((2, 3), keepdim=True, dtype=affinity.dtype)
-        return F.max_pool2d(x, SCALE), self.generator.up_kernels(affinity, mean)
+        return self.halve(x), self.generator.up_kernels(affinity, mean)
 
 
 class AnySize(nn.Module):
@@ -195,7 +197,13 @@ OPERATORS: dict[str, Callable[[int], nn.Module]] = {
     "a2u-dynamic-shared-d2": partial(AffinityPair, rank=2),
     "a2u-dynamic-shared-d4": partial(AffinityPair, rank=4),
     "a2u-dynamic-shared-softmax": partial(AffinityPair, normalise=("softmax", "softmax")),
+    "a2u-dynamic-shared-sigmoid": partial(AffinityPair, normalise=("softmax", "sigmoid")),
+    "a2u-dynamic-shared-1x1": partial(AffinityPair, up_size=1, normalise=("softmax", "sigmoid")),
     "a2u-without-twin": AffinityWithoutTwin,
+    "a2u-without-twin-softmax": partial(AffinityWithoutTwin, normalise=("softmax", "softmax")),
+    "a2u-without-twin-1x1": partial(
+        AffinityWithoutTwin, up_size=1, normalise=("softmax", "sigmoid")
+    ),
 }
 
 

@@ -1,0 +1,146 @@
+"""The rows of the reconstruction experiment, and the tables that are made of them."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import get_type_hints
+
+from .autoencoder import READINGS, cost, same_network
+from .eval_dev import markdown_table
+
+OURS = "a2u-dynamic-shared"
+BEATEN = ("transposed", "carafe", "bilinear")  # by A2U, in the paper
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is known by."""
+
+    reading: str
+    operator: str
+    seed: int
+    steps: int
+
+    def __str__(self) -> str:
+        return f"{self.reading}-{self.operator}-{self.seed}-{self.steps}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a run."""
+
+    reading: str
+    operator: str
+    seed: int
+    steps: int
+    psnr: float  # dB
+    ssim: float
+    mse: float  # times 1,000
+    mae: float  # times 1,000
+    gain: float  # dB, over the last fifth of the steps
+    seconds: float  # of processor time, for one step
+    tested: int  # pictures
+    precision: str
+    machine: str
+
+    @property
+    def job(self) -> Job:
+        return Job(self.reading, self.operator, self.seed, self.steps)
+
+
+def add_row(row: Row, path: Path) -> None:
+    """Append a finished run's row, in one write."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(field.name for field in fields(Row))
+        writer.writerow(f"{v:.6g}" if isinstance(v, float) else v for v in astuple(row))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read what `add_row` wrote; nothing where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    kinds = get_type_hints(Row).values()
+    return [Row(*(kind(cell) for kind, cell in zip(kinds, row, strict=True))) for row in rows]
+
+
+def ranked(rows: Iterable[Row]) -> list[str]:
+    """Order the operators, the highest mean PSNR first."""
+    ratios: dict[str, list[float]] = {}
+    for row in rows:
+        ratios.setdefault(row.operator, []).append(row.psnr)
+    return sorted(ratios, key=lambda name: -fmean(ratios[name]))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rank the operators of one reading: mean and deviation over seeds, and what each costs."""
+    lines = []
+    for name in ranked(rows):
+        runs = [row for row in rows if row.operator == name]
+        cells = [
+            _spread([run.psnr for run in runs], 2),
+            _spread([run.ssim for run in runs], 4),
+            _spread([run.mse for run in runs], 2),
+            _spread([run.mae for run in runs], 2),
+        ]
+        parameters, operations = cost(READINGS[runs[0].reading], name)
+        lines.append([name, *cells, f"{parameters:,}", f"{operations / 1e6:.2f}", str(len(runs))])
+    names = ["operator", "PSNR", "SSIM", "MSE x 1e3", "MAE x 1e3"]
+    return markdown_table([*names, "parameters", "M multiply-adds", "seeds"], lines)
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Say whether bilinear has settled, where A2U stands, and what of the paper's order holds."""
+    sentences = []
+    settled = [row for row in rows if row.operator == "bilinear"]
+    if settled:
+        gain, steps = fmean(row.gain for row in settled), settled[0].steps
+        sentences.append(f"Bilinear gained {gain:.2f} dB over the last fifth of {steps:,} steps.")
+    order = ranked(rows)
+    if OURS in order:
+        sentences.append(f"{OURS} is number {order.index(OURS) + 1} of {len(order)} by PSNR.")
+    return "\n".join([*sentences, f"Of the paper's order: {order_of_paper(rows)}."])
+
+
+def order_of_paper(rows: Iterable[Row]) -> str:
+    """Say what of the paper's order these rows have: IndexNet first, A2U ahead of three."""
+    order = ranked(rows)
+    said = []
+    if "indexnet" in order:
+        said.append(f"IndexNet first: {'yes' if order[0] == 'indexnet' else 'no'}")
+    ahead: dict[str, list[str]] = {}
+    for place, name in enumerate(order):
+        if name.startswith("a2u"):
+            beaten = [other for other in BEATEN if other in order[place:]]
+            ahead.setdefault(", ".join(beaten) or "none", []).append(name)
+    said += [f"ahead of {beaten}: {', '.join(names)}" for beaten, names in ahead.items()]
+    return "; ".join(said) or "not run"
+
+
+def study_table(rows: Sequence[Row]) -> str:
+    """Lay PSNR out by operator and reading, and under it what of the paper's order each has."""
+    lines = []
+    made = {(row.operator, row.reading): row for row in rows}
+    order = ranked(rows)
+    columns = {
+        reading: {n: made[key] for n in order if (key := (n, same_network(reading, n))) in made}
+        for reading in READINGS
+    }
+    columns = {reading: column for reading, column in columns.items() if column}
+    for name in order:
+        cells = (column.get(name) for column in columns.values())
+        lines.append([name, *(f"{cell.psnr:.2f}" if cell else "" for cell in cells)])
+    orders = [f"- {name}: {order_of_paper(c.values())}" for name, c in columns.items()]
+    return "\n".join([markdown_table(["PSNR", *columns], lines), "", *orders])
+
+
+def _spread(values: list[float], digits: int) -> str:
+    mean = f"{fmean(values):.{digits}f}"
+    return f"{mean} ± {stdev(values):.{digits}f}" if len(values) > 1 else mean
