@@ -75,8 +75,12 @@ class Carafe(nn.Module):
         self.encode = nn.Conv2d(compressed, (SCALE * up_size) ** 2, up_size - 2, padding="same")
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = F.pixel_shuffle(self.encode(self.compress(x)), SCALE)  # (N, K * K, 2h, 2w)
-        return upsample(x, normalise_down(logits, 1))
+        return upsample(x, self.kernels(x))
+
+    def kernels(self, x: Tensor) -> Tensor:
+        """Predict the kernel of every fine position: (N, C, h, w) -> (N, K * K, 2h, 2w)."""
+        logits = F.pixel_shuffle(self.encode(self.compress(x)), SCALE)
+        return normalise_down(logits, 1)
 
 
 class UnpoolingPair(nn.Module):
