@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import RunA2U
+import torch
+from conftest import ROOT, RunA2U
 from words import TRACES, pair
 
 from a2u_cli.commands import stopping
 from a2u_cli.errors import Interrupted
 from a2u_cli.images import write_image
+from a2u_cli.weights import load_model
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -138,3 +140,28 @@ def test_a_signal_while_a_worker_is_born_waits_until_its_pool_knows_of_it(
         for number, handler in before.items():
             signal.signal(number, handler)
     assert born == ["whole"]
+
+
+def test_a_signal_while_weights_are_read_is_no_damaged_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Torch asks a storage for its shape, and takes any exception there for an answer."""
+    real, sent = torch.UntypedStorage.__getitem__, []
+
+    def ask(storage: torch.UntypedStorage, key: Any) -> Any:
+        if not sent:
+            sent.append(signal.raise_signal(signal.SIGTERM))
+        return real(storage, key)
+
+    monkeypatch.setattr(torch.UntypedStorage, "__getitem__", ask)
+    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    stopping.listen()
+    try:
+        with pytest.raises(Interrupted, match="terminated"):
+            load_model(ROOT / "weights" / "a2u-open.safetensors")
+            time.sleep(5)
+            pytest.fail("it was not told")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert sent
