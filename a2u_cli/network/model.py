@@ -5,13 +5,14 @@ ordinary batch norm in place of the authors' compiled one.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..operators.affinity import LEAK
+from ..operators.affinity import LEAK, AffinityPair
 from ..operators.comparison import find_operator
 from ..operators.fused import convolution
 from ..operators.fused.area import Area
@@ -192,7 +193,8 @@ class MattingNetwork(nn.Module):
         super().__init__()
         name = operator or f"a2u-dynamic-{'shared' if shared else 'wise'}"
         self.operator, self.shared = None if pair else name, not name.endswith("-wise")
-        make = pair or find_operator(name)
+        a2u = partial(AffinityPair, shared=shared)
+        make = pair or (find_operator(operator) if operator else a2u)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         stem, head = STAGES["stem"], STAGES["head"]
