@@ -212,7 +212,7 @@ def report(judged: list[Judged], names: list[str]) -> str:
     sets = [*SETS, *halves, COMPOSITES, *groups]
     there = {row.variant for row in judged}
     sections = [tables(judged, sets)] if judged else []
-    if REFERENCE in there:
+    if REFERENCE in there and len(there) > 1:
         held = [set_ for set_ in sets if any(is_of(row, set_) for row in judged)]
         sections += [comparison(judged, set_) for set_ in held]
     missing = [name for name in names if name not in there]
