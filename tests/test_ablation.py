@@ -13,6 +13,7 @@ from a2u_cli.errors import A2UError
 from a2u_cli.images import write_image
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.rendering.sets import Order, render_set
+from a2u_cli.training import memory
 from a2u_cli.training import trainer as training
 from a2u_cli.training.data.building import build_engine
 from a2u_cli.training.data.engine import WHOLE, DataEngine, Recipe
@@ -92,6 +93,7 @@ def test_an_ablation_that_was_killed_goes_on_and_keeps_its_averages(
     tiny = partial(build_engine, drawn=4, scenes=2, drawn_side=64, held=6)
     monkeypatch.setattr(matting_ablation, "build_engine", tiny)
     monkeypatch.setattr(matting_ablation, "costs", lambda *_: "")
+    monkeypatch.setattr(memory, "keep_memory", lambda: None)  # would hold for all tests
     renders = tmp_path / "renders"
     order = Order("hard", 7, 64, detail=0.05)
     list(render_set(renders, [order]))
