@@ -43,6 +43,7 @@ container-test: .venv/dev
 campaign: .venv/dev
 	$(BIN)/python tests/campaign.py
 	$(BIN)/python tests/folder_campaign.py --folders 2100
+	$(BIN)/python tests/graph_campaign.py --sizes 20
 	$(BIN)/python tests/kills.py
 	$(BIN)/python tests/kills.py sequence --kills 5
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) $(NEEDED)

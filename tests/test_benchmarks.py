@@ -20,6 +20,7 @@ from benchmarks import (
     checking,
     describe_machine,
     eval_dev,
+    export,
     failures,
     half,
     interleave,
@@ -91,6 +92,28 @@ def test_startup_takes_the_time_of_a_whole_process() -> None:
     assert startup.seconds_to_run(["-S", "-c", "import time; time.sleep(0.3)"]) >= 0.3
     with pytest.raises(CalledProcessError):
         startup.seconds_to_run(["-S", "-c", "raise SystemExit(3)"])
+
+
+def test_a_pass_of_a_runtime_is_the_second_one_and_its_memory_more_than_before_it() -> None:
+    class Growing:
+        calls = 0
+
+        def matte(self, image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            self.held = np.ones(self.calls * 20_000_000, np.uint8)
+            return np.float32(trimap)
+
+    made = Growing()
+    measured = export.measure(lambda: made, (4, 6))
+    assert made.calls == 2 and measured.seconds > 0
+    assert measured.peak - measured.before < 1 << 30  # another test may have held more before
+
+
+def test_an_environment_is_as_large_as_its_files_without_pip(tmp_path: Path) -> None:
+    for name in ("lib/kept.so", "lib/pip/left.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(2_000_000))
+    assert export.megabytes(tmp_path) == 2.0
 
 
 def test_means_leave_the_easy_picture_out_and_say_their_count(results: eval_dev.Results) -> None:

@@ -11,7 +11,10 @@ from a2u_cli.matting.inference import matte
 from a2u_cli.matting.streaming import pad_to_stride
 from a2u_cli.operators.affinity import AffinityPair, KernelGenerator, downsample, pool, upsample
 
-EVEN = [(2, 2), (4, 10), (12, 12), (14, 26), (34, 50), (6, 122), (66, 38)]
+EVEN = [
+    *((2, 2), (4, 10), (12, 12), (14, 26), (34, 50), (6, 122)),
+    *((66, 38), (2, 46), (22, 16), (38, 10), (58, 4), (46, 62)),
+]
 SIZES = [
     (1, 1),
     (1, 9),
@@ -23,6 +26,8 @@ SIZES = [
     (48, 32),
     (101, 37),
     (64, 90),
+    (2, 33),
+    (53, 19),
 ]
 
 

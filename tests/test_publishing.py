@@ -11,7 +11,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from conftest import Run, RunA2U
-from huggingface_hub import ModelCard, SpaceCard
+from huggingface_hub import ModelCard, SpaceCard, hf_hub_download
 from huggingface_hub.repocard import metadata_load
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -19,12 +19,14 @@ from test_weights_hub import COMMIT, Hub, Machine, faults, hub, machine  # noqa:
 
 from a2u_cli.commands.weights import _certified
 from a2u_cli.errors import A2UError, WeightsError
-from a2u_cli.export import certificate
+from a2u_cli.export import certificate, web
 from a2u_cli.export.certificate import Certificate, ParityError, Row
 from a2u_cli.weights import publishing, registry
 from a2u_cli.weights.cache import sha256_of
 from a2u_cli.weights.card import space_card, write_text
 from a2u_cli.weights.header import read_header
+
+pytest_plugins = "exported"
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.usefixtures("environment")
@@ -34,6 +36,8 @@ pytestmark = pytest.mark.usefixtures("environment")
 def online(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
     """Let the Hub's library, in this process, know of no other Hub than the one here."""
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.address)
+    template = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
@@ -63,6 +67,17 @@ def graph(weights: Path, tmp_path: Path) -> Path:
     path.write_bytes(model.SerializeToString())
     certificate.write(certificate_of(path, facts["weights_sha256"]), path)
     return path
+
+
+@pytest.fixture
+def page(
+    graph: Path, weights: Path, stand_in: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Lay out a page of the tiny graph."""
+    out = tmp_path_factory.mktemp("page")
+    facts = {"licence": "Apache-2.0", "weights_sha256": sha256_of(weights)}
+    web.write_page(out, graph, facts, "tiny", stand_in)
+    return out
 
 
 def certificate_of(file: Path, weights_sha256: str, *, largest: float = 1e-6) -> Certificate:
@@ -314,6 +329,78 @@ def test_a_space_serves_a_folder_that_browsers_grant_threads(online: Hub, tmp_pa
         "cross-origin-resource-policy": "cross-origin",
     }
     SpaceCard.load(tmp_path / "README.md").validate()
+
+
+# A page as a Space
+
+
+def test_a_dry_run_makes_a_whole_space_of_a_page_whose_card_passes(
+    publish: Callable[..., Run], online: Hub, weights: Path, page: Path, tmp_path: Path
+) -> None:
+    run = publish(weights, "--to", "me/mattes", "--space", page)
+    assert run.code == 0, run.stderr
+    folder = tmp_path / "me--mattes"
+    assert contents(folder).keys() - contents(page).keys() == {"README.md"}
+    assert contents(page).items() <= contents(folder).items()
+    SpaceCard.load(folder / "README.md").validate()
+    facts = metadata_load(folder / "README.md")
+    assert (facts["title"], facts["sdk"], facts["license"]) == ("mattes", "static", "apache-2.0")
+    command = f"a2u weights publish {weights} --to me/mattes --space {page} --yes"
+    assert f"nothing was uploaded; to upload it: {command}\n" in run.stderr
+    assert "me/mattes is not on the Hub yet" in run.stderr
+    assert not online.files
+    assert publish(weights, "--to", "me/mattes", "--space", page).code == 0, "the same is no other"
+    (folder / "index.html").write_text("mine")
+    run = publish(weights, "--to", "me/mattes", "--space", page)
+    assert run.code == 2 and "holds something else than would be written" in run.stderr
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def test_what_is_no_page_of_these_weights_is_no_space(
+    publish: Callable[..., Run], weights: Path, graph: Path, page: Path, tmp_path: Path
+) -> None:
+    def refused(code: int, words: str, *more: object) -> None:
+        run = publish(weights, "--space", page, *more)
+        assert (run.code, run.stdout, run.stderr.count("\n")) == (code, b"", 1), run.stderr
+        assert words in run.stderr
+
+    refused(2, "--onnx would do nothing: a page has its graph", "--onnx", graph)
+    (page / "notes.txt").write_text("mine")
+    refused(2, "holds notes.txt, which is none of a page's files")
+    (page / "notes.txt").unlink()
+    told = (page / "model.json").read_text()
+    (page / "model.json").write_text(told.replace(sha256_of(weights), "0" * 64))
+    refused(3, "has a network of other weights (sha256 0000")
+    (page / "model.json").write_text("{}")
+    refused(2, "model.json is damaged")
+    (page / "model.json").write_text(told)
+    own = certificate.read(page / "model.onnx")
+    certificate.write(dataclasses.replace(own, file_sha256="0" * 64), page / "model.onnx")
+    refused(3, "model.onnx was changed since it was certified")
+    (page / "index.html").unlink()
+    refused(2, "has no index.html, expected a page: make one with a2u export web")
+    assert not list(tmp_path.glob("*-space"))
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the Hub's library
+def test_a_space_is_got_back_byte_by_byte(
+    publish: Callable[..., Run], online: Hub, weights: Path, page: Path, tmp_path: Path
+) -> None:
+    online.token = "hf_secret"
+    run = publish(weights, "--to", "me/mattes", "--space", page, "--yes")
+    assert run.code == 0, run.stderr
+    assert run.stderr.splitlines()[-1].startswith(f"published: {online.address}/")
+    assert "hf_secret" not in run.stdout.decode() + run.stderr
+    assert [(asked["type"], asked["sdk"]) for asked in online.created] == [("space", "static")]
+    published = contents(tmp_path / "me--mattes")
+    for name, data in published.items():
+        back = hf_hub_download("me/mattes", name, repo_type="space", local_dir="back")
+        assert Path(back).read_bytes() == data
+    assert len(online.files) == len(published)
 
 
 # The Hub

@@ -1,6 +1,7 @@
 """The page of `a2u export web`: what is laid out, and its mattes in a real browser."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ pytest.importorskip("onnxruntime")
 from conftest import CHROMIUM, RunA2U, error_histogram
 from exported import SHIPPED
 
-from a2u_cli.export import web
+from a2u_cli.export import certificate, web
 from a2u_cli.images import read_image, read_matte, write_image
 from a2u_cli.matting.matter import Matter
 from a2u_cli.trimap import band_pixels, make_trimap, parse_trimap, read_trimap
@@ -72,21 +73,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path) -> Path:
-    """Give a folder that looks like onnxruntime-web's, with nothing in it that could be run."""
-    folder = tmp_path / "dist"
-    folder.mkdir()
-    for name in web.RUNTIME_FILES:
-        (folder / name).write_text(f"/*!\n * ONNX Runtime Web v{web.VERSION}\n */")
-    return folder
-
-
-@pytest.fixture
 def graph(tmp_path: Path) -> Path:
     """Write a sound graph that mattes nothing, with a certificate that is of it."""
     import onnx
-
-    from a2u_cli.export import certificate
 
     names = [
         onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, ["H", "W"]) for n in "ab"
@@ -135,7 +124,7 @@ def test_without_a_graph_the_weights_are_exported_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from a2u_cli.commands import export
-    from a2u_cli.export import certificate, onnx_files
+    from a2u_cli.export import onnx_files
 
     exported: list[Path] = []
 
@@ -150,6 +139,17 @@ def test_without_a_graph_the_weights_are_exported_first(
     assert run.code == 0, run.stderr
     assert exported == [weights]
     assert json.loads((out / web.FACTS).read_text())["name"] == weights.stem
+
+
+@pytest.mark.exports
+@pytest.mark.skipif("A2U_TEST_GRAPH" in os.environ, reason="A2U_TEST_GRAPH stands for its graph")
+def test_a_page_of_weights_has_a_graph_that_is_certified(exported_page: Path) -> None:
+    told = json.loads((exported_page / web.FACTS).read_text())
+    assert (told["name"], told["weights_sha256"]) == ("a2u-open", sha256_of(SHIPPED))
+    own = certificate.read(exported_page / web.GRAPH)
+    assert own.file_sha256 == sha256_of(exported_page / web.GRAPH)
+    assert len(own.rows) == len(certificate.SIZES) and own.largest <= 1e-4
+    assert web.read_page(exported_page)["licence"] == told["licence"] == "Apache-2.0"
 
 
 def test_a_folder_that_is_no_page_is_never_replaced(

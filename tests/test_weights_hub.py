@@ -43,7 +43,7 @@ registry.REGISTRY["a2u-open"] = replace(registry.REGISTRY["a2u-open"], sha256={!
 class Hub:
     """What the server holds, what it was asked, and how it misbehaves."""
 
-    files: dict[str, bytes] = field(default_factory=dict)  # "owner/repo/file"
+    files: dict[str, bytes] = field(default_factory=dict)  # "owner/repo/file", "spaces/owner/..."
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
     cuts: int = 0  # how many downloads still break off at three quarters
@@ -54,6 +54,7 @@ class Hub:
     status: int = 200  # of downloads
     refuses: int = 0  # with which status it answers whoever writes
     token: str = ""  # that whoever writes must have, where one is set
+    created: list[dict[str, Any]] = field(default_factory=list)  # as it was asked to
     commits: list[dict[str, Any]] = field(default_factory=list)  # their heads
     address: str = ""
 
@@ -106,17 +107,17 @@ class Handler(BaseHTTPRequestHandler):
         self.resolve()
 
     def resolve(self) -> None:
-        if self.path.startswith("/api/models/"):
-            self.describe("/".join(self.path.split("?")[0].split("/")[3:5]))
+        if self.path.startswith(("/api/models/", "/api/spaces/")):
+            self.describe(repository_of(self.path))
             return
         if "/resolve/" not in self.path:  # the library's own curiosity
             self.answer(404)
             return
         self.note()
-        owner, repository, _, _, *file = self.path.strip("/").split("/")
-        data = self.hub.files.get("/".join((owner, repository, *file)))
+        repository, file = self.path.strip("/").split("/resolve/")
+        data = self.hub.files.get(f"{repository}/{file.partition('/')[2]}")
         if data is None:
-            known = any(key.startswith(f"{owner}/{repository}/") for key in self.hub.files)
+            known = any(key.startswith(f"{repository}/") for key in self.hub.files)
             code = "EntryNotFound" if known else "RepoNotFound"
             self.answer(404, X_Error_Code=code, X_Repo_Commit=COMMIT)
             return
@@ -172,6 +173,7 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, body: bytes) -> dict[str, Any]:
         if self.path == "/api/repos/create":
             asked = json.loads(body)
+            self.hub.created.append(asked)
             return {"url": f"{self.hub.address}/{asked['organization']}/{asked['name']}"}
         if self.path == "/api/validate-yaml":
             errors = [{"message": text} for text in faults(json.loads(body)["content"])]
@@ -191,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
             objects = [{**wanted, "actions": upload} for wanted in json.loads(body)["objects"]]
             return {"transfer": "basic", "objects": objects}
         assert "/commit/" in self.path, self.path
-        repository = "/".join(self.path.split("/")[3:5])
+        repository = repository_of(self.path)
         for line in body.splitlines():
             operation = json.loads(line)
             value = operation["value"]
@@ -203,6 +205,12 @@ class Handler(BaseHTTPRequestHandler):
             elif operation["key"] == "lfsFile":
                 self.hub.files[f"{repository}/{value['path']}"] = self.hub.blobs[value["oid"]]
         return {"commitUrl": f"{self.hub.address}/{repository}/commit/1", "commitOid": COMMIT}
+
+
+def repository_of(path: str) -> str:
+    """Name the repository of /api/models/owner/name/... as its files' names begin."""
+    _, _, kind, owner, name, *_ = path.partition("?")[0].split("/")
+    return "/".join((["spaces"] if kind == "spaces" else []) + [owner, name])
 
 
 def faults(card: str) -> list[str]:

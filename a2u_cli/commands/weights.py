@@ -13,11 +13,11 @@ from ..weights import registry
 from ..weights.cache import SUFFIX, cached, sha256_of
 from ..weights.download import HubFile
 from ..weights.header import read_header
-from .options import AsJson, complete_weights
+from .options import AsJson, complete_weights, refuse_idle
 from .terminal import confirm, say, show, show_json, show_path
 
 if TYPE_CHECKING:
-    from ..weights.publishing import Made, Repository
+    from ..weights.publishing import Kind, Made, Repository
 
 app = typer.Typer(
     help="Weights: list, get, import, describe, check, publish.", no_args_is_help=True
@@ -141,6 +141,13 @@ def publish(
             metavar="FILE", help="What a2u export onnx made of these weights; may be repeated."
         ),
     ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE",
+            help="Publish this page of a2u export web, of these weights, as a Space instead.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Upload it; without, nothing is.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -154,28 +161,27 @@ def publish(
         publishing.require_name(to)
     elif yes:
         raise A2UError("--yes uploads, and nothing says where to; add --to OWNER/NAME")
+    if space:
+        refuse_idle("a page has its graph", onnx=onnx or None)
     path, name = publishing.find(weights), to.split("/")[1] if to else _name(weights)
-    out = folder or Path(to.replace("/", "--") if to else f"{name}-hub")
-    more = _certified(onnx or [], sha256_of(path))
-    made = publishing.make_folder(path, out, name=name, repository=to, more=more)
-    if made.unlinked:
-        say(f"the card names files that do not come along: {listed(made.unlinked)}")
-    there = _see(to, made, needed=yes) if to else None
+    out = folder or Path(to.replace("/", "--") if to else f"{name}-{'space' if space else 'hub'}")
+    if space:
+        made = _make_space(space, out, name=name, weights=weights, weights_sha256=sha256_of(path))
+    else:
+        more = _certified(onnx or [], sha256_of(path))
+        made = publishing.make_folder(path, out, name=name, repository=to, more=more)
+    there = _see(to, "space" if space else "model", made, needed=yes) if to else None
     address = _upload(made, there) if there and yes else None
-    if as_json:
-        show_json({**dataclasses.asdict(made), "folder": str(made.folder), "address": address})
-    else:
-        for part in made.parts:
-            show(f"{part.sha256}  {part.bytes:>10}  {part.name}")
-        show_path(made.folder)
+    _show(made, address, as_json=as_json)
     if address:
-        say(f"published: {address}; to get it: a2u weights get hf://{to}")
-    else:
-        words = ["--to", to or publishing.SOMEWHERE]
-        words += ["--folder", str(folder)] if folder and to else []  # the card names where it goes
-        words += [word for file in onnx or [] for word in ("--onnx", str(file))]
-        command = shlex.join(["a2u", "weights", "publish", weights, *words, "--yes"])
-        say(f"nothing was uploaded; to upload it: {command}")
+        say(f"published: {address}" + ("" if space else f"; to get it: a2u weights get hf://{to}"))
+        return
+    words = ["--to", to or publishing.SOMEWHERE]
+    words += ["--folder", str(folder)] if folder and to else []  # the card names where it goes
+    words += [word for file in onnx or [] for word in ("--onnx", str(file))]
+    words += ["--space", str(space)] if space else []
+    command = shlex.join(["a2u", "weights", "publish", weights, *words, "--yes"])
+    say(f"nothing was uploaded; to upload it: {command}")
 
 
 @app.command("path")
@@ -241,12 +247,45 @@ def _certified(files: list[Path], weights_sha256: str) -> dict[Path, str]:
     return said
 
 
-def _see(to: str, made: "Made", *, needed: bool) -> "Repository | None":
+def _make_space(page: Path, out: Path, *, name: str, weights: str, weights_sha256: str) -> "Made":
+    """Make a Space of a page, whose network must be of these weights.
+
+    Raises A2UError where the folder is no page, ParityError where its graph is another.
+    """
+    from ..export import certificate
+    from ..export.onnx_files import read_facts
+    from ..export.web import GRAPH, read_page
+    from ..weights.publishing import make_space
+
+    told = read_page(page)
+    certificate.require_same(certificate.read(page / GRAPH), page / GRAPH, read_facts(page / GRAPH))
+    if told["weights_sha256"] != weights_sha256:
+        raise certificate.ParityError(
+            f"{page} has a network of other weights (sha256 {told['weights_sha256']}, expected "
+            f"{weights_sha256}); make it of these: a2u export web"
+        )
+    models = [HubFile.parse(weights).repository] if weights.startswith("hf://") else []
+    return make_space(page, out, title=name, licence=told["licence"], models=models)
+
+
+def _show(made: "Made", address: str | None, *, as_json: bool) -> None:
+    """Print a folder's files, and where it lies."""
+    if made.unlinked:
+        say(f"the card names files that do not come along: {listed(made.unlinked)}")
+    if as_json:
+        show_json({**dataclasses.asdict(made), "folder": str(made.folder), "address": address})
+        return
+    for part in made.parts:
+        show(f"{part.sha256}  {part.bytes:>10}  {part.name}")
+    show_path(made.folder)
+
+
+def _see(to: str, kind: "Kind", made: "Made", *, needed: bool) -> "Repository | None":
     """Tell what a repository holds already; in a dry run, that it cannot be seen is told too."""
     from ..weights.publishing import look
 
     try:
-        there = look(to)
+        there = look(to, kind)
     except WeightsError as error:
         if needed:
             raise

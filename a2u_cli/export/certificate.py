@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -174,8 +175,6 @@ def _take_costs(makes: dict[str, Make]) -> Iterator[Cost]:
 
 def _measure(make: Make) -> tuple[float, int]:
     """Time mattes, and give the largest memory that this process had, in bytes."""
-    import resource
-
     matter = make()
     image, _ = draw(TIMED)
     trimap = np.full(TIMED, UNKNOWN, np.uint8)
@@ -184,8 +183,18 @@ def _measure(make: Make) -> tuple[float, int]:
         start = time.perf_counter()
         matter.matte(image, trimap)
         seconds.append(time.perf_counter() - start)
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(median(seconds[1:]), 3), kilobytes << 10
+    return round(median(seconds[1:]), 3), peak_memory()
+
+
+def peak_memory() -> int:
+    """Give the most memory that this process had, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count what its parent held when it was started, too
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) << 10
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def place(file: Path) -> Path:

@@ -95,6 +95,13 @@ class PlainPair(nn.Module):
         return cast(Tensor, point(bins)).transpose(0, 1).expand(self.generator.channels, -1, -1, -1)
 
 
+class WidePlanes(WholePlanes):
+    """`WholePlanes` whose context takes the mean of the whole picture in float32."""
+
+    def surround(self, stage: str, x: Tensor) -> Tensor:
+        return cast(Tensor, self._module(stage)(x, x.float().mean((2, 3), keepdim=True)))
+
+
 class WholePicture(nn.Module):
     """Picture and trimap of any size to alpha: what `fold_norms` gives, in export form.
 
@@ -123,7 +130,7 @@ class WholePicture(nn.Module):
         height, width = image.shape[2:]
         colours = (image - self.network.mean) / self.network.std
         picture = mirror(torch.cat([colours, trimap], 1))  # (1, 4, H', W')
-        raw = walk(WholePlanes(self.network), picture)[:, :, :height, :width]
+        raw = walk(WidePlanes(self.network), picture)[:, :, :height, :width]
         known = (trimap - 0.5).abs() > 0.5 - KNOWN
         return torch.where(known, trimap.round(), raw.clamp(0, 1))
 

@@ -16,6 +16,7 @@ import tarfile
 from importlib.metadata import distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from .. import __version__
 from ..errors import A2UError
@@ -66,6 +67,32 @@ def write_page(out: Path, graph: Path, facts: dict[str, str], name: str, runtime
         "most_pixels": MOST_PIXELS,
     }
     (out / FACTS).write_text(json.dumps(told, indent=2) + "\n")
+
+
+def read_page(folder: Path) -> dict[str, Any]:
+    """Give what a page that `write_page` wrote says of itself.
+
+    Raises A2UError where a file is missing, or one lies there that no page has.
+    """
+    names = {*_page_names(), *(f"runtime/{name}" for name in (*RUNTIME_FILES, "LICENSE"))}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    for missing in sorted(names - found):
+        raise A2UError(f"{folder} has no {missing}, expected a page: make one with a2u export web")
+    for strange in sorted(found - names):
+        raise A2UError(f"{folder} holds {strange}, which is none of a page's files; move it away")
+    try:
+        told = json.loads((folder / FACTS).read_text())
+        return {name: told[name] for name in ("name", "licence", "weights_sha256")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise A2UError(
+            f"{folder / FACTS} is damaged; make the page anew: a2u export web"
+        ) from error
+
+
+def _page_names() -> set[str]:
+    """Name the files beside the runtime."""
+    ours = {file.name for file in PAGE.iterdir()} - {RUNTIME_LICENCE}
+    return ours | {*SHARED_FILES, "LICENSE", GRAPH, place(Path(GRAPH)).name, FACTS}
 
 
 def _licence() -> str:

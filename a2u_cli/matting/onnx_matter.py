@@ -19,7 +19,7 @@ from .runtime import Runtime
 SUFFIX = ".onnx"
 FORMAT, FORMAT_VERSION = "a2u-onnx", "1"
 SHARE = 0.8  # of the free memory is taken
-PIXEL = 3000  # bytes that a pass takes for each, at most: measured by `benchmarks.export`
+PIXEL = 4100  # bytes that a pass takes for each, at most: measured by `benchmarks.export`
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -60,6 +60,7 @@ class OnnxMatter(Runtime):
         self.max_memory = parse_bytes(max_memory) if isinstance(max_memory, str) else max_memory
         self._place, self._threads = _pick_device(device), threads or cores()
         self.session = _open_session(self.path, self._place, self._threads)
+        self._giving_back = _give_back_memory(self._place)
         facts: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         _require_own(self.path, facts)
         self.sha256, self._dtype = sha256_of(self.path), facts["dtype"]
@@ -100,7 +101,8 @@ class OnnxMatter(Runtime):
             "trimap": np.float32(trimap[None, None]) / 255,
         }
         try:
-            alpha = np.asarray(self.session.run(["alpha"], inputs)[0][0, 0], np.float32)
+            found = self.session.run(["alpha"], inputs, self._giving_back)
+            alpha = np.asarray(found[0][0, 0], np.float32)
         except Exception as error:  # onnxruntime has kinds of its own
             if not is_memory(error):
                 raise A2UError(f"onnxruntime ended with: {' '.join(str(error).split())}") from error
@@ -181,6 +183,7 @@ def _open_session(path: Path, device: Device, threads: int) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.enable_mem_pattern = False  # else a size's second pass takes twice the memory
     own = {"device_id": device.number} if device.type == "cuda" else {}
     try:
         return runtime.InferenceSession(
@@ -191,6 +194,14 @@ def _open_session(path: Path, device: Device, threads: int) -> Any:
             f"{path} cannot be loaded by onnxruntime {runtime.__version__} "
             f"({' '.join(str(error).split())[:200]}); export it again"
         ) from error
+
+
+def _give_back_memory(device: Device) -> Any:
+    """Have each pass on a CPU end by giving its memory back: what is free then tells the truth."""
+    options = _runtime().RunOptions()
+    if device.type == "cpu":
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _require_own(path: Path, facts: dict[str, str]) -> None:

@@ -1,26 +1,27 @@
-"""Weights as a model repository: its whole folder, and its way to the Hugging Face Hub."""
+"""Weights as a model repository, a page as a Space: whole folders, and their way to the Hub."""
 
 import filecmp
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ..errors import A2UError, WeightsError, listed
 from . import registry
 from .cache import NAME, reason, sha256_of
-from .card import DTYPES, follow_links, model_card, write_text
+from .card import DTYPES, follow_links, model_card, space_card, write_text
 from .download import PATIENCE, HubFile, within
 from .header import read_header, require_released
 
 CARD, CONFIG, LICENCE = "README.md", "config.json", "LICENSE"
 UNSTATED = ("", "unknown", "unstated")  # what import and training write where nobody said
 SOMEWHERE = "OWNER/NAME"  # until it is said where the folder goes
+Kind = Literal["model", "space"]  # as the Hub's library says them
 T = TypeVar("T")
 
 
@@ -47,6 +48,7 @@ class Repository:
     """What a repository on the Hub holds; a new one has no commit."""
 
     name: str
+    kind: Kind = "model"
     commit: str | None = None
     files: tuple[str, ...] = ()
 
@@ -141,10 +143,26 @@ def make_folder(
         (new / CARD).write_bytes(card.encode(errors="backslashreplace"))
         (new / CONFIG).write_text(json.dumps({"shared": header.variant == "share"}, indent=2))
         (new / LICENCE).write_bytes(_licence(header.licence).encode(errors="backslashreplace"))
-    parts = [
-        Part(name, path.stat().st_size, sha256_of(path)) for name, path in _files(folder).items()
-    ]
-    return Made(folder, tuple(parts), tuple(left))
+    return Made(folder, _parts(folder), tuple(left))
+
+
+def make_space(
+    page: Path, folder: Path, *, title: str, licence: str, models: Iterable[str] = ()
+) -> Made:
+    """Make a Space's whole folder: a page's files, and the card that has the Hub serve them.
+
+    `models` are the repositories, `owner/name`, that the page's network lies in. A folder that is
+    there already is kept where it holds the same, and never changed. Raises as `make_folder`.
+    """
+    with _taking_place(folder) as new:
+        shutil.copytree(page, new, dirs_exist_ok=True)
+        (new / CARD).write_text(space_card(title, licence=licence, models=models), encoding="utf-8")
+    return Made(folder, _parts(folder))
+
+
+def _parts(folder: Path) -> tuple[Part, ...]:
+    files = _files(folder).items()
+    return tuple(Part(name, path.stat().st_size, sha256_of(path)) for name, path in files)
 
 
 def _require_names(more: list[str]) -> None:
@@ -212,7 +230,7 @@ def _files(folder: Path) -> dict[str, Path]:
     return {str(path.relative_to(folder)): path for path in there}
 
 
-def look(repository: str) -> Repository:
+def look(repository: str, kind: Kind = "model") -> Repository:
     """Ask the Hub what a repository holds, nothing where it is not there.
 
     Raises WeightsError where the Hub cannot be asked.
@@ -222,11 +240,13 @@ def look(repository: str) -> Repository:
 
     def ask() -> Repository:
         try:
-            told = HfApi().model_info(repository)
+            hub = HfApi()
+            ask_for = hub.space_info if kind == "space" else hub.model_info
+            told = ask_for(repository)
         except RepositoryNotFoundError:
-            return Repository(repository)
+            return Repository(repository, kind)
         files = sorted(file.rfilename for file in told.siblings or ())
-        return Repository(repository, told.sha, tuple(files))
+        return Repository(repository, kind, told.sha, tuple(files))
 
     return _asked("look into", repository, lambda: within(PATIENCE, ask))
 
@@ -242,9 +262,14 @@ def upload(made: Made, to: Repository) -> str:
     def send() -> str:
         hub = HfApi()
         if to.commit is None:
-            within(PATIENCE, lambda: hub.create_repo(to.name, exist_ok=True))
+            sdk = "static" if to.kind == "space" else None
+            within(
+                PATIENCE,
+                lambda: hub.create_repo(to.name, repo_type=to.kind, space_sdk=sdk, exist_ok=True),
+            )
         commit = hub.upload_folder(
             repo_id=to.name,
+            repo_type=to.kind,
             folder_path=made.folder,
             commit_message="Upload with a2u weights publish",
             parent_commit=to.commit,
