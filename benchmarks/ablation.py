@@ -2,11 +2,11 @@
 
 The CSV holds a row for every picture, each with its run's budget and machine; the tables are made
 from it. A stopped ablation goes on from it too, on another machine if need be: a run whose rows it
-holds is not done again.
+holds is not done again, and one that was killed goes on from its checkpoint. What each run learned,
+the average of its weights, is kept beside its curve.
 """
 
 import csv
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -17,15 +17,16 @@ from typing import get_type_hints
 
 import numpy as np
 import torch
+from filelock import FileLock
 
-from a2u_cli.images.files import replacing
+from a2u_cli.images.files import locked, replacing
 from a2u_cli.matting.inference import matte
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.scoring.metrics import Scores, score
 from a2u_cli.training.data.building import build_engine
 from a2u_cli.training.data.engine import DataEngine, Request
 from a2u_cli.training.options import TrainOptions
-from a2u_cli.training.trainer import StepReport, Trainer
+from a2u_cli.training.trainer import CURVE, StepReport, Trainer, export
 from a2u_cli.trimap import restore_known
 
 from . import describe_machine
@@ -36,6 +37,8 @@ RENDERED_SIZE = 320
 RENDERED_SEED = 999_983
 GROWTH = (0.5, 0.75)  # the shares of a run at which crops of several sizes grow
 SETS = ("rendered", "narrow", "wide")  # the last two: the real photographs, by trimap
+HALF = "half "  # before a set's name: its pictures at half their size
+COMPOSITES = "composites"  # the validation composites; their groups are sets of their own
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,16 @@ class Variant:
     source: Callable[[int], DataEngine]
 
 
+Judge = Callable[[MattingNetwork], Iterable[tuple[tuple[str, str], Scores]]]
+
+
 @dataclass(frozen=True)
 class Judged:
     """One picture's scores by one run."""
 
     variant: str
     seed: int
-    set: str  # one of SETS
+    set: str  # one of SETS, one at half size, or "composites, hair" and the other groups
     picture: str
     sad: float
     mse: float
@@ -74,6 +80,8 @@ class Budget:
     sizes: tuple[int, ...] = (64, 128, 192)
     batch: int = 32
     bfloat16: bool = False
+    growth: tuple[float, ...] = GROWTH
+    samples: str = ""  # what is special about them, so that no other run is taken for this one
 
     def options(self, seed: int) -> TrainOptions:
         """Give the options with the fewest steps that take all the crops."""
@@ -83,7 +91,7 @@ class Budget:
                 steps=steps,
                 batch=self.batch,
                 sizes=self.sizes,
-                growth=GROWTH[: len(self.sizes) - 1],
+                growth=self.growth[: len(self.sizes) - 1],
                 seed=seed,
                 bfloat16=self.bfloat16,
             )
@@ -98,7 +106,28 @@ class Budget:
     def __str__(self) -> str:
         dtype = "bfloat16" if self.bfloat16 else "float32"
         sizes = ", ".join(map(str, self.sizes))
-        return f"{self.crops:,} crops of {sizes} px, {self.batch} a step, {dtype}"
+        text = f"{self.crops:,} crops of {sizes} px, {self.batch} a step, {dtype}"
+        return f"{text}, {self.samples}" if self.samples else text
+
+
+def judge(network: MattingNetwork) -> Iterator[tuple[tuple[str, str], Scores]]:
+    """Score a network on the rendered set, and on the real photographs where they are at hand.
+
+    Gives (set, picture) and its scores.
+    """
+    for case in (*rendered_set(), *photographs()):
+        yield (case.width, case.picture), score_case(network, case)
+
+
+def photographs() -> Iterator[Case]:
+    """Read the real photographs that means are over, where they are at hand."""
+    yield from (case for case in (read_cases() if DEV.is_dir() else ()) if case.picture != APART)
+
+
+def score_case(network: MattingNetwork, case: Case) -> Scores:
+    """Score one pass of a network on a picture."""
+    alpha = restore_known(matte(network, case.image, case.trimap), case.trimap)
+    return score(to_u8(alpha), case.truth, case.trimap)
 
 
 def run(
@@ -109,6 +138,7 @@ def run(
     results: Path,
     *,
     device: torch.device,
+    judge: Judge = judge,
     say: Callable[[str], None] = print,
 ) -> list[Judged]:
     """Train and judge every variant with every seed, but those whose rows are in `results`.
@@ -117,52 +147,52 @@ def run(
     written meanwhile.
     """
     done = {(row.variant, row.seed, row.budget) for row in read_csv(results)}
-    wanted = {(variant.name, seed, str(budget)) for seed in seeds for variant in variants}
     for seed in seeds:  # seed by seed, so that a stopped ablation has compared all variants
         for variant in variants:
             if (variant.name, seed, str(budget)) in done:
                 continue
             place = folder / f"{variant.name.replace(' ', '-')}-{seed}"
-            torch.manual_seed(seed)
-            network, source = variant.network(), variant.source(seed)
-            trainer = Trainer(network, source, budget.options(seed), place, device=device)
-            start = time.monotonic()
-
-            def report(line: StepReport, name: str = place.name) -> None:
-                if line.validation is not None:
-                    say(f"{name}: step {line.step}, {line.seconds:.2f} s, {line.validation}")
-
-            trainer.run(report)
-            say(f"{place.name}: trained in {time.monotonic() - start:.0f} s")
-            averaged = trainer.averaged.eval()
-            rows = [
-                Judged(
-                    variant.name,
-                    seed,
-                    *case,
-                    *(scores.sad, scores.mse, scores.grad, scores.conn),
-                    str(budget),
-                    describe_machine(),
-                )
-                for case, scores in judge(averaged)
-            ]
-            write_csv(read_csv(results) + rows, results)
-            trainer.checkpoint.unlink()  # 130 MB that nothing needs any more
-    return [row for row in read_csv(results) if (row.variant, row.seed, row.budget) in wanted]
+            with locked(place, CURVE, whole=True):
+                trainer = _train(variant, budget.options(seed), place, device, say)
+                told = str(budget), describe_machine()
+                rows = [
+                    Judged(variant.name, seed, *case, s.sad, s.mse, s.grad, s.conn, *told)
+                    for case, s in judge(trainer.averaged.eval())
+                ]
+                with FileLock(folder / "rows.lock"):
+                    write_csv(read_csv(results) + rows, results)
+                trainer.checkpoint.unlink()  # 130 MB that nothing needs any more
+    return chosen(read_csv(results), [variant.name for variant in variants], seeds, budget)
 
 
-def judge(network: MattingNetwork) -> Iterator[tuple[tuple[str, str], Scores]]:
-    """Score a network on the rendered set, and on the real photographs where they are at hand.
+def chosen(
+    judged: Iterable[Judged], names: Iterable[str], seeds: Iterable[int], budget: Budget
+) -> list[Judged]:
+    """Give the rows of these variants and seeds at a budget."""
+    wanted = {(name, seed, str(budget)) for seed in seeds for name in names}
+    return [row for row in judged if (row.variant, row.seed, row.budget) in wanted]
 
-    Gives (set, picture) and its scores.
-    """
-    for case in rendered_set():
-        alpha = restore_known(matte(network, case.image, case.trimap), case.trimap)
-        yield ("rendered", case.picture), score(to_u8(alpha), case.truth, case.trimap)
-    for case in read_cases() if DEV.is_dir() else ():
-        if case.picture != APART:
-            alpha = restore_known(matte(network, case.image, case.trimap), case.trimap)
-            yield (case.width, case.picture), score(to_u8(alpha), case.truth, case.trimap)
+
+def _train(
+    variant: Variant,
+    options: TrainOptions,
+    place: Path,
+    device: torch.device,
+    say: Callable[[str], None],
+) -> Trainer:
+    """Train a run to its end, from its checkpoint if it has one, and keep its average."""
+    torch.manual_seed(options.seed)
+    network, source = variant.network(), variant.source(options.seed)
+    trainer = Trainer(network, source, options, place, device=device)
+
+    def report(line: StepReport) -> None:
+        if line.validation is not None:
+            of = f"step {line.step} of {options.steps}"
+            say(f"{place.name}: {of}, {line.seconds:.2f} s, {line.validation}")
+
+    trainer.run(report)
+    say(f"{place.name}: trained in {trainer.seconds:.0f} s; {export(trainer)}")
+    return trainer
 
 
 @cache
@@ -187,7 +217,7 @@ def means(judged: Iterable[Judged], set_: str) -> dict[str, list[dict[str, float
     """Average over the pictures of a set: for each variant, the metrics of each seed."""
     runs: dict[tuple[str, int], list[Judged]] = {}
     for row in judged:
-        if row.set == set_:
+        if is_of(row, set_):
             runs.setdefault((row.variant, row.seed), []).append(row)
     table: dict[str, list[dict[str, float]]] = {}
     for (variant, _), rows in runs.items():
@@ -196,16 +226,21 @@ def means(judged: Iterable[Judged], set_: str) -> dict[str, list[dict[str, float
     return table
 
 
+def is_of(row: Judged, set_: str) -> bool:
+    """Tell whether a row is of a set, or of one of its groups."""
+    return row.set == set_ or row.set.startswith(f"{set_}, ")
+
+
 def scaled(metric: str) -> Callable[[Judged], float]:
     """Read a metric off a row, at the scale at which it is printed."""
     field, scale = metric.split()[0].lower(), 1000.0 if "1e3" in metric else 1.0
     return lambda row: scale * float(getattr(row, field))
 
 
-def tables(judged: list[Judged]) -> str:
+def tables(judged: list[Judged], sets: Iterable[str] = SETS) -> str:
     """Lay out a table for every set: means over the pictures, with their deviation over seeds."""
     sections = []
-    for set_ in SETS:
+    for set_ in sets:
         rows = [
             [
                 variant,
@@ -215,7 +250,7 @@ def tables(judged: list[Judged]) -> str:
             for variant, seeds in means(judged, set_).items()
         ]
         if rows:
-            title = set_ if set_ == "rendered" else f"real, {set_} trimaps"
+            title = f"real, {set_} trimaps" if set_.endswith(("narrow", "wide")) else set_
             sections.append(markdown_table([title, *METRICS, "seeds"], rows))
     return "\n\n".join(sections)
 
@@ -229,16 +264,16 @@ def paired_change(
 ) -> tuple[float, float, float]:
     """Give the relative change of mean SAD against a reference, and its 95 % interval.
 
-    Both were trained with the same seeds and judged on the same pictures; the interval is a
-    bootstrap over seeds and over pictures, drawn alike for both.
+    Of the seeds that both were trained with; they were judged on the same pictures. The interval is
+    a bootstrap over seeds and over pictures, drawn alike for both.
     """
-    planes = []
-    for name in (variant, reference):
-        rows = [row for row in judged if row.variant == name and row.set == set_]
-        seeds, pictures = sorted({r.seed for r in rows}), sorted({r.picture for r in rows})
-        by_key = {(r.seed, r.picture): r.sad for r in rows}
-        planes.append(np.array([[by_key[s, p] for p in pictures] for s in seeds]))
-    ours, theirs = planes
+    found = [
+        {(r.seed, r.picture): r.sad for r in judged if r.variant == name and is_of(r, set_)}
+        for name in (variant, reference)
+    ]
+    both = found[0].keys() & found[1].keys()
+    seeds, pictures = sorted({seed for seed, _ in both}), sorted({name for _, name in both})
+    ours, theirs = (np.array([[sads[s, p] for p in pictures] for s in seeds]) for sads in found)
     rng = np.random.default_rng(0)
     count, width = ours.shape
     changes = []

@@ -19,7 +19,7 @@ import typer
 from torch import Tensor, nn
 
 from a2u_cli.network.model import MattingNetwork
-from a2u_cli.operators.comparison import OPERATORS, IndexPair, make_pair
+from a2u_cli.operators.comparison import OPERATORS, IndexPair
 from a2u_cli.operators.counting import count_operations, count_parameters
 from a2u_cli.operators.pair import as_pair
 
@@ -211,11 +211,6 @@ class GCAMatting(nn.Module):
         return result
 
 
-def with_operator(name: str) -> MattingNetwork:
-    """Make the matting network with an operator of the family in its four places."""
-    return MattingNetwork(pair=lambda channels: make_pair(name, channels))
-
-
 def count(network: nn.Module, *inputs: Tensor) -> Row:
     """Count a network that lies on the meta device, as its inputs do."""
     run = partial(network.eval(), *inputs)
@@ -226,7 +221,7 @@ def operators(names: Iterable[str] = tuple(OPERATORS)) -> dict[str, Row]:
     """Count the matting network with each of these operators, on a picture of 320x320."""
     with torch.device("meta"):
         x, trimap = torch.empty(1, 3, SIDE, SIDE), torch.empty(1, 1, SIDE, SIDE)
-        return {name: count(with_operator(name), x, trimap) for name in names}
+        return {name: count(MattingNetwork(operator=name), x, trimap) for name in names}
 
 
 def operator_cells(row: Row) -> list[str]:
@@ -239,7 +234,7 @@ def operator_cells(row: Row) -> list[str]:
 @cache
 def _bare_parameters() -> int:
     with torch.device("meta"):
-        return count_parameters(with_operator("nearest"))
+        return count_parameters(MattingNetwork(operator="nearest"))
 
 
 OPERATOR_HEADER = ["operator", "parameters", "of the rest", f"GFLOPs at {SIDE}x{SIDE}"]

@@ -89,6 +89,12 @@ def render(folder: Path, orders: Iterable[Order], *, workers: int = 1) -> None:
             typer.echo(f"rendered {rendered.order.name}", err=True)
 
 
+def list_missing(folder: Path, *, each: int = EACH) -> list[str]:
+    """Name the composites that are not there yet."""
+    names = (Order(kind, seed, SIZE).name for kind, seed in list_seeds(each))
+    return [name for name in names if not (folder / "alpha" / f"{name}.png").is_file()]
+
+
 def read_cases(folder: Path, *, each: int = EACH) -> Iterator[Case]:
     """Read the composites one after the other; a case's width is its group."""
     for kind, seed in list_seeds(each):

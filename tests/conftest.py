@@ -20,7 +20,6 @@ import torch
 from a2u_cli import cli
 from a2u_cli.commands import stopping
 from a2u_cli.network.model import MattingNetwork
-from a2u_cli.operators.comparison import make_pair
 from a2u_cli.operators.fused import library
 from a2u_cli.weights import registry, save_weights
 
@@ -84,8 +83,7 @@ def rng() -> np.random.Generator:
 def sane_network(*, shared: bool = True, operator: str | None = None) -> MattingNetwork:
     """Make random weights whose activations and alphas are of an ordinary size."""
     torch.manual_seed(0)
-    pair = operator and (lambda channels: make_pair(operator, channels))
-    network = MattingNetwork(shared=shared, pair=pair or None).train()
+    network = MattingNetwork(shared=shared, operator=operator).train()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0

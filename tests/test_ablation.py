@@ -7,13 +7,19 @@ import numpy as np
 import pytest
 import torch
 
+from a2u_cli.errors import A2UError
 from a2u_cli.images import write_image
 from a2u_cli.network.model import MattingNetwork
+from a2u_cli.rendering.sets import Order, render_set
+from a2u_cli.training import memory
 from a2u_cli.training import trainer as training
 from a2u_cli.training.data.building import build_engine
 from a2u_cli.training.data.engine import WHOLE, DataEngine, Recipe
+from a2u_cli.training.trainer import Trainer
+from a2u_cli.weights import load_model
 from benchmarks import ablation, complexity, data_ablation, matting_ablation
 from benchmarks.ablation import Budget, Judged, Variant, paired_change
+from benchmarks.eval_dev import Case
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def test_an_ablation_trains_judges_and_goes_on(small: None, tmp_path: Path) -> N
 
     variants = [
         Variant("plain", MattingNetwork, source),
-        Variant("a2u static", partial(complexity.with_operator, "a2u-static-shared"), source),
+        Variant("a2u static", partial(MattingNetwork, operator="a2u-static-shared"), source),
     ]
     said: list[str] = []
     table = tmp_path / "x.csv"
@@ -77,12 +83,74 @@ def test_a_budget_of_growing_crops_takes_as_many_as_it_says() -> None:
     assert str(budget) == "500 crops of 32, 64, 96 px, 16 a step, float32"
 
 
+def test_an_ablation_that_was_killed_goes_on_and_keeps_its_averages(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("fg", "bg"):
+        write_image(tmp_path / name / "x.png", np.full((48, 48, 4), 0.5, np.float32))
+    tiny = partial(build_engine, drawn=4, scenes=2, drawn_side=64, held=6)
+    monkeypatch.setattr(matting_ablation, "build_engine", tiny)
+    monkeypatch.setattr(matting_ablation, "costs", lambda *_: "")
+    monkeypatch.setattr(memory, "keep_memory", lambda: None)  # would hold for all tests
+    renders = tmp_path / "renders"
+    order = Order("hard", 7, 64, detail=0.05)
+    list(render_set(renders, [order]))
+    cases = [Case("a", "hair", *tiny_case()), Case("b", "nets", *tiny_case())]
+    monkeypatch.setattr(matting_ablation.validation, "list_missing", lambda _: ["nets_900000"])
+    monkeypatch.setattr(matting_ablation.validation, "read_cases", lambda _: iter(cases))
+    monkeypatch.setattr(
+        matting_ablation, "photographs", lambda: iter([Case("c", "wide", *tiny_case())])
+    )
+    table, folder = tmp_path / "x.csv", tmp_path / "runs"
+    options = {"rendered": [renders], "composites": tmp_path, "folder": folder, "results": table}
+    options |= {"seeds": 1, "crops": 2, "size": [32], "batch": 2, "device": "cpu"}
+    with pytest.raises(A2UError, match="lacks nets_900000"):
+        matting_ablation.main(tmp_path, only=["bilinear"], **options)
+    assert (folder / "bilinear-0" / "checkpoint.pt").exists() and not table.exists()
+    (renders / "journal.jsonl").unlink()  # what the runs have is settled
+    monkeypatch.setattr(matting_ablation.validation, "list_missing", lambda _: [])
+    monkeypatch.setattr(Trainer, "_train_step", lambda *_: pytest.fail("trained again"))
+    matting_ablation.main(tmp_path, only=["bilinear"], **options)
+    assert "a2u-dynamic-shared: not run" in capsys.readouterr().out
+    assert load_model(folder / "bilinear-0" / "weights.safetensors").operator == "bilinear"
+    judged = ablation.read_csv(table)
+    assert {row.budget.split(", ", 3)[3] for row in judged} == {
+        "renders 1 (5bdc317a) in 30% to 50%"
+    }
+    sets = {row.set for row in judged}
+    assert sets == {"rendered", "half wide", "composites, hair", "composites, nets"}
+    matting_ablation.main(results=table)  # the tables alone
+    out = capsys.readouterr().out
+    assert "| composites, hair |" in out and "carafe: not run" in out
+
+
+def tiny_case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    trimap = np.full((33, 47), 128, np.uint8)
+    trimap[:, :9], trimap[:, 20:] = 0, 255
+    return np.full((33, 47, 3), 0.5, np.float32), trimap, trimap
+
+
+def test_half_a_picture_knows_only_what_the_whole_does() -> None:
+    image, trimap, truth = tiny_case()
+    half = matting_ablation.halve(
+        Case("a", "wide", image[:32, :46], trimap[:32, :46], truth[:32, :46])
+    )
+    assert (half.width, half.trimap.shape, half.image.shape) == ("half wide", (16, 23), (16, 23, 3))
+    assert half.trimap[0].tolist() == [0] * 4 + [128] * 6 + [255] * 13  # 8 is known, 9 is not
+
+
 def test_means_are_over_pictures_and_deviations_over_seeds() -> None:
     judged = rows("a", [[1.0, 3.0], [2.0, 4.0]])
     assert [seed["SAD"] for seed in ablation.means(judged, "rendered")["a"]] == [2.0, 3.0]
     assert "| a | 2.50 ± 0.71 | 10.00 ± 0.00 | 1.00 ± 0.00 | 2.00 ± 0.00 | 2 |" in (
         ablation.tables(judged)
     )
+
+
+def test_the_paired_change_is_of_the_seeds_that_both_have() -> None:
+    ours, theirs = rows("a", [[8.0, 4.0]]), rows("b", [[10.0, 5.0], [1.0, 1.0]])
+    change, *_ = paired_change(ours + theirs, "a", "b", "rendered", draws=9)
+    assert change == pytest.approx(-0.2)
 
 
 def test_the_paired_change_knows_what_seeds_and_pictures_have_in_common() -> None:

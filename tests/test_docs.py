@@ -105,8 +105,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_image(folder / "plate.exr", 9 * rng.random((48, 64, 3), np.float32), light=True)
     write_image(folder / "trimap.png", trimap)
     write_image(folder / "mask.png", alpha)
-    mine = folder / "runs" / "mine" / "weights.safetensors"
-    save_weights(sane_network(), mine, licence="CC0", source="test")
+    for name, operator in (("mine", None), ("bilinear", "bilinear"), ("carafe", "carafe")):
+        place = folder / "runs" / name / "weights.safetensors"
+        save_weights(sane_network(operator=operator), place, licence="CC0", source="test")
     return folder
 
 

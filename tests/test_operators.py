@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import sane_network
 from torch import Tensor, nn
 
+from a2u_cli.matting.planning import Plan
+from a2u_cli.matting.streaming import run_whole, stream, streams
+from a2u_cli.network.folding import fold_norms
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.operators.affinity import AffinityPair, KernelGenerator
 from a2u_cli.operators.comparison import (
@@ -21,8 +25,10 @@ from a2u_cli.operators.comparison import (
     SubPixelConvolution,
     TransposedConvolution,
     make_pair,
+    name_operator,
 )
 from a2u_cli.operators.counting import count_operations, count_parameters
+from a2u_cli.weights import load_model, save_weights
 
 CHANNELS = 4
 NAMES = sorted(OPERATORS)
@@ -262,3 +268,61 @@ def test_operations_are_counted_by_running() -> None:
         assert count_operations(lambda: conv(x)) == 36 * 9 * 8 * 16
         assert count_operations(lambda: x * x) == x.numel()
         assert count_operations(lambda: F.max_pool2d(x, 2)) == 0
+
+
+@pytest.mark.parametrize(
+    ("operator", "form", "name"),
+    [
+        (None, None, None),
+        ("a2u", None, "a2u-dynamic-shared"),
+        (None, "static", "a2u-static-shared"),
+        ("a2u", "hybrid-wise", "a2u-hybrid-wise"),
+        ("carafe", None, "carafe"),
+        ("a2u-without-twin", None, "a2u-without-twin"),
+    ],
+)
+def test_operators_and_forms_are_named(
+    operator: str | None, form: str | None, name: str | None
+) -> None:
+    assert name_operator(operator, form) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bilinear",
+        "carafe",
+        "indexnet",
+        "unpooling",
+        "a2u-without-twin",
+        "a2u-dynamic-shared-softmax",
+    ],
+)
+def test_operators_are_saved_loaded_and_folded(name: str, tmp_path: Path) -> None:
+    network = sane_network(operator=name)
+    path = tmp_path / "x.safetensors"
+    save_weights(network, path, licence="x", source="y")
+    loaded = load_model(path)
+    assert loaded.operator == network.operator == name
+    x, trimap = torch.rand(1, 3, 32, 48), torch.full((1, 1, 32, 48), 128 / 255)
+    with torch.inference_mode():
+        expected = network(x, trimap)
+        torch.testing.assert_close(loaded(x, trimap), expected)
+        close = {"atol": 1e-4, "rtol": 0}
+        torch.testing.assert_close(fold_norms(loaded)(x, trimap), expected, **close)
+        half = fold_norms(loaded, torch.bfloat16)(x, trimap)
+    assert (half - expected).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a2u-static-shared", "a2u-hybrid-wise", "a2u-dynamic-shared-d2", "a2u-dynamic-shared-softmax"],
+)
+def test_forms_of_a2u_are_computed_in_windows(name: str, rng: np.random.Generator) -> None:
+    network = fold_norms(sane_network(operator=name))
+    image = rng.random((41, 50, 3), np.float32)
+    trimap = np.full((41, 50), 128, np.uint8)
+    assert streams(network)
+    with torch.inference_mode():
+        windows = stream(network, image, trimap, Plan((32, 32)))
+        np.testing.assert_allclose(windows, run_whole(network, image, trimap), atol=1e-4)

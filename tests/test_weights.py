@@ -16,6 +16,7 @@ from torch import Tensor
 from a2u_cli import weights
 from a2u_cli.errors import OutOfMemory, WeightsError
 from a2u_cli.network.model import MattingNetwork
+from a2u_cli.operators.affinity import AffinityPair
 from a2u_cli.weights import format as weights_format
 from a2u_cli.weights import registry
 from a2u_cli.weights.cache import sha256_of
@@ -117,6 +118,25 @@ def test_a_header_that_lies_about_the_variant_is_refused(saved: Path) -> None:
     rewrite(saved, lambda _, metadata: metadata.update(variant="unshare"))
     with pytest.raises(WeightsError, match=r"unshare network: wrong shape: down2\.pair"):
         weights.load_model(saved)
+
+
+def test_an_operator_of_another_version_is_one_line(saved: Path) -> None:
+    rewrite(saved, lambda _, metadata: metadata.update(variant="a3u"))
+    with pytest.raises(WeightsError, match=r"operator 'a3u', expected one of nearest, .*; update"):
+        weights.load_model(saved)
+
+
+def test_a_pair_without_a_name_is_not_saved(tmp_path: Path) -> None:
+    network = MattingNetwork(pair=lambda channels: AffinityPair(channels, rank=3))
+    with pytest.raises(ValueError, match="has no name"):
+        weights.save_weights(network, tmp_path / "x.safetensors", licence="x", source="y")
+
+
+def test_the_networks_of_the_hub_are_the_released_ones(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    weights.save_weights(MattingNetwork(operator="nearest"), path, licence="x", source="y")
+    with pytest.raises(WeightsError, match="operator nearest, and the Hub's network takes A2U's"):
+        weights.HubMattingNetwork.from_file(path)
 
 
 def test_values_that_are_not_finite_are_refused(saved: Path, network: MattingNetwork) -> None:

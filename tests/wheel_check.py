@@ -43,7 +43,7 @@ def check(python: Path, folder: Path) -> None:
         for folder in ("serve/static", "export/web")
         for path in sorted((ROOT / "a2u_cli" / folder).iterdir())
     ]
-    for data in ("scoring/report.html.j2", "serve/openapi.json", *pages):
+    for data in ("scoring/report.html.j2", "matting/explain.html", "serve/openapi.json", *pages):
         assert (installed / "a2u_cli" / data).is_file(), f"{data} is not in the wheel"
     for library in ("operators/fused/_compiled", "rendering/_raster"):
         assert list((installed / "a2u_cli").glob(f"{library}*")), f"{library} is not in the wheel"

@@ -11,6 +11,7 @@ import typer
 
 from ..errors import A2UError
 from ..weights import registry
+from ..weights.header import read_header, require_released
 from .options import AsJson, Force, Weights, refuse_idle
 from .terminal import say, show, show_json, show_path
 
@@ -40,7 +41,7 @@ def onnx_(
 
     path = _require_place(out, ".onnx", force=force)
     require_packages()
-    source = registry.locate(weights)
+    source = _locate(weights)
     say("exporting; this takes a minute or two")
     _write(partial(write_onnx, source, half=half), path, source)
 
@@ -54,7 +55,7 @@ def torchscript(out: Out, *, weights: Weights = registry.DEFAULT, force: Force =
     from ..export.torchscript import write_torchscript
 
     path = _require_place(out, ".pt", force=force)
-    source = registry.locate(weights)
+    source = _locate(weights)
     _write(partial(write_torchscript, source), path, source)
 
 
@@ -95,6 +96,8 @@ def web(
     require_packages()
     if graph is not None:
         facts = _certified_facts(graph)
+    else:
+        _locate(weights)
     if runtime_from is not None:
         page.require_runtime(runtime_from)
     parent = out.absolute().parent
@@ -140,6 +143,13 @@ def verify(
     show(str(measured))
 
 
+def _locate(weights: str) -> Path:
+    """Give the file of weights that have an export form; raises WeightsError for others."""
+    path = registry.locate(weights)
+    require_released(path, read_header(path), purpose="a2u export")
+    return path
+
+
 def _certified_facts(graph: Path) -> dict[str, str]:
     """Check a graph for a page against its certificate; give the graph's own facts."""
     from ..export.certificate import read, require_same
@@ -157,7 +167,7 @@ def _export_for_page(folder: Path, weights: str) -> tuple[Path, dict[str, str]]:
     from ..export import certificate
     from ..export.onnx_files import read_facts, write_onnx
 
-    source, graph = registry.locate(weights), folder / "model.onnx"
+    source, graph = _locate(weights), folder / "model.onnx"
     say("exporting; this takes a minute or two")
     write_onnx(source, graph)
     certificate.write(_compare(graph, source, costs=False), graph)

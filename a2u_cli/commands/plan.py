@@ -30,14 +30,14 @@ def show_plan(
     """Show how many pictures there are, and how long and how much memory the rest takes."""
     from ..images import picture_size
     from ..jobs.outlook import look_ahead
-    from ..matting.planning import make_plan
 
     sizes = [size for pair in pairs if (size := picture_size(pair.image))]
     largest = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     pixels = sum(height * width for height, width in sizes)
     look = look_ahead(pairs, out, matter, options, team, prepare_process)
     unknown = sum(look.unknown) / len(look.unknown) if look.unknown else None
-    memory = make_plan(largest, budget=2**62).memory if largest[0] else 0
+    walk = matter.plan(largest, max_memory=2**62) if largest[0] else None
+    memory = walk.memory if walk else 0
     if as_json:
         plan = {"pictures": len(pairs), "pixels": pixels, "largest": largest, "unknown": unknown}
         plan |= {"done": look.done, "seconds": look.seconds, "hours": look.seconds / 3600}
@@ -50,8 +50,9 @@ def show_plan(
     if unknown is not None:
         show(f"unknown:    {unknown:.1%} on average")
     show(f"time:       about {in_time(look.seconds)}")
-    if memory:
-        show(f"memory:     about {memory / 1e9:.1f} GB for the largest, less if bounded")
+    if walk:
+        less = "" if walk.whole else ", less if bounded"
+        show(f"memory:     about {memory / 1e9:.1f} GB for the largest{less}")
 
 
 def in_time(seconds: float) -> str:

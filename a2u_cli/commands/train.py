@@ -82,6 +82,22 @@ def train(
             help="Keep the batch norms' statistics. [default: with --weights]",
         ),
     ] = None,
+    operator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How the network halves and doubles: a2u, bilinear, carafe, indexnet ... "
+            "[default: a2u, or as --weights]",
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM",
+            help="Of a2u: dynamic, hybrid or static, with -shared or -wise. "
+            "[default: dynamic-shared]",
+        ),
+    ] = None,
     licence: Annotated[
         str | None,
         typer.Option(
@@ -101,6 +117,7 @@ def train(
 
     from ..images.files import locked
     from ..matting.devices import describe_device, pick_device
+    from ..operators.comparison import name_operator
     from ..training import distributed, memory
     from ..training.data.building import build_engine
     from ..training.options import TrainOptions
@@ -113,6 +130,8 @@ def train(
         refuse_idle("it is the share of --foregrounds", picture_share=picture_share)
     if renders is None:
         refuse_idle("it is of --renders", render_count=render_count, render_share=render_share)
+    if weights is not None:
+        refuse_idle("--weights has its own operator", operator=operator, form=form)
     if minutes is not None:
         refuse_idle("--minutes says how long", steps=steps)
     options = TrainOptions(
@@ -128,6 +147,7 @@ def train(
         bfloat16=bfloat16,
         frozen_norms=weights is not None if frozen_norms is None else frozen_norms,
     )
+    chosen = name_operator(operator, form)
     memory.keep_memory()
     place = distributed.join(pick_device(device))
     first = distributed.rank() == 0
@@ -150,7 +170,7 @@ def train(
         )
         start = locate(weights) if weights else None
         quality = read_header(start).quality if start else ""
-        network = start_network(str(start) if start else None, seed=seed)
+        network = start_network(str(start) if start else None, seed=seed, operator=chosen)
         trainer = Trainer(
             network,
             engine,

@@ -120,7 +120,7 @@ class WholePicture(nn.Module):
             for name, layer in parent.named_children():
                 if isinstance(layer, Folded):
                     setattr(parent, name, PlainConvolution(layer))
-                elif isinstance(layer, AffinityPair):
+                elif type(layer) is AffinityPair:
                     setattr(parent, name, PlainPair(layer))
         if not all(isinstance(pair, PlainPair) for pair in folded.pairs()):
             raise A2UError("only A2U's own operator has an export form")

@@ -1,18 +1,15 @@
 """Show what the operator sees: affinity planes and kernels of the four stages, over the picture."""
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
+from ..errors import A2UError
 from ..network.model import MattingNetwork
-from ..operators.affinity import AffinityPair
 from ..units import UNKNOWN, FloatArray
-from .streaming import run_whole
+from .kernels import see_kernels
 
 Page = npt.NDArray[np.uint8]  # (H, W, 3)
 STAGES = ("1: 1/1 to 1/2", "2: 1/2 to 1/4", "3: 1/4 to 1/8", "4: 1/8 to 1/16")
@@ -41,13 +38,13 @@ class Stage:
 
 
 def shrink(
-    image: FloatArray, trimap: npt.NDArray[np.uint8]
+    image: FloatArray, trimap: npt.NDArray[np.uint8], longest: int = LONGEST
 ) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
-    """Bring a picture and its trimap down to `LONGEST`, which is as much as a page can show."""
+    """Bring a picture and its trimap down to a longer side, as much as a page can show."""
     height, width = trimap.shape
-    if max(height, width) <= LONGEST:
+    if max(height, width) <= longest:
         return image, trimap
-    share = LONGEST / max(height, width)
+    share = longest / max(height, width)
     size = max(1, round(width * share)), max(1, round(height * share))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
     known = cv2.resize(trimap, size, interpolation=cv2.INTER_NEAREST)
@@ -59,21 +56,16 @@ def look(network: MattingNetwork, image: FloatArray, trimap: npt.NDArray[np.uint
 
     `image` is float32 (H, W, 3) in [0, 1], `trimap` uint8 (H, W) in {0, 128, 255}. Planes are
     those of the picture mirrored up to the stride of 16.
+
+    Raises A2UError where the operator is not a form of A2U.
     """
-    stages: list[Stage] = []
-
-    def keep(module: nn.Module, inputs: tuple[torch.Tensor, ...], kernels: Any) -> None:
-        planes = (module.affinity(inputs[0])[:, 0], *kernels)  # type: ignore[operator]
-        stages.append(Stage(*(plane[0].float().cpu().numpy() for plane in planes)))
-
-    generators = [cast(AffinityPair, pair).generator for pair in network.pairs()]
-    hooks = [generator.register_forward_hook(keep) for generator in generators]
-    try:
-        with torch.inference_mode():
-            run_whole(network, image, trimap)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    stages = []
+    for seen in see_kernels(network, image, trimap):
+        if seen.down is None or seen.affinity is None:
+            raise A2UError(
+                f"the operator {network.operator} has no affinity to draw; --html shows its kernels"
+            )
+        stages.append(Stage(seen.affinity, seen.down, seen.up))
     return stages
 
 

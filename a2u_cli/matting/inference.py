@@ -11,7 +11,7 @@ from ..units import UNKNOWN, FloatArray, Mask, Trimap
 from .areas import cost, cover_closely, pad_needed
 from .devices import exactly, free_memory
 from .pacing import Tell, unheard
-from .planning import Plan, make_plan
+from .planning import Plan, make_plan, make_whole_plan
 from .quality import Quality, Watch, compose, require_inputs, require_quality
 from .streaming import run_whole, stream, streams
 from .windows import Window
@@ -41,7 +41,8 @@ def matte(
     process may take (None: most of what is free) and `skip_known` leaves out work that no unknown
     pixel depends on; neither changes the matte by more than rounding. For many pictures, hand in
     `fold_norms(network, dtype)`: then it is not folded each time anew. A network with resampling
-    pairs other than A2U's runs in one piece, whatever `max_memory` and `skip_known` say.
+    pairs other than A2U's runs in one piece, whatever `skip_known` says, and is refused where that
+    does not fit into `max_memory`.
 
     `quality` "fast" is one pass of the network. "refined" lets the colours settle what the pass
     leaves between 0 and 1 (`refinement.refine`). "best" takes a pass more: what it settles is the
@@ -80,7 +81,10 @@ def _run(
 ) -> FloatArray:
     """Run a folded network once: the matte as `matte` describes it."""
     device = network.mean.device
-    plan = plan_memory(trimap.shape, device=device, dtype=dtype, max_memory=max_memory)
+    windows = streams(network)
+    plan = plan_memory(
+        trimap.shape, device=device, dtype=dtype, max_memory=max_memory, windows=windows
+    )
     needed = trimap == UNKNOWN if skip_known else None
     try:
         alpha = raw_alpha(network, image, trimap, plan, needed, tell)
@@ -144,11 +148,16 @@ def plan_memory(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     max_memory: int | None = None,
+    windows: bool = True,
 ) -> Plan:
     """Choose how to walk a picture of (height, width); as text, the plan says what it will take.
+
+    Without `windows`, as `streams` tells of a network, it is one piece.
 
     Raises OutOfMemory where it does not fit into `max_memory` bytes, None: most of what is free.
     """
     cuda, budget = device.type == "cuda", memory_budget(device, max_memory)
+    if not windows:
+        return make_whole_plan(size, budget=budget, value=dtype.itemsize)
     largest = LARGEST_TILE if cuda else CACHED_TILE
     return make_plan(size, budget=budget, value=dtype.itemsize, largest=largest)

@@ -16,6 +16,7 @@ from .inference import decoded_share, matte, memory_budget, plan_memory
 from .planning import Plan, parse_bytes
 from .quality import Quality, Watch, require_quality
 from .runtime import Runtime
+from .streaming import streams
 
 
 class Matter(Runtime):
@@ -86,14 +87,16 @@ class Matter(Runtime):
         `max_memory` is another bound than the matter's. Raises OutOfMemory where it does not fit.
         """
         bound = self.max_memory if max_memory is None else max_memory
-        return plan_memory(size, device=self.device, dtype=self.dtype, max_memory=bound)
+        how: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "max_memory": bound}
+        return plan_memory(size, windows=streams(self.network), **how)
 
     def decoded_share(self, unknown: Mask) -> float:
         """Tell how much of a picture is decoded where only some pixels, bool (H, W), are unknown.
 
         Raises OutOfMemory where it does not fit.
         """
-        return decoded_share(self.plan(unknown.shape), unknown)
+        plan = self.plan(unknown.shape)
+        return decoded_share(plan, unknown) if streams(self.network) else 1.0
 
     @property
     def threads(self) -> int:

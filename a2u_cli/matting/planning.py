@@ -67,6 +67,21 @@ def _even_share(length: int, most: int) -> int:
     return -(-length // -(-length // max(most, 1)))
 
 
+def make_whole_plan(size: Size, *, budget: int, value: int = 4) -> Plan:
+    """Plan one piece, the only way for operators that `stream` cannot take apart.
+
+    Raises OutOfMemory where it does not fit into `budget` bytes.
+    """
+    plan = _with_memory(Plan(size, frozenset(OPTIONAL), whole=True), size, value)
+    if plan.memory <= budget:
+        return plan
+    raise OutOfMemory(
+        f"a picture of {size[1]}x{size[0]} needs {plan.memory / 1e9:.1f} GB of memory in one "
+        f"piece, and {budget / 1e9:.1f} GB may be used; the operator of these weights is not "
+        "computed in windows: raise --max-memory or make the picture smaller"
+    )
+
+
 def make_plan(size: Size, *, budget: int, value: int = 4, largest: int = 256) -> Plan:
     """Choose the largest tile, then the most useful planes to keep, that fit into `budget` bytes.
 

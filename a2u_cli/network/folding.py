@@ -1,16 +1,17 @@
 """Networks for inference: norms folded into convolutions, in the dtype of the device."""
 
 import copy
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..operators.affinity import LEAK
+from ..operators.affinity import LEAK, AffinityPair
 from ..operators.fused import convolution
 from ..operators.fused.area import Area
+from ..operators.pair import as_pair
 from ..operators.steady import convolve_point
 from .model import ConvNorm, MattingNetwork
 
@@ -65,6 +66,24 @@ class Folded(nn.Module):
         return kind and convolution.takes(x, self.conv.weight)
 
 
+class WidePair(nn.Module):
+    """Another operator than A2U's for inference: it computes in float32 whatever goes in and out.
+
+    A2U's own does so by itself.
+    """
+
+    def __init__(self, pair: nn.Module) -> None:
+        super().__init__()
+        self.pair = pair
+
+    def down(self, x: Tensor) -> tuple[Tensor, Any]:
+        half, state = as_pair(self.pair).down(x.float())
+        return half.to(x.dtype), state
+
+    def up(self, features: Tensor, state: Any) -> Tensor:
+        return as_pair(self.pair).up(features.float(), state).to(features.dtype)
+
+
 def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> MattingNetwork:
     """Copy a network for inference in `dtype`: norms folded, in float64, into convolutions.
 
@@ -84,5 +103,8 @@ def fold_norms(network: MattingNetwork, dtype: torch.dtype = torch.float32) -> M
                 conv = conv.to(exact) if last else conv.to(dtype).to(wide)
                 kept = exact if last else dtype
                 setattr(parent, name, Folded(conv, kept, activate=layer.activate))
+    for place, name in folded.places() if dtype.itemsize < 4 else ():
+        if not isinstance(pair := getattr(place, name), AffinityPair):
+            setattr(place, name, WidePair(pair))
     folded.smooth.to(exact)
     return folded.to(device)

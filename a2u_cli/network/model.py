@@ -5,6 +5,7 @@ ordinary batch norm in place of the authors' compiled one.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..operators.affinity import LEAK, AffinityPair
+from ..operators.comparison import find_operator
 from ..operators.fused import convolution
 from ..operators.fused.area import Area
 from ..operators.pair import PairFactory, ResamplingPair, as_pair
@@ -172,17 +174,27 @@ class MattingNetwork(nn.Module):
     `image` is (N, 3, H, W) RGB in [0, 1], `trimap` (N, 1, H, W) with 0, 128/255 and 1 for
     background, unknown and foreground, H and W multiples of 16. Gives (N, 1, H, W), unbounded:
     clip it to [0, 1] and put the known pixels back. `shared` is the authors' choice between one
-    encoding filter for all channels and one each; `pair` hands in another resampling operator.
-    `begin` is told each stage that is begun.
+    encoding filter for all channels and one each; `operator` names one of `operators.comparison` in
+    its place, and `pair` hands in any other. `begin` is told each stage that is begun.
+
+    Raises ValueError for an unknown operator.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, shared: bool = True, pair: PairFactory | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        shared: bool = True,
+        operator: str | None = None,
+        pair: PairFactory | None = None,
+    ) -> None:
         super().__init__()
-        self.shared = shared
-        make = pair or (lambda channels: AffinityPair(channels, shared=shared))
+        name = operator or f"a2u-dynamic-{'shared' if shared else 'wise'}"
+        self.operator, self.shared = None if pair else name, not name.endswith("-wise")
+        a2u = partial(AffinityPair, shared=shared)
+        make = pair or (find_operator(operator) if operator else a2u)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         stem, head = STAGES["stem"], STAGES["head"]
@@ -209,7 +221,12 @@ class MattingNetwork(nn.Module):
 
     def pairs(self) -> list[ResamplingPair]:
         """Give the four resampling pairs, from the finest on."""
-        return [_pair(getattr(self, stage)) for stage in RESAMPLING]
+        return [as_pair(getattr(*place)) for place in self.places()]
+
+    def places(self) -> list[tuple[nn.Module, str]]:
+        """Tell where the four pairs stand: the module that holds each, and its name in there."""
+        halving = ((stage, getattr(self, stage)) for stage in RESAMPLING)
+        return [(m, "pair") if isinstance(m, DownBlock) else (self, s) for s, m in halving]
 
     def _initialise(self) -> None:
         """Start where the loss falls from the first step.

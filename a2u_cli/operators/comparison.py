@@ -11,7 +11,6 @@ of maxima, indices, or A2U's kernels. So any of them drops into an encoder-decod
 Upsamplers that stand alone are paired with a 2x2 max-pooling.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -19,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import A2UError
 from ..units import Size
 from .affinity import SCALE, AffinityPair, normalise_down, upsample
-from .pair import as_pair
+from .pair import PairFactory, as_pair
 
 
 class PooledPair(nn.Module):
@@ -76,8 +76,12 @@ class Carafe(nn.Module):
         self.encode = nn.Conv2d(compressed, (SCALE * up_size) ** 2, up_size - 2, padding="same")
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = F.pixel_shuffle(self.encode(self.compress(x)), SCALE)  # (N, K * K, 2h, 2w)
-        return upsample(x, normalise_down(logits, 1))
+        return upsample(x, self.kernels(x))
+
+    def kernels(self, x: Tensor) -> Tensor:
+        """Predict the kernel of every fine position: (N, C, h, w) -> (N, K * K, 2h, 2w)."""
+        logits = F.pixel_shuffle(self.encode(self.compress(x)), SCALE)
+        return normalise_down(logits, 1)
 
 
 class UnpoolingPair(nn.Module):
@@ -180,7 +184,7 @@ def _interpolation(mode: str) -> nn.Module:
     return PooledPair(nn.Upsample(scale_factor=SCALE, mode=mode))
 
 
-OPERATORS: dict[str, Callable[[int], nn.Module]] = {
+OPERATORS: dict[str, PairFactory] = {
     "nearest": lambda channels: _interpolation("nearest"),
     "bilinear": lambda channels: _interpolation("bilinear"),
     "transposed": lambda channels: PooledPair(TransposedConvolution(channels)),
@@ -207,11 +211,40 @@ OPERATORS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def make_pair(name: str, channels: int) -> AnySize:
-    """Make one of `OPERATORS` for x and features of so many channels, of any height and width.
+def name_operator(operator: str | None, form: str | None) -> str | None:
+    """Give the name in `OPERATORS` of an operator, or of a form of A2U such as "static-wise".
+
+    Channel-shared goes without saying, as does A2U: "static" is "a2u-static-shared", and None what
+    the network has by itself.
+
+    Raises A2UError for an unknown one, or both.
+    """
+    a2u = operator in (None, "a2u")
+    if a2u and (form or operator):
+        form = form or "dynamic"
+        operator = f"a2u-{form}" if form.endswith(("-shared", "-wise")) else f"a2u-{form}-shared"
+    elif form:
+        raise A2UError(f"form {form} was asked for, and {operator} has none; leave one out")
+    if operator is not None and operator not in OPERATORS:
+        raise A2UError(
+            f"operator {operator!r} is unknown, expected a2u or one of {', '.join(OPERATORS)}"
+        )
+    return operator
+
+
+def find_operator(name: str) -> PairFactory:
+    """Give the factory of one of `OPERATORS`: from a number of channels to a pair for even sizes.
 
     Raises ValueError for an unknown name.
     """
     if name not in OPERATORS:
         raise ValueError(f"operator {name!r} is unknown, expected one of {', '.join(OPERATORS)}")
-    return AnySize(OPERATORS[name](channels))
+    return OPERATORS[name]
+
+
+def make_pair(name: str, channels: int) -> AnySize:
+    """Make one of `OPERATORS` for x and features of so many channels, of any height and width.
+
+    Raises ValueError for an unknown name.
+    """
+    return AnySize(find_operator(name)(channels))

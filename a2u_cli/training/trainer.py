@@ -37,7 +37,11 @@ MOST_LOST = 4  # steps in a row whose gradient is not finite, before a run is gi
 VALIDATION_CROPS = 32
 VALIDATION_SIZE = 128
 CHANGEABLE = ("steps", "minutes", "save_every")  # of the options, where a run goes on
-TOLD_LATER = ("start", "held out")  # of the settings: older checkpoints do not tell them
+TOLD_LATER = (
+    "start",
+    "held out",
+    "operator",
+)  # of the settings: older checkpoints do not tell them
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,12 @@ class StepReport:
     validation: Validation | None = None
 
 
-def start_network(weights: str | None, *, seed: int) -> MattingNetwork:
-    """Load the weights to start from, or make a new network from the seed."""
+def start_network(weights: str | None, *, seed: int, operator: str | None = None) -> MattingNetwork:
+    """Load the weights to start from, or make a new network with an operator from the seed."""
     if weights is not None:
         return load_model(weights)
     torch.manual_seed(seed)
-    return MattingNetwork()
+    return MattingNetwork(operator=operator)
 
 
 class Trainer:
@@ -291,6 +295,7 @@ class Trainer:
         options = {k: v for k, v in asdict(self.options).items() if k not in CHANGEABLE}
         held_out = str(self.held_out.facts()) if self.held_out else "none"
         options |= {"start": self.start or "a new network", "held out": held_out}
+        options |= {"operator": self.network.operator}
         return options | {f"samples' {name}": fact for name, fact in self.source.facts().items()}
 
     @property

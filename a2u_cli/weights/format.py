@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..errors import WeightsError, is_memory, listed
 from ..network.model import MattingNetwork
+from ..operators.comparison import OPERATORS
 from ..units import STRIDE
 from . import registry
 from .cache import memory_for, writing
-from .header import FORMAT, FORMAT_VERSION, Header, read_header
+from .header import FORMAT, FORMAT_VERSION, RELEASED, Header, read_header
 from .registry import DEFAULT
 
 Network = TypeVar("Network", bound=MattingNetwork)
@@ -53,7 +54,8 @@ def save_weights(
     `quality` is what these weights are best used with, where that is known. Convolutions are stored
     in `dtype`, the short vectors of norms and biases in float32.
 
-    Raises WeightsError where a value is not finite or the file cannot be written.
+    Raises WeightsError where a value is not finite or the file cannot be written, ValueError for a
+    network whose operator has no name: none could load it.
     """
     state = {
         name: (tensor.to(dtype) if tensor.dim() > 1 else tensor.float()).detach().cpu().contiguous()
@@ -95,7 +97,7 @@ def open_weights(path: Path, make: type[Network]) -> tuple[Network, Header]:
     """
     header = read_header(path)
     with memory_for(path):
-        network = new_network(make, shared=header.variant == "share")
+        network = new_network(make, **_options_of(header, path))
         _check_shapes(network, header.shapes, path)  # before memory is taken for what does not fit
         try:
             tensors = load_file(path)
@@ -107,10 +109,22 @@ def open_weights(path: Path, make: type[Network]) -> tuple[Network, Header]:
     return network.eval(), header
 
 
-def new_network(make: type[Network], *, shared: bool) -> Network:
+def _options_of(header: Header, path: Path) -> dict[str, Any]:
+    """Give the network's options that a header asks for; raises WeightsError for unknown ones."""
+    if header.variant in RELEASED:
+        return {"shared": header.variant == RELEASED[0]}
+    if header.variant not in OPERATORS:
+        raise WeightsError(
+            f"{path} is of the operator {header.variant!r}, expected one of "
+            f"{', '.join(OPERATORS)}; update a2u-cli, or take other weights"
+        )
+    return {"operator": header.variant}
+
+
+def new_network(make: type[Network], **options: Any) -> Network:
     """Make a network to fill: float32 on the CPU, whatever the process's defaults are."""
     with torch.device("cpu"):
-        return make(shared=shared).float()
+        return make(**options).float()
 
 
 def fill(network: MattingNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -172,7 +186,11 @@ def stored_tensors(network: MattingNetwork) -> dict[str, Tensor]:
 
 
 def variant_of(network: MattingNetwork) -> str:
-    return "share" if network.shared else "unshare"
+    """Say which operator a network has as its header does: by the authors' word, or by its name."""
+    if network.operator is None:
+        raise ValueError("the network's resampling pair has no name that a file could tell")
+    words = dict(zip(("a2u-dynamic-shared", "a2u-dynamic-wise"), RELEASED, strict=True))
+    return words.get(network.operator, network.operator)
 
 
 def sizes_of(network: MattingNetwork) -> dict[str, Any]:

@@ -10,12 +10,16 @@ from ..images.files import require_regular
 from .cache import SUFFIX, reason
 
 FORMAT, FORMAT_VERSION = "a2u", "1"
+RELEASED = "share", "unshare"  # the variants of A2U's operator that the authors released
 MAX_HEADER = 1 << 20
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a weights file says about itself; `shapes` has every tensor's."""
+    """What a weights file says about itself; `shapes` has every tensor's.
+
+    `variant` is one of `RELEASED`, or the name of another operator (`operators.comparison`).
+    """
 
     variant: str
     licence: str
@@ -62,6 +66,15 @@ def read_header(path: Path) -> Header:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path} is not a weights file of a2u, or its header is damaged") from (
             error
+        )
+
+
+def require_released(path: Path, header: Header, *, purpose: str) -> None:
+    """Raise WeightsError where weights are of another operator than A2U's as it is released."""
+    if header.variant not in RELEASED:
+        raise WeightsError(
+            f"{path} is of the operator {header.variant}, and {purpose} takes A2U's own as it is "
+            f"released ({' or '.join(RELEASED)}); take other weights"
         )
 
 

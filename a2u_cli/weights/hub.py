@@ -15,7 +15,7 @@ from . import registry
 from .card import LIBRARY, PAPER, TAGS, TASK
 from .download import HubFile, download
 from .format import open_weights, save_weights, variant_of
-from .header import Header
+from .header import Header, read_header, require_released
 from .registry import DEFAULT
 
 
@@ -40,6 +40,7 @@ class HubMattingNetwork(
 
     @classmethod
     def _with_header(cls, path: Path) -> Self:
+        require_released(path, read_header(path), purpose="the Hub's network")
         network, header = open_weights(path, cls)
         network.header = header
         return network

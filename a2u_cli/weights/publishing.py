@@ -16,7 +16,7 @@ from . import registry
 from .cache import NAME, reason, sha256_of
 from .card import DTYPES, follow_links, model_card, space_card, write_text
 from .download import PATIENCE, HubFile, within
-from .header import read_header
+from .header import read_header, require_released
 
 CARD, CONFIG, LICENCE = "README.md", "config.json", "LICENSE"
 UNSTATED = ("", "unknown", "unstated")  # what import and training write where nobody said
@@ -97,7 +97,9 @@ def find(weights: str) -> Path:
     if entry := registry.REGISTRY.get(weights):
         require_free(weights, entry.licence)
     path = registry.locate(weights)
-    require_free(weights, read_header(path).licence)
+    header = read_header(path)
+    require_free(weights, header.licence)
+    require_released(path, header, purpose="a2u weights publish")
     load_model(path)
     if registry.describe(weights).pin == "differs":
         raise WeightsError(f"{path} is not the known {weights}; get it anew with --force")
