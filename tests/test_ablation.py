@@ -175,7 +175,11 @@ def test_the_word_follows_from_the_interval(low: float, high: float, word: str) 
     assert matting_ablation.verdict(low, high) == word
 
 
-def test_every_row_of_the_data_ablation_switches_one_thing_off(tmp_path: Path) -> None:
+def test_every_row_of_the_data_ablation_switches_one_thing_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = partial(build_engine, drawn=4, scenes=2, drawn_side=64)
+    monkeypatch.setattr(data_ablation, "build_engine", few)
     for name in ("fg", "bg"):
         write_image(tmp_path / name / "x.png", np.full((8, 8, 4), 0.5, np.float32))
     named = {row.name: row.source(0) for row in data_ablation.variants(tmp_path)}

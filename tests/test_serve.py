@@ -685,18 +685,22 @@ def test_the_browser_is_opened_with_no_token_in_its_command_line(
     a2u: RunA2U, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, Path, str, int, int]] = []
-    opened = threading.Event()
 
     def browse(address: str) -> bool:
         path = Path(unquote(urlsplit(address).path))
         modes = path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777
         seen.append((address, path, path.read_text(), *modes))
-        opened.set()
         return False
 
+    def wait(*_: object, **__: object) -> None:
+        for thread in threading.enumerate():
+            if thread.name == "a2u browser":
+                thread.join(60)
+
     monkeypatch.setattr("webbrowser.open", browse)
-    monkeypatch.setattr(Server, "run", lambda *_, **__: opened.wait(60))
+    monkeypatch.setattr(Server, "run", wait)
     run = a2u("serve", folder, "--token", TOKEN)
+    assert "no browser was found; open the address above" in run.stderr
     [(address, path, text, mode, folder_mode)] = seen
     assert run.code == 0 and address.startswith("file:///") and TOKEN not in address
     assert f'url={run.stdout.decode().strip()}"' in text and f"#token={TOKEN}" in text
