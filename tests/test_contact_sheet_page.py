@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from conftest import CHROMIUM
-from playwright.sync_api import Page, sync_playwright
+from opened import opened
+from playwright.sync_api import Page
 
 from a2u_cli.jobs.findings import Findings, write_report
 from a2u_cli.rendering.foregrounds import render_background
@@ -51,17 +51,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(report: Path) -> Iterator[Page]:
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("request", lambda r: r.url[:5] in ("file:", "data:") or complaints.append(r.url))
-        page.goto(report.as_uri())
+    with opened(report) as page:
         yield page
-        browser.close()
-    assert complaints == []
 
 
 def count(page: Page) -> int:

@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from conftest import CHROMIUM, sane_network
-from playwright.sync_api import Page, sync_playwright
+from conftest import sane_network
+from opened import opened
+from playwright.sync_api import Page
 
 from a2u_cli.matting.explain_page import Shown, write_page
 from a2u_cli.matting.kernels import Kernels, see_kernels
@@ -43,18 +44,9 @@ def file(seen: dict[str, list[Kernels]], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def page(file: Path) -> Iterator[Page]:
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("request", lambda r: r.url[:5] in ("file:", "data:") or complaints.append(r.url))
-        page.goto(file.as_uri())
+    with opened(file) as page:
         wait(page, "0 0 0")
         yield page
-        browser.close()
-    assert complaints == []
 
 
 def wait(page: Page, state: str) -> None:
