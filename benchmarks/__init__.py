@@ -7,13 +7,15 @@ table and writes its numbers to `results/<its name>.csv`.
 import csv
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Self
+from typing import Any, Self, TypeVar, get_type_hints
 
 from rich.console import Console
 from rich.table import Table
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,18 @@ def report(title: str, timings: Mapping[str, Timing], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow([*header, "machine", "python"])
         writer.writerows([*row, machine, platform.python_version()] for row in rows)
+
+
+def cells_of(record: Any) -> list[str]:
+    """Give a dataclass's values as the cells of a row, floats to six digits."""
+    return [f"{v:.6g}" if isinstance(v, float) else str(v) for v in astuple(record)]
+
+
+def read_records(path: Path, kind: type[Record]) -> list[Record]:
+    """Read dataclasses of strings and numbers from rows of `cells_of`; none where is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    kinds = get_type_hints(kind).values()
+    return [kind(*(cast(cell) for cast, cell in zip(kinds, row, strict=True))) for row in rows]

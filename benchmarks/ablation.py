@@ -9,11 +9,10 @@ the average of its weights, is kept beside its curve.
 import csv
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import get_type_hints
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from a2u_cli.training.options import TrainOptions
 from a2u_cli.training.trainer import CURVE, StepReport, Trainer, export
 from a2u_cli.trimap import restore_known
 
-from . import describe_machine
+from . import cells_of, describe_machine, read_records
 from .eval_dev import APART, DEV, METRICS, Case, markdown_table, read_cases, to_u8
 
 RENDERED = 24  # pictures of the fixed validation set, from a seed that no training uses
@@ -289,16 +288,9 @@ def write_csv(judged: list[Judged], path: Path) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(field.name for field in fields(Judged))
-        for row in judged:
-            values = astuple(row)
-            writer.writerow(f"{v:.6g}" if isinstance(v, float) else v for v in values)
+        writer.writerows(map(cells_of, judged))
 
 
 def read_csv(path: Path) -> list[Judged]:
     """Read what `write_csv` wrote; nothing where there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    kinds = get_type_hints(Judged).values()
-    return [Judged(*(kind(cell) for kind, cell in zip(kinds, row, strict=True))) for row in rows]
+    return read_records(path, Judged)

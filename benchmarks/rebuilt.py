@@ -1,14 +1,14 @@
 """The rows of the reconstruction experiment, and the tables that are made of them."""
 
-import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import get_type_hints
 
+from . import cells_of, read_records
 from .autoencoder import READINGS, cost, same_network
 from .eval_dev import markdown_table
+from .small_pictures import append
 
 OURS = "a2u-dynamic-shared"
 BEATEN = ("transposed", "carafe", "bilinear")  # by A2U, in the paper
@@ -52,23 +52,12 @@ class Row:
 
 def add_row(row: Row, path: Path) -> None:
     """Append a finished run's row, in one write."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(field.name for field in fields(Row))
-        writer.writerow(f"{v:.6g}" if isinstance(v, float) else v for v in astuple(row))
+    append(path, [field.name for field in fields(Row)], [cells_of(row)])
 
 
 def read_rows(path: Path) -> list[Row]:
     """Read what `add_row` wrote; nothing where there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    kinds = get_type_hints(Row).values()
-    return [Row(*(kind(cell) for kind, cell in zip(kinds, row, strict=True))) for row in rows]
+    return read_records(path, Row)
 
 
 def ranked(rows: Iterable[Row]) -> list[str]:

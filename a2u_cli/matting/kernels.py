@@ -50,9 +50,8 @@ def see_kernels(
         return [_fixed(cast(PooledPair, pair)) for pair in pairs]
     with _watching(pairs, seen, network.operator), torch.inference_mode():
         run_whole(network, image, trimap)
-    return sorted(
-        seen, key=lambda kernels: -kernels.up.shape[1]
-    )  # on the way up, coarse ones first
+    # made on the way down or, by CARAFE, on the way up
+    return sorted(seen, key=lambda kernels: -kernels.up.shape[1])
 
 
 def see_fixed(name: str) -> list[Kernels]:

@@ -37,11 +37,8 @@ MOST_LOST = 4  # steps in a row whose gradient is not finite, before a run is gi
 VALIDATION_CROPS = 32
 VALIDATION_SIZE = 128
 CHANGEABLE = ("steps", "minutes", "save_every")  # of the options, where a run goes on
-TOLD_LATER = (
-    "start",
-    "held out",
-    "operator",
-)  # of the settings: older checkpoints do not tell them
+# Of the settings: older checkpoints do not tell them.
+TOLD_LATER = ("start", "held out", "operator")
 
 
 @dataclass(frozen=True)
