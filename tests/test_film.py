@@ -15,10 +15,11 @@ from conftest import RunA2U
 from moving import Frame, moving, put
 
 from a2u_cli.errors import ImageError, Interrupted
-from a2u_cli.images import read_image
+from a2u_cli.images import read_image, write_image
 from a2u_cli.images.film import FilmReader, probe_film, write_film
 from a2u_cli.images.frames import FilmFrames, find_frames
 from a2u_cli.units import Levels
+from benchmarks import film, read_records
 
 pytestmark = pytest.mark.requires_ffmpeg
 COUNT = 5
@@ -281,3 +282,15 @@ def test_a_film_s_frames_are_told_by_the_film(tmp_path: Path, frames: list[Frame
     assert found.numbers == (1, 2, 3, 4, 5)
     assert found.files == (film,)
     assert found.digest(1) != found.digest(2)
+
+
+def test_what_prores_loses_is_measured_beside_rounding_alone(tmp_path: Path) -> None:
+    clip = tmp_path / "clips" / "moving"
+    for number, frame in enumerate(moving(3, noise=0), 1001):
+        write_image(clip / "image" / f"{number}.png", frame.image)
+        write_image(clip / "alpha" / f"{number}.png", frame.alpha)
+    (clip / "clip.json").write_text("{}")
+    film.run([tmp_path / "clips"], tmp_path / "film.csv")
+    [row] = read_records(tmp_path / "film.csv", film.Row)
+    assert (row.folder, row.frames) == ("clips", 3)
+    assert row.rounding_mean < row.mean < 1 and row.rounding_largest < 2 and row.within_two > 90

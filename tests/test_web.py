@@ -5,10 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -25,15 +22,12 @@ from a2u_cli.images import read_image, read_matte, write_image
 from a2u_cli.matting.matter import Matter
 from a2u_cli.trimap import band_pixels, make_trimap, parse_trimap, read_trimap
 from a2u_cli.weights.cache import sha256_of
+from benchmarks.browser import ISOLATION, hosted, measure
 
 pytest_plugins = "exported"
 
 HEIGHT, WIDTH = 90, 134
 PATIENCE = 120_000  # milliseconds, for a slow machine
-ISOLATION = {
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-}
 READ_ALPHA = "() => [...window.matted.alpha]"
 LISTEN = "addEventListener('a2u-matte', ({ detail }) => (window.matted = detail));"
 
@@ -226,24 +220,6 @@ def test_a_changed_graph_and_another_runtime_are_refused(
 # The rest is in a browser.
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder, as any static host; with headers of its own where it has some."""
-
-    headers_sent: dict[str, str] = {}  # noqa: RUF012 replaced in subclasses
-
-    def end_headers(self) -> None:
-        for name, value in self.headers_sent.items():
-            self.send_header(name, value)
-        super().end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-class Isolated(Quiet):
-    headers_sent = ISOLATION
-
-
 @pytest.fixture(scope="session")
 def site(exported_graph: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from a2u_cli.export.onnx_files import read_facts
@@ -253,14 +229,11 @@ def site(exported_graph: Path, runtime: Path, tmp_path_factory: pytest.TempPathF
     return out
 
 
-@pytest.fixture(params=[Quiet])
+@pytest.fixture(params=[{}])
 def address(request: pytest.FixtureRequest, site: Path) -> Iterator[str]:
-    handler = partial(request.param, directory=str(site))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    """Serve the page as any static host does, with headers of its own where it has some."""
+    with hosted(site, request.param) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +277,7 @@ def matted(page: Any, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
 
 
 @pytest.mark.requires_chromium
-@pytest.mark.parametrize("address", [Quiet, Isolated], indirect=True)
+@pytest.mark.parametrize("address", [{}, ISOLATION], indirect=True)
 def test_the_browser_s_matte_is_torch_s(
     visit: Any, address: str, pictures: Path, tmp_path: Path
 ) -> None:
@@ -489,3 +462,9 @@ def test_the_scripts_are_sound() -> None:
         command = [node, "--input-type=module", "--check"]
         done = subprocess.run(command, input=script.read_bytes(), capture_output=True, check=False)
         assert done.returncode == 0, (script.name, done.stderr)
+
+
+@pytest.mark.requires_chromium
+def test_what_a_visitor_waits_for_is_measured(browser: Any, site: Path) -> None:
+    first, then, most = measure(browser, site, (48, 64), ISOLATION)
+    assert 0 < then < first and most > 50  # seconds, MiB
