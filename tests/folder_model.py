@@ -9,7 +9,8 @@ TRIMAP, MASK = ("_trimap", "-trimap", ".trimap", "_tri"), ("_mask", "-mask", ".m
 MATTE = ("_alpha", "_matte", "_pha")
 ROLES = (*TRIMAP, *MASK, *MATTE, "_cutout", "_composite", "_foreground")
 IMAGES = ("image", "images", "merged", "original", "input", "src")
-NEIGHBOURS = ("alpha", "matte", "gt", "fg", "bg", "trimap", "trimaps", "mask", "masks")
+TRUTHS = ("alpha", "matte", "gt", "mask", "masks")
+NEIGHBOURS = (*TRUTHS, "fg", "bg", "trimap", "trimaps")
 MADE = tuple(mask + role for mask in (*MASK, *MATTE) for role in TRIMAP)  # by `a2u trimap`
 MATTES = ("trimap", "mask", "soft", "cutout")
 Pairs = dict[str, tuple[str, str, str]]  # by name: the picture, its hint, what that is
@@ -102,6 +103,8 @@ def alone(world: World, command: Command) -> tuple[Pairs, list[str]]:
     if command.name == "trimap":  # not of what has a mask, nor of trimaps
         hints = [(n.removesuffix(r), n, r) for n in names for r in ROLES[:10] if n.endswith(r)]
         names -= {n if r in TRIMAP else owner for owner, n, r in hints if owner in names}
+        if world.folder(world.real(command.folder), *TRUTHS):  # nor of a data set's pictures
+            names = {n for n in names if n.split("/")[0] not in {*IMAGES, *NEIGHBOURS} - {*TRUTHS}}
     taken = [path for path in files if is_read(path) and stem(path) in names]
     if len(names) < len(taken):
         raise Refused

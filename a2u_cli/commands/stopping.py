@@ -19,8 +19,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 KILLED = 128  # what shells add to a signal's number: 130 for Ctrl-C, 143 for SIGTERM
 SOON = 0.05  # seconds
 # What leaves traces when it is broken off: an import, a worker's birth until its pool knows of it,
-# a thread's; and what takes the interruption for a damaged file: tensors being read. By the ends of
-# files, and functions there.
+# a thread's, the process's own last step; and what takes the interruption for a damaged file:
+# tensors being read. By the ends of files, and functions there.
 UNTIMELY = (
     ("<frozen importlib._bootstrap>", ""),
     ("<frozen importlib._bootstrap_external>", ""),
@@ -28,6 +28,7 @@ UNTIMELY = (
     ("/multiprocessing/process.py", "start"),
     ("/threading.py", "start"),
     ("/safetensors/torch.py", "load_file"),
+    ("/commands/stopping.py", "deafen"),
 )
 
 

@@ -165,3 +165,14 @@ def test_a_signal_while_weights_are_read_is_no_damaged_file(
         for number, handler in before.items():
             signal.signal(number, handler)
     assert sent
+
+
+def test_a_signal_in_a_process_s_last_step_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is told by then: what comes while signals are given up breaks nothing off."""
+    late: list[int] = []
+    monkeypatch.setattr(stopping, "_send_soon", late.append)
+    monkeypatch.setattr(
+        stopping, "_hand_to", lambda _: stopping._stop(signal.SIGTERM, sys._getframe())
+    )
+    stopping.deafen()
+    assert late == [signal.SIGTERM]
