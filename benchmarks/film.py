@@ -1,7 +1,7 @@
 """What ProRes 4444 does to the colours of cut-outs, on rendered clips.
 
-    a2u render runs/clips --clips 5 --frames 8
-    a2u render runs/clean --clips 5 --frames 8 --noise 0,0
+    a2u render runs/clips --clips 5 --frames 24 --size 320
+    a2u render runs/clean --clips 5 --frames 24 --size 320 --noise 0,0
     python -m benchmarks.film runs/clips runs/clean
 
 Each clip is written as `a2u sequence --film` writes it, and read back. Errors are in 1023rds,

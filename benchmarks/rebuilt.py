@@ -35,6 +35,7 @@ class Row:
     operator: str
     seed: int
     steps: int
+    batch: int  # pictures of a step
     psnr: float  # dB
     ssim: float
     mse: float  # times 1,000

@@ -346,6 +346,19 @@ def test_the_readme_s_scores_are_means_of_committed_rows() -> None:
         assert f"{fmean(sads):.2f}" in text, method
 
 
+def test_every_number_s_command_is_on_one_page() -> None:
+    page = (DOCS / "reproduce.md").read_text()
+    for row in (ROOT / "benchmarks" / "results").glob("*.csv"):
+        assert row.name in page, "no command is told for these rows"
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        runs = 'if __name__ == "__main__"' in script.read_text() and script.stem != "__main__"
+        assert not runs or f"benchmarks.{script.stem}" in page, "no figures are told of it"
+    told = r"python (?:-m benchmarks\.\w+|tests/\w+\.py(?: [a-z]+)?)"
+    for other in PAGES:
+        for command in re.findall(told, re.sub(r"\s+", " ", other.read_text())):
+            assert command.split()[-1] in page, f"{by_name(other)} has figures of {command}"
+
+
 def test_the_page_of_the_commands_is_their_help(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")  # of the terminal at hand, which the page does not follow
     page = runpy.run_path(str(DOCS / "commands.py"))["page"]()
