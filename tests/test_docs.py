@@ -346,6 +346,20 @@ def test_the_readme_s_scores_are_means_of_committed_rows() -> None:
         assert f"{fmean(sads):.2f}" in text, method
 
 
+def test_the_hours_of_a_million_pictures_follow_from_committed_rows() -> None:
+    results = ROOT / "benchmarks" / "results"
+    with (results / "quality.csv").open(newline="") as file:
+        pictures = [r for r in csv.DictReader(file) if r["pictures"] == "1920x1088, 10% in compact"]
+    seconds = {row["method"]: float(row["median (s)"]) for row in pictures}
+    with (results / "small_pictures.csv").open(newline="") as file:
+        small = [r for r in csv.DictReader(file) if (r["side"], r["way"]) == ("512", "auto")]
+    seconds["small"] = float(small[-1]["median (s)"]) / int(small[-1]["pictures"])
+    page = (DOCS / "scale.md").read_text()
+    for method in ("small", "fast", "refined", "best"):
+        hours = seconds[method] * 2 * 1_000_000 / 3600
+        assert f"| {seconds[method]:.2f} | {hours:,.0f} |" in page, method
+
+
 def test_every_number_s_command_is_on_one_page() -> None:
     page = (DOCS / "reproduce.md").read_text()
     for row in (ROOT / "benchmarks" / "results").glob("*.csv"):
