@@ -6,8 +6,8 @@ table and writes its numbers to `results/<its name>.csv`.
 
 import csv
 import platform
-from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any, Self, TypeVar, get_type_hints
@@ -69,6 +69,14 @@ def report(title: str, timings: Mapping[str, Timing], path: Path) -> None:
         writer.writerows([*row, machine, platform.python_version()] for row in rows)
 
 
+def append(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    """Add rows to a CSV, which begins with its header."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header] * is_new + rows)
+
+
 def cells_of(record: Any) -> list[str]:
     """Give a dataclass's values as the cells of a row, floats to six digits."""
     return [f"{v:.6g}" if isinstance(v, float) else str(v) for v in astuple(record)]
@@ -82,3 +90,13 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
         rows = list(csv.reader(file))[1:]
     kinds = get_type_hints(kind).values()
     return [kind(*(cast(cell) for cast, cell in zip(kinds, row, strict=True))) for row in rows]
+
+
+def write_records(path: Path, kind: type[Any], records: Iterable[Any]) -> None:
+    """Write dataclasses of a kind as a CSV that `read_records` reads, whole or not at all."""
+    from a2u_cli.images.files import replacing
+
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(field.name for field in fields(kind))
+        writer.writerows(map(cells_of, records))

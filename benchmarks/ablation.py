@@ -6,10 +6,9 @@ holds is not done again, and one that was killed goes on from its checkpoint. Wh
 the average of its weights, is kept beside its curve.
 """
 
-import csv
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from a2u_cli.images.files import locked, replacing
+from a2u_cli.images.files import locked
 from a2u_cli.matting.inference import matte
 from a2u_cli.network.model import MattingNetwork
 from a2u_cli.scoring.metrics import Scores, score
@@ -28,7 +27,7 @@ from a2u_cli.training.options import TrainOptions
 from a2u_cli.training.trainer import CURVE, StepReport, Trainer, export
 from a2u_cli.trimap import restore_known
 
-from . import cells_of, describe_machine, read_records
+from . import describe_machine, read_records, write_records
 from .eval_dev import APART, DEV, METRICS, Case, markdown_table, read_cases, to_u8
 
 RENDERED = 24  # pictures of the fixed validation set, from a seed that no training uses
@@ -285,10 +284,7 @@ def paired_change(
 
 def write_csv(judged: list[Judged], path: Path) -> None:
     """Write every picture's row, whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(field.name for field in fields(Judged))
-        writer.writerows(map(cells_of, judged))
+    write_records(path, Judged, judged)
 
 
 def read_csv(path: Path) -> list[Judged]:

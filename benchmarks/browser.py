@@ -23,9 +23,8 @@ import typer
 
 from a2u_cli.images import write_image
 
-from . import describe_machine
+from . import append, describe_machine
 from .cases import Case, Size, picture
-from .small_pictures import append
 
 RESULTS = Path(__file__).resolve().parent / "results"
 HEADER = ["width", "height", "threads", "first (s)", "then (s)", "peak (MiB)", "machine"]

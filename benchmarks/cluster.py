@@ -22,8 +22,8 @@ from typing import Annotated
 
 import typer
 
-from . import describe_machine
-from .small_pictures import ROOT, append, make_pictures
+from . import append, describe_machine
+from .small_pictures import ROOT, make_pictures
 
 RESULTS = ROOT / "benchmarks/results"
 WAYS = {"batch": (), "ray": ("--on", "ray")}

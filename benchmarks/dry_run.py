@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from . import describe_machine
-from .small_pictures import append, batch, make_pictures, seconds_of_batch
+from . import append, describe_machine
+from .small_pictures import batch, make_pictures, seconds_of_batch
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SMALL_SIDES = (256, 512, 800)

@@ -8,10 +8,9 @@ Each clip is written as `a2u sequence --film` writes it, and read back. Errors a
 beside those of rounding RGB to 10-bit YUV alone. A row of each folder goes to the CSV.
 """
 
-import csv
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,7 @@ import typer
 from a2u_cli.images import quantise, read_grey, read_image
 from a2u_cli.images.film import FilmReader, probe_film, write_film
 
-from . import cells_of, describe_machine
+from . import describe_machine, write_records
 
 RESULTS = Path(__file__).resolve().parent / "results" / "film.csv"
 TOP = 1023
@@ -56,19 +55,19 @@ def rounded(rgb: FloatArray) -> FloatArray:
 
 def measure(clip: Path) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Give each frame's errors: of the film, and of rounding alone."""
-    frames = [
-        (read_image(place).image, read_grey(clip / "alpha" / place.name))
-        for place in sorted((clip / "image").iterdir())
-    ]
-    sent = [
-        np.dstack([quantise(plane, 16) for plane in frame]).astype(np.uint16) for frame in frames
-    ]
+    places = sorted((clip / "image").iterdir())
+    images = [read_image(place).image for place in places]
+    alphas = (read_grey(clip / "alpha" / place.name) for place in places)
+    sent = (
+        np.dstack([quantise(image, 16), quantise(alpha, 16)]).astype(np.uint16)
+        for image, alpha in zip(images, alphas, strict=True)
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cutout.mov"
-        write_film(path, iter(sent), rate="24")
+        write_film(path, sent, rate="24")
         reader = FilmReader(probe_film(path))
         try:
-            for number, (image, _) in enumerate(frames, 1):
+            for number, image in enumerate(images, 1):
                 wide = image.astype(np.float64)
                 film = reader.read(number).image
                 yield TOP * np.abs(film - wide), TOP * np.abs(rounded(wide) - wide)
@@ -94,11 +93,7 @@ def run(
         )
         typer.echo(row)
         rows.append(row)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([field.name for field in fields(Row)])
-        writer.writerows(cells_of(row) for row in rows)
+    write_records(results, Row, rows)
 
 
 if __name__ == "__main__":

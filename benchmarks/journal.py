@@ -16,8 +16,7 @@ from typing import Annotated
 
 import typer
 
-from . import describe_machine
-from .small_pictures import append
+from . import append, describe_machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
 HEADER = ["step", "entries", "seconds", "processor (s)", "peak (MB)", "machine"]

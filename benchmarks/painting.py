@@ -32,8 +32,7 @@ from a2u_cli.matting.matter import Matter
 from a2u_cli.trimap import read_trimap
 from a2u_cli.units import UNKNOWN, FloatArray, Trimap
 
-from . import describe_machine
-from .small_pictures import append
+from . import append, describe_machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SIDE, RUNS = 1000, 3

@@ -5,10 +5,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 
-from . import cells_of, read_records
+from . import append, cells_of, read_records
 from .autoencoder import READINGS, cost, same_network
 from .eval_dev import markdown_table
-from .small_pictures import append
 
 OURS = "a2u-dynamic-shared"
 BEATEN = ("transposed", "carafe", "bilinear")  # by A2U, in the paper

@@ -8,7 +8,6 @@ colours with noise, and a ring of which a sixth of the picture is unknown. The t
 command's, its start and that of its workers included.
 """
 
-import csv
 import os
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from a2u_cli.images import write_image
 
-from . import describe_machine
+from . import append, describe_machine
 from .revisions import checkout
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,14 +108,6 @@ def batch(folder: Path, *words: str, root: Path = ROOT) -> str:
     if ended.returncode:
         raise RuntimeError(ended.stderr)
     return ended.stdout
-
-
-def append(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    """Add rows to a CSV, which begins with its header."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header] * is_new + rows)
 
 
 if __name__ == "__main__":

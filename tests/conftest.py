@@ -29,9 +29,8 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # as the command line does 
 for name in ("A2U_WEIGHTS", "A2U_DEVICE", "A2U_CACHE", "A2U_NATIVE"):
     os.environ.pop(name, None)
 
-pytest.register_assert_rewrite(
-    "sitting", "exported", "opened"
-)  # whose fixtures several files share
+# What several files share.
+pytest.register_assert_rewrite("sitting", "exported", "opened")
 torch.set_num_threads(1)  # small pictures: more threads only wait for each other
 
 ROOT = Path(__file__).parent.parent

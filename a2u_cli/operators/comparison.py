@@ -205,12 +205,12 @@ OPERATORS: dict[str, PairFactory] = {
     "a2u-dynamic-shared-1x1": partial(AffinityPair, up_size=1, normalise=("softmax", "sigmoid")),
     "a2u-without-twin": AffinityWithoutTwin,
     "a2u-without-twin-softmax": partial(AffinityWithoutTwin, normalise=("softmax", "softmax")),
-    **{
-        f"a2u-without-twin-1x1{suffix}": partial(
-            AffinityWithoutTwin, rank=rank, up_size=1, normalise=("softmax", "sigmoid")
-        )
-        for suffix, rank in (("", 1), ("-d4", 4))
-    },
+    "a2u-without-twin-1x1": partial(
+        AffinityWithoutTwin, up_size=1, normalise=("softmax", "sigmoid")
+    ),
+    "a2u-without-twin-1x1-d4": partial(
+        AffinityWithoutTwin, rank=4, up_size=1, normalise=("softmax", "sigmoid")
+    ),
 }
 
 
