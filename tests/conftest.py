@@ -76,6 +76,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.fixture(autouse=True)
+def unmoved() -> Iterator[None]:
+    """Keep a test from changing where, and in how many threads, those after it run."""
+    before = Path.cwd()
+    yield
+    torch.set_num_threads(1)
+    assert Path.cwd() == before
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)

@@ -181,7 +181,11 @@ def test_a_part_that_comes_between_does_not_hide_who_killed_a_worker(
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_what_goes_wrong_in_an_actor_is_a_row_that_ends_the_run(tmp_path: Path) -> None:
+def test_what_goes_wrong_in_an_actor_is_a_row_that_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # as it does itself; here it ends with the test
+
     def begin(sign: str, version: str) -> Row:
         facts = (tmp_path, Options(), 2, lambda _: None, "weights", None, {}, sign, str(tmp_path))
         stop = Actor(Kit(*facts, force=False, lock=True, version=version)).stop
