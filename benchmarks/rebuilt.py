@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 
+from scipy.stats import ttest_1samp
+
 from . import append, cells_of, read_records
 from .autoencoder import READINGS, cost, same_network
 from .eval_dev import markdown_table
@@ -96,6 +98,27 @@ def summary(rows: Sequence[Row]) -> str:
     if OURS in order:
         sentences.append(f"{OURS} is number {order.index(OURS) + 1} of {len(order)} by PSNR.")
     return "\n".join([*sentences, f"Of the paper's order: {order_of_paper(rows)}."])
+
+
+def differences(rows: Sequence[Row]) -> str:
+    """Lay out A2U's mean lead in PSNR where seeds repeat, with Student's interval over pairs."""
+    by_seed: dict[str, dict[int, float]] = {}
+    for row in rows:
+        by_seed.setdefault(row.operator, {})[row.seed] = row.psnr
+    repeated = [name for name in ranked(rows) if len(by_seed[name]) > 1]
+    lines = []
+    for ours in (name for name in repeated if name.startswith("a2u")):
+        for other in repeated:
+            seeds = by_seed[ours].keys() & by_seed[other].keys()
+            leads = [by_seed[ours][seed] - by_seed[other][seed] for seed in seeds]
+            if other.startswith("a2u") or len(leads) < 2:
+                continue
+            low, high = ttest_1samp(leads, 0.0).confidence_interval(0.95)
+            word = "ahead" if low > 0 else "behind" if high < 0 else "undecided"
+            span = f"{low:+.2f} to {high:+.2f}"
+            lines.append([ours, other, f"{fmean(leads):+.2f}", span, str(len(leads)), word])
+    names = ["PSNR in dB", "less that of", "mean", "95 %", "seeds", "word"]
+    return markdown_table(names, lines) if lines else ""
 
 
 def order_of_paper(rows: Iterable[Row]) -> str:

@@ -14,13 +14,14 @@ stopped run goes on from its checkpoint. `--study` makes all the readings at a s
 """
 
 import gzip
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from math import cos, pi
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,7 @@ from a2u_cli.operators.comparison import OPERATORS
 
 from . import describe_machine
 from .autoencoder import READINGS, SIDE, Autoencoder, same_network
-from .rebuilt import Job, Row, add_row, ranked, read_rows, study_table, summary, table
+from .rebuilt import Job, Row, add_row, differences, ranked, read_rows, study_table, summary, table
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data" / "fashion"
@@ -146,6 +147,8 @@ class Trial:
             if self.step % SAVED == 0 or self.step == job.steps:
                 self.seconds = time.process_time() - start
                 self.save()
+                if (parent := parent_process()) and not parent.is_alive():
+                    os._exit(1)  # a worker alone: the next start goes on from here
         psnr, similarity, mse, mae = measure(self.network, test)
         where = f"{describe_machine()}, {describe_device(self.device)}"
         precision = "bfloat16" if self.setting.bfloat16 else "float32"
@@ -296,7 +299,7 @@ def main(
     if study:
         typer.echo(f"\n{study_table(rows)}")
     else:
-        typer.echo(f"\n{table(rows)}\n\n{summary(rows)}")
+        typer.echo(f"\n{table(rows)}\n\n{differences(rows)}\n\n{summary(rows)}")
         if not only_table:
             draw_grid([Job(READING, name, 0, steps) for name in ranked(rows)], setting)
 

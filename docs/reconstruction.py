@@ -8,7 +8,7 @@ Each stands between a line `<!-- NAME: made by docs/reconstruction.py -->` and `
 import re
 from pathlib import Path
 
-from benchmarks.rebuilt import read_rows, study_table, summary, table
+from benchmarks.rebuilt import differences, read_rows, study_table, summary, table
 from benchmarks.reconstruction import RESULTS, STEPS, STUDY, plan
 
 PAGE = Path(__file__).with_name("operator.md")
@@ -36,7 +36,8 @@ def _budget() -> str:
     if missing:
         names = (f"{name} ({', '.join(seeds)})" for name, seeds in missing.items())
         said += f" Not run yet, with the seeds: {', '.join(names)}."
-    return f"{table(rows)}\n\n{said}\n{summary(rows)}" if rows else said
+    parts = [table(rows), differences(rows), f"{said}\n{summary(rows)}"] if rows else [said]
+    return "\n\n".join(filter(None, parts))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,16 @@ from skimage.metrics import structural_similarity
 from a2u_cli.operators.comparison import OPERATORS
 from benchmarks import reconstruction
 from benchmarks.autoencoder import READINGS, Autoencoder, Reading, cost
-from benchmarks.rebuilt import Job, Row, add_row, order_of_paper, read_rows, study_table, summary
+from benchmarks.rebuilt import (
+    Job,
+    Row,
+    add_row,
+    differences,
+    order_of_paper,
+    read_rows,
+    study_table,
+    summary,
+)
 
 TINY = Reading((4, 8, 8), (8,), "convolution")
 ROOT = Path(__file__).parent.parent
@@ -143,6 +152,21 @@ def test_the_papers_order_is_looked_for_in_what_was_run() -> None:
         "ahead of none: a2u-without-twin"
     )
     assert "number 2 of 3" in summary([ROW, ours, best])
+
+
+def test_a_lead_over_seeds_has_students_interval() -> None:
+    leads = {0: 1.0, 1: 1.2, 2: 1.4}  # mean 1.2, deviation 0.2; t(2) at 97.5 % is 4.303
+    rows = [replace(ROW, seed=seed) for seed in leads]
+    rows += [
+        replace(ROW, operator="a2u-without-twin", seed=seed, psnr=ROW.psnr + lead)
+        for seed, lead in leads.items()
+    ]
+    said = differences([*rows, replace(ROW, operator="carafe")])  # that one has one seed
+    lines = said.splitlines()[2:]
+    assert lines == ["| a2u-without-twin | bilinear | +1.20 | +0.70 to +1.70 | 3 | ahead |"]
+    assert "behind" in differences([replace(row, psnr=-row.psnr) for row in rows])
+    assert "undecided" in differences(rows[:2] + rows[3:5])
+    assert differences(rows[:1]) == ""
 
 
 def test_a_network_that_two_readings_share_is_run_once_and_shown_in_both(
