@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CHROMIUM
-from playwright.sync_api import Browser, Page, sync_playwright
+from opened import chromium
+from playwright.sync_api import Browser, Page
 from serving import TOKEN, Serving, levels_of, serving
 
 from a2u_cli.images import write_image
@@ -42,10 +42,8 @@ def plush(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @dataclass

@@ -14,8 +14,9 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from conftest import CHROMIUM, RunA2U, error_histogram
+from conftest import RunA2U, error_histogram
 from exported import SHIPPED
+from opened import chromium
 
 from a2u_cli.export import certificate, web
 from a2u_cli.images import read_image, read_matte, write_image
@@ -238,11 +239,8 @@ def address(request: pytest.FixtureRequest, site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
