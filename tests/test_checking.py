@@ -211,6 +211,27 @@ def test_checking_leaves_no_file_and_changes_none(a2u: RunA2U, tmp_path: Path) -
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_manifest_says_which_pictures_a_run_was_of(a2u: RunA2U, tmp_path: Path) -> None:
+    put(tmp_path, "good", right_trimap(), soft_disk())
+    put(tmp_path, "other", None, soft_disk())
+    write_image(tmp_path / "inside.png", np.asarray(soft_disk() < 0.5, np.float32))
+    manifest = tmp_path / "rows.csv"
+    manifest.write_text(
+        "picture,trimap,mask,name,invert\n"
+        "good.png,good_trimap.png,,good,\n"
+        "good.png,,inside.png,other,yes\n"
+        "gone.png,good_trimap.png,,gone,\n"
+    )
+    run = a2u("check", tmp_path / "a2u_output", "--manifest", manifest, "--json")
+    entries = {entry["name"]: entry for entry in lines(run.stdout)}
+    assert next(iter(entries)) == "gone" and kinds(entries["gone"]) == ["failed"]
+    assert entries["good"]["score"] is not None
+    assert entries["other"]["measures"]["strays"] == 0, "its row inverts its mask"
+    assert run.code == 1 and "2 checked, 1 not checked" in run.stderr
+    both = a2u("check", tmp_path / "a2u_output", "--manifest", manifest, "--images", tmp_path)
+    assert both.code == 2 and "a manifest names them itself" in both.stderr
+
+
 def test_masks_are_read_as_the_run_read_them(weights: Path, tmp_path: Path) -> None:
     put(tmp_path, "x", None, soft_disk())
     write_image(tmp_path / "x_mask.png", np.asarray(soft_disk() < 0.5, np.float32))

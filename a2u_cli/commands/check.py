@@ -7,7 +7,7 @@ import typer
 
 from ..errors import ImageError
 from ..weights import registry
-from .manifest import find
+from .manifest import take_all
 from .options import (
     BAND,
     AsJson,
@@ -19,6 +19,7 @@ from .options import (
     Report,
     Weights,
     load_runtime,
+    refuse_idle,
 )
 from .progress import Rest, progress, say_left_out, say_sources
 from .terminal import say, show, show_json
@@ -44,6 +45,9 @@ def check(
     masks: Annotated[
         Path | None, typer.Option(help="Masks, where there is no trimap. [default: found by name]")
     ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="The manifest of the run, in place of their folder.")
+    ] = None,
     band: Band = None,
     invert: Invert = False,
     report: Report = None,
@@ -68,18 +72,21 @@ def check(
     """
     from ..jobs.checking import Mattes, check_files, list_others
     from ..jobs.findings import Findings, require_report, write_report
+    from ..jobs.manifest import read_manifest
     from ..jobs.options import Options
 
+    if manifest:
+        refuse_idle("a manifest names them itself", images=images, trimaps=trimaps, masks=masks)
     mattes = Mattes(out)
-    folder = images or _folder_of(out)
-    found = find(folder, trimaps, masks, out)
-    others = list_others(found, mattes, folder)
+    source = manifest or images or _folder_of(out)
+    found = read_manifest(source) if manifest else take_all(source, trimaps, masks, out)
+    others = list_others(found, mattes, source)
+    options = Options(band=band or BAND, invert=invert)
     if report:
-        inputs = (*found.files, *mattes.paths)
+        inputs = (*found.inputs(options.background), *mattes.paths)
         require_report(report, len(found.found) + len(others), inputs, force=force)
     say(f"{len(found.found)} pictures to check in {out}, {Rest(found.unpaired).counts}")
     say_sources(found.found)
-    options = Options(band=band or BAND, invert=invert)
     matter = load_runtime(weights, device=device, max_memory=max_memory)
     findings = Findings()
     for entry in others:

@@ -11,7 +11,7 @@ from ..images.meaning import read_matte
 from ..images.reading import read_bytes, read_image
 from ..images.writing import quantise
 from ..matting.finishing import finish
-from ..pairing import Pair, Pairs, index
+from ..pairing import Pair, index
 from ..pairing.roles import name_of
 from ..scoring.contact_sheet import Entry, draw_thumbnails
 from ..scoring.suspicion import Views, suspect, widen
@@ -19,6 +19,7 @@ from ..trimap import check_pair
 from ..units import FloatArray, Trimap
 from .findings import Findings
 from .folder import Loaded, outputs, read_hint, reason
+from .manifest import Manifest
 from .options import Options
 
 if TYPE_CHECKING:
@@ -140,16 +141,20 @@ def check_rest(
             findings.add(check_files(pair, mattes, matter, options, drawn=True))
 
 
-def list_others(found: Pairs, mattes: Mattes, folder: Path) -> list[Entry]:
-    """Enter what cannot be checked: unpaired pictures of a folder, and mattes of no picture."""
-    paired = {pair.name for pair in found.found}
-    alone = {name_of(path, folder): path for path in found.unpaired}
+def list_others(found: Manifest, mattes: Mattes, source: Path) -> list[Entry]:
+    """Enter what cannot be checked: pictures without a trimap, failed rows, mattes of no picture.
+
+    `source` is the folder that the pictures were found in, or the manifest.
+    """
+    known = {*(pair.name for pair in found.found), *(row.name for row in found.failed)}
+    alone = {name_of(path, source): path for path in found.unpaired}
     entries = [
         Entry.unchecked(name, "it has no trimap or mask", kind="no trimap", files=(str(path),))
         for name, path in alone.items()
     ]
-    for name in sorted(mattes.files.keys() - paired):
+    entries += [Entry.unchecked(row.name, row.reason, kind="failed") for row in found.failed]
+    for name in sorted(mattes.files.keys() - known):
         if not any(f"/{other}".endswith(f"/{name}") for other in alone):  # below image/, perhaps
-            why = f"its picture is not in {folder}"
+            why = f"its picture is not in {source}"
             entries.append(Entry.unchecked(name, why, kind="no picture"))
     return entries
